@@ -1,0 +1,1 @@
+"""The vocabulary that fitting, motion and rendering share: model, camera, rotations, FaceTrack, rasteriser."""

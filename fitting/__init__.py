@@ -1,0 +1,1 @@
+"""Clip to FaceTrack: inspect, landmarks, 3DMM fit, texture."""

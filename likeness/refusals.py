@@ -1,0 +1,33 @@
+"""The errors that only the service knows; branches of the one family in ``problems``.
+
+Problem
+├── ConsentMissing (403)    a person may not be learned without the consent of who it shows
+├── ForeignOrigin (403)     another web site tried to act through the user's browser
+├── UnknownHost (400)       the request names a host this service is not known by (DNS rebinding)
+├── NotReady (503)          a part of the service is missing right now; retryable
+└── Poisoned (500)          a stage took its worker down too often to be tried again by itself
+"""
+
+from __future__ import annotations
+
+from problems import Problem
+
+
+class ConsentMissing(Problem):
+    slug, title, status = "consent_missing", "There is no consent for this person", 403
+
+
+class ForeignOrigin(Problem):
+    slug, title, status = "foreign_origin", "The request came from another web site", 403
+
+
+class UnknownHost(Problem):
+    slug, title, status = "unknown_host", "The service is not known by this host name", 400
+
+
+class NotReady(Problem):
+    slug, title, status, retryable = "not_ready", "The service is not ready", 503, True
+
+
+class Poisoned(Problem):
+    slug, title, status = "poisoned", "The work stopped its worker too often", 500

@@ -1,0 +1,109 @@
+"""SQL on jobs and their stages, as those who ask for work see them (workers see them through leases)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session, selectinload
+
+from likeness.repositories.pages import Page, read_page
+from likeness.repositories.uploads import ACTIVE
+from likeness.tables import Job, JobInput, Stage
+
+
+class JobRepository:
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def add(self, job: Job) -> None:
+        self.session.add(job)
+
+    def get(self, job_id: str, *, kind: str | None = None) -> Job | None:
+        """The job with its stages and inputs, one that is being deleted included."""
+        query = select(Job).where(Job.id == job_id).options(*_WHOLE)
+        if kind:
+            query = query.where(Job.kind == kind)
+        return self.session.scalar(query)
+
+    def get_locked(self, job_id: str, *, kind: str | None = None) -> Job | None:
+        """The same, with its stages and then itself locked: the order in which workers lock them too."""
+        self.session.execute(
+            select(Stage.id).where(Stage.job_id == job_id).order_by(Stage.ordinal).with_for_update()
+        )
+        self.session.execute(select(Job.id).where(Job.id == job_id).with_for_update())
+        return self.get(job_id, kind=kind)
+
+    def page(
+        self,
+        *,
+        limit: int,
+        cursor: str | None,
+        kind: str | None = None,
+        status: str | None = None,
+        person_id: str | None = None,
+    ) -> Page[Job]:
+        query = select(Job).options(*_WHOLE)
+        if kind:
+            query = query.where(Job.kind == kind)
+        if status:
+            query = query.where(Job.status == status)
+        if person_id:
+            query = query.where(Job.person_id == person_id)
+        return read_page(self.session, query, Job.id, limit=limit, cursor=cursor)
+
+    def of_person(self, person_id: str) -> list[Job]:
+        query = select(Job).where(Job.person_id == person_id).options(*_WHOLE).order_by(Job.id.desc())
+        return list(self.session.scalars(query))
+
+    def latest_of_people(self, person_ids: Sequence[str], kind: str) -> dict[str, Job]:
+        """The newest job of a kind for each person that has one."""
+        newest = (
+            select(func.max(Job.id))
+            .where(Job.person_id.in_(person_ids), Job.kind == kind)
+            .group_by(Job.person_id)
+        )
+        jobs = self.session.scalars(select(Job).where(Job.id.in_(newest)).options(*_WHOLE))
+        return {job.person_id: job for job in jobs if job.person_id}
+
+    def ahead(self, job: Job) -> int:
+        """How many queued or running stages of other jobs are before this job's queued one."""
+        mine = next((stage for stage in job.stages if stage.status == "queued"), None)
+        if mine is None or mine.queued_at is None:
+            return 0
+        earlier = (Stage.priority < mine.priority) | (
+            (Stage.priority == mine.priority) & (Stage.queued_at < mine.queued_at)
+        )
+        query = select(func.count()).where(
+            ((Stage.status == "queued") & earlier) | (Stage.status == "running"), Stage.job_id != job.id
+        )
+        return self.session.scalar(query) or 0
+
+    def count_active(self) -> int:
+        return self.session.scalar(select(func.count()).where(Job.status.in_(ACTIVE))) or 0
+
+    def mark_deleting(self, job_ids: Sequence[str], when: datetime) -> None:
+        self.session.execute(
+            update(Job).where(Job.id.in_(job_ids), Job.deleting_at.is_(None)).values(deleting_at=when)
+        )
+
+    def deleting(self) -> list[str]:
+        return list(self.session.scalars(select(Job.id).where(Job.deleting_at.is_not(None))))
+
+    def leased(self, job_ids: Sequence[str]) -> bool:
+        """True while a worker holds a stage of one of these jobs."""
+        query = select(func.count()).where(Stage.job_id.in_(job_ids), Stage.status == "running")
+        return bool(self.session.scalar(query))
+
+    def ids(self) -> set[str]:
+        return set(self.session.scalars(select(Job.id)))
+
+    def delete(self, job_ids: Sequence[str]) -> int:
+        self.session.execute(delete(JobInput).where(JobInput.job_id.in_(job_ids)))
+        self.session.execute(delete(Stage).where(Stage.job_id.in_(job_ids)))
+        gone = self.session.execute(delete(Job).where(Job.id.in_(job_ids)).returning(Job.id))
+        return len(gone.all())
+
+
+_WHOLE = (selectinload(Job.stages), selectinload(Job.inputs).selectinload(JobInput.upload))

@@ -1,0 +1,370 @@
+"""SQL of the workers: claim a stage, keep it, report, and end it. Every write names the fence of its claim.
+
+A claim survives the crash of its worker by expiring; a worker that was only asleep finds a higher fence in the row
+and can write nothing any more. On Postgres rows are locked in the order stage, then job, by everyone.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from likeness.ids import new_id
+from likeness.refusals import Poisoned
+from likeness.tables import Artifact, Job, Person, Stage
+from problems import Problem
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file in the object store that a stage reads."""
+
+    role: str
+    object_key: str
+    sha256: str
+    filename: str
+    """The client's name for it; only its suffix is of use."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What an earlier stage of the same job committed."""
+
+    stage: str
+    prefix: str
+    files: tuple[dict[str, Any], ...]
+    """``{"name", "size", "sha256"}`` each."""
+    artifact_id: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A stage that a worker may run, under a fence."""
+
+    stage_id: str
+    job_id: str
+    kind: str
+    stage: str
+    fence: int
+    attempt: int
+    owner: str
+    scope: str
+    params: Mapping[str, Any]
+    inputs: tuple[InputFile, ...]
+    missing_inputs: tuple[str, ...]
+    """Roles whose upload was deleted meanwhile."""
+    earlier: tuple[Earlier, ...]
+    stages: tuple[str, ...]
+    """Names of all stages of the job, in order."""
+    consented: bool
+    """False when the job learns or shows a person without recorded consent."""
+
+
+class Standing(enum.Enum):
+    """What a fenced write found."""
+
+    HELD = "held"
+    """The stage is still ours."""
+    CANCELING = "canceling"
+    """It is ours, and somebody asked for it to stop."""
+    LOST = "lost"
+    """It is not ours any more; nothing was written."""
+
+
+class LeaseRepository:
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    # -- taking ---------------------------------------------------------------------------------------------------
+
+    def reap(self, *, now: datetime, max_attempts: int) -> int:
+        """Put stages whose lease ran out back into the queue, or end them; return how many there were."""
+        expired = self.session.scalars(
+            select(Stage)
+            .where(Stage.status == "running", Stage.lease_until < now)
+            .order_by(Stage.id)
+            .with_for_update(skip_locked=True)
+        ).all()
+        for stage in expired:
+            job = self._job(stage.job_id)
+            if job.status == "canceling":
+                self._cancel_job(job, now)
+            elif stage.attempt >= max_attempts:
+                problem = Poisoned(
+                    f"the stage {stage.name} ended its worker {stage.attempt} times without an error of its own",
+                    remedy="look into the worker's log for memory or driver trouble, then retry the job",
+                    details={"stage": stage.name, "attempts": stage.attempt},
+                )
+                self._fail_job(stage, job, problem, now)
+            else:
+                self._requeue(stage, now, not_before=None)
+        return len(expired)
+
+    def reclaim(self, slot: str, *, now: datetime) -> int:
+        """Expire the leases of a slot's dead predecessor. Only for who knows it to be dead (a kernel lock)."""
+        held = self.session.execute(
+            update(Stage)
+            .where(Stage.status == "running", Stage.lease_owner.startswith(f"{slot}/", autoescape=True))
+            .values(lease_until=now - timedelta(seconds=1))
+            .returning(Stage.id)
+        )
+        return len(held.all())
+
+    def claim(
+        self, *, owner: str, now: datetime, lease_s: float, stage_id: str | None = None
+    ) -> Claim | None:
+        """Take the first queued stage (or that one), or None. A second delivery of the same id finds nothing."""
+        query = (
+            select(Stage)
+            .where(Stage.status == "queued", or_(Stage.not_before.is_(None), Stage.not_before <= now))
+            .order_by(Stage.priority, Stage.queued_at, Stage.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        if stage_id is not None:
+            query = query.where(Stage.id == stage_id)
+        stage = self.session.scalar(query)
+        if stage is None:
+            return None
+        job = self._job(stage.job_id)
+        stage.status = "running"
+        stage.fence += 1
+        stage.attempt += 1
+        stage.lease_owner = owner
+        stage.lease_until = now + timedelta(seconds=lease_s)
+        stage.started_at = now
+        stage.finished_at = None
+        stage.error = None
+        job.status = "running"
+        job.stage = stage.name
+        job.started_at = job.started_at or now
+        self.session.flush()
+        return self._describe(stage, job)
+
+    def _describe(self, stage: Stage, job: Job) -> Claim:
+        inputs = [
+            InputFile(item.role, item.upload.object_key, item.sha256, item.upload.filename)
+            for item in job.inputs
+            if item.upload is not None and item.upload.deleting_at is None
+        ]
+        present = {item.role for item in inputs}
+        if job.package is not None:
+            [package] = [
+                entry for entry in job.package.manifest["files"] if entry["name"].endswith(".likeness")
+            ]
+            inputs.append(
+                InputFile(
+                    "person", f"{job.package.prefix}/{package['name']}", package["sha256"], package["name"]
+                )
+            )
+        earlier = tuple(
+            Earlier(done.name, done.artifact.prefix, tuple(done.artifact.manifest["files"]), done.artifact.id)
+            for done in job.stages
+            if done.ordinal < stage.ordinal and done.artifact is not None
+        )
+        person = self.session.get(Person, job.person_id) if job.person_id else None
+        return Claim(
+            stage_id=stage.id,
+            job_id=job.id,
+            kind=job.kind,
+            stage=stage.name,
+            fence=stage.fence,
+            attempt=stage.attempt,
+            owner=stage.lease_owner or "",
+            scope=job.scope,
+            params=dict(job.params),
+            inputs=tuple(inputs),
+            missing_inputs=tuple(item.role for item in job.inputs if item.role not in present),
+            earlier=earlier,
+            stages=tuple(each.name for each in job.stages),
+            consented=person is None or person.consent_attested_at is not None,
+        )
+
+    # -- keeping --------------------------------------------------------------------------------------------------
+
+    def heartbeat(self, claim: Claim, *, now: datetime, lease_s: float) -> Standing:
+        """Extend the lease."""
+        return self._fenced(claim, lease_until=now + timedelta(seconds=lease_s))
+
+    def set_key(self, claim: Claim, key: str) -> Standing:
+        return self._fenced(claim, key=key)
+
+    def report(self, claim: Claim, progress: Mapping[str, Any]) -> Standing:
+        """Write the job's progress."""
+        standing = self._fenced(claim, fence=claim.fence)  # locks the row, changes nothing
+        if standing is not Standing.LOST:
+            self.session.execute(update(Job).where(Job.id == claim.job_id).values(progress=dict(progress)))
+        return standing
+
+    def _fenced(self, claim: Claim, **values: Any) -> Standing:
+        written = self.session.execute(
+            update(Stage)
+            .where(Stage.id == claim.stage_id, Stage.fence == claim.fence, Stage.status == "running")
+            .values(**values)
+            .returning(Stage.id)
+        ).first()
+        if written is None:
+            return Standing.LOST
+        status = self.session.scalar(select(Job.status).where(Job.id == claim.job_id))
+        return Standing.CANCELING if status == "canceling" else Standing.HELD
+
+    # -- ending ---------------------------------------------------------------------------------------------------
+
+    def complete(
+        self,
+        claim: Claim,
+        *,
+        key: str,
+        prefix: str,
+        manifest: Mapping[str, Any],
+        now: datetime,
+        reuse: str | None = None,
+    ) -> bool:
+        """Commit a stage: its manifest becomes the artifact of ``key``, the next stage is queued or the job is done.
+
+        With ``reuse`` the artifact of that id is taken instead. Returns False, having written nothing, when the
+        fence is stale. When another run has committed the same key meanwhile, that one's manifest is the truth.
+        """
+        stage = self._held(claim)
+        if stage is None:
+            return False
+        job = self._job(claim.job_id)
+        artifact = (
+            self.session.get(Artifact, reuse) if reuse else self._commit(claim, key, prefix, manifest, now)
+        )
+        if artifact is None:  # the artifact to reuse was deleted this moment: run the stage after all
+            self._requeue(stage, now, not_before=None)
+            return False
+        stage.status = "succeeded"
+        stage.key = key
+        stage.reused = artifact.prefix != prefix
+        stage.artifact_id = artifact.id
+        stage.finished_at = now
+        stage.lease_owner = stage.lease_until = None
+        following = [each for each in job.stages if each.ordinal > stage.ordinal]
+        if following and job.status == "canceling":
+            self._cancel_job(job, now)
+        elif following:
+            following[0].status = "queued"
+            following[0].queued_at = now
+            following[0].attempt = 0
+            job.stage = following[0].name
+        else:
+            self._succeed_job(job, artifact, now)
+        return True
+
+    def _commit(
+        self, claim: Claim, key: str, prefix: str, manifest: Mapping[str, Any], now: datetime
+    ) -> Artifact | None:
+        query = select(Artifact).where(Artifact.stage_key == key)
+        if (committed := self.session.scalar(query)) is not None:
+            return committed
+        artifact = Artifact(
+            id=new_id("art"),
+            stage_key=key,
+            stage_name=claim.stage,
+            scope=claim.scope,
+            prefix=prefix,
+            manifest=dict(manifest),
+            created_at=now,
+        )
+        try:
+            with self.session.begin_nested():
+                self.session.add(artifact)
+        except IntegrityError:  # Postgres: the other one committed between our look and our insert
+            return self.session.scalar(query)
+        return artifact
+
+    def _succeed_job(self, job: Job, artifact: Artifact, now: datetime) -> None:
+        job.status = "succeeded"
+        job.finished_at = now
+        job.result = dict(artifact.manifest.get("result") or {})
+        job.progress = {**job.progress, "percent": 100.0, "eta_seconds": 0.0, "message": ""}
+        if job.kind == "training" and job.person_id:
+            self.session.execute(
+                update(Person).where(Person.id == job.person_id).values(package_artifact_id=artifact.id)
+            )
+
+    def fail(self, claim: Claim, problem: Problem, *, now: datetime) -> bool:
+        """End the job with a problem; False when the fence is stale."""
+        stage = self._held(claim)
+        if stage is None:
+            return False
+        self._fail_job(stage, self._job(claim.job_id), problem, now)
+        return True
+
+    def postpone(self, claim: Claim, problem: Problem, *, now: datetime, not_before: datetime) -> bool:
+        """Queue the stage again after a retryable problem."""
+        stage = self._held(claim)
+        if stage is None:
+            return False
+        job = self._job(claim.job_id)
+        self._requeue(stage, now, not_before=not_before)
+        stage.error = problem.as_dict()
+        job.progress = {
+            **job.progress,
+            "message": f"waiting to try again: {problem.message}",
+            "eta_seconds": None,
+        }
+        return True
+
+    def release(self, claim: Claim, *, now: datetime) -> bool:
+        """Put down a stage unfinished because its worker stops: it does not count as an attempt."""
+        stage = self._held(claim)
+        if stage is None:
+            return False
+        stage.attempt -= 1
+        self._requeue(stage, now, not_before=None)
+        return True
+
+    def cancel(self, claim: Claim, *, now: datetime) -> bool:
+        """End the job as canceled; False when the fence is stale."""
+        stage = self._held(claim)
+        if stage is None:
+            return False
+        self._cancel_job(self._job(claim.job_id), now)
+        return True
+
+    def _held(self, claim: Claim) -> Stage | None:
+        return self.session.scalar(
+            select(Stage)
+            .where(Stage.id == claim.stage_id, Stage.fence == claim.fence, Stage.status == "running")
+            .with_for_update()
+        )
+
+    def _job(self, job_id: str) -> Job:
+        return self.session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one()
+
+    def _requeue(self, stage: Stage, now: datetime, *, not_before: datetime | None) -> None:
+        stage.status = "queued"
+        stage.queued_at = stage.queued_at or now
+        stage.not_before = not_before
+        stage.lease_owner = stage.lease_until = None
+
+    def _fail_job(self, stage: Stage, job: Job, problem: Problem, now: datetime) -> None:
+        stage.status = "failed"
+        stage.error = problem.as_dict()
+        stage.finished_at = now
+        stage.lease_owner = stage.lease_until = None
+        job.status = "failed"
+        job.stage = stage.name
+        job.error = problem.as_dict()
+        job.finished_at = now
+        job.progress = {**job.progress, "eta_seconds": None}
+
+    def _cancel_job(self, job: Job, now: datetime) -> None:
+        for stage in job.stages:
+            if stage.status in ("pending", "queued", "running"):
+                stage.status = "canceled"
+                stage.finished_at = now
+                stage.lease_owner = stage.lease_until = None
+        job.status = "canceled"
+        job.finished_at = now
+        job.progress = {**job.progress, "eta_seconds": None, "message": ""}

@@ -1,0 +1,33 @@
+"""SQL on the register of workers."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from likeness.tables import Worker
+
+
+class WorkerRepository:
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def register(self, worker: Worker) -> None:
+        """Enter a worker, and forget earlier ones of its slot and those unseen for a day."""
+        self.session.execute(
+            delete(Worker).where(
+                (Worker.slot == worker.slot) | (Worker.last_seen < worker.started_at - timedelta(days=1))
+            )
+        )
+        self.session.add(worker)
+
+    def seen(self, worker_id: str, when: datetime) -> None:
+        self.session.execute(update(Worker).where(Worker.id == worker_id).values(last_seen=when))
+
+    def leave(self, worker_id: str) -> None:
+        self.session.execute(delete(Worker).where(Worker.id == worker_id))
+
+    def seen_since(self, when: datetime) -> list[Worker]:
+        return list(self.session.scalars(select(Worker).where(Worker.last_seen >= when)))

@@ -1,0 +1,104 @@
+"""Settings of a deployment, from ``LIKENESS_*`` environment variables; every one has a default that works."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MEBIBYTE = 2**20
+
+
+class Settings(BaseSettings):
+    """One frozen object, made at the start of a process and handed down."""
+
+    model_config = SettingsConfigDict(env_prefix="LIKENESS_", frozen=True, extra="ignore")
+
+    data_dir: Path = Path(".likeness")
+    """Folder for the database, uploads, artifacts and work folders; made when it is missing."""
+    database_url: str = ""
+    """SQLAlchemy URL; empty means SQLite in the data folder. ``postgresql://`` uses psycopg 3."""
+    host: str = "127.0.0.1"
+    """Address the service listens on. There are no accounts: another address opens it to that network."""
+    port: int = Field(default=8000, ge=0, le=65535)
+    """TCP port the service listens on."""
+    allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
+    """Host names a request may carry (JSON list in the environment); ``*`` allows any."""
+    max_upload_mb: int = Field(default=2048, ge=1)
+    """Largest upload, MiB."""
+    min_free_mb: int = Field(default=1024, ge=0)
+    """Free disk below which uploads are refused and stages wait, MiB."""
+    device: str = "auto"
+    """Device of the worker: auto, cpu, cuda or cuda:N."""
+    lease_s: float = Field(default=60.0, gt=0)
+    """Seconds without a heartbeat after which a stage may be taken over."""
+    heartbeat_s: float = Field(default=10.0, gt=0)
+    """Seconds between heartbeats of a worker."""
+    progress_every_s: float = Field(default=0.5, ge=0)
+    """Seconds between two progress rows of one stage."""
+    poll_s: float = Field(default=0.5, gt=0)
+    """Seconds an idle worker waits before it looks for work again."""
+    max_attempts: int = Field(default=4, ge=1)
+    """Times a stage may be started before it counts as failed."""
+    retry_backoff_s: float = Field(default=5.0, ge=0)
+    """Seconds before a retryable failure is tried again; doubles with each attempt."""
+    stop_grace_s: float = Field(default=20.0, ge=0)
+    """Seconds a stopping worker gets to put down its stage before it is killed."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe log line that is written."""
+
+    @field_validator("data_dir")
+    @classmethod
+    def _absolute(cls, path: Path) -> Path:
+        return path.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _heartbeat_fits_lease(self) -> Self:
+        if self.heartbeat_s * 2 > self.lease_s:
+            raise ValueError("heartbeat_s must be at most half of lease_s, or one late beat loses the lease")
+        return self
+
+    @cached_property
+    def resolved_database_url(self) -> str:
+        """The URL that is really used."""
+        if not self.database_url:
+            return f"sqlite:///{self.data_dir / 'likeness.db'}"
+        if self.database_url.startswith("postgresql://"):
+            return "postgresql+psycopg://" + self.database_url.removeprefix("postgresql://")
+        return self.database_url
+
+    @property
+    def objects_dir(self) -> Path:
+        """Root of the local object store."""
+        return self.data_dir / "objects"
+
+    @property
+    def work_dir(self) -> Path:
+        """Root of the work folders, one per job."""
+        return self.data_dir / "work"
+
+    @property
+    def incoming_dir(self) -> Path:
+        """Where bytes of an upload wait until they are whole."""
+        return self.data_dir / "incoming"
+
+    @property
+    def locks_dir(self) -> Path:
+        """Files whose kernel locks say who is alive."""
+        return self.data_dir / "locks"
+
+    @property
+    def max_upload_bytes(self) -> int:
+        return self.max_upload_mb * MEBIBYTE
+
+    @property
+    def min_free_bytes(self) -> int:
+        return self.min_free_mb * MEBIBYTE
+
+    def prepare_folders(self) -> None:
+        """Make the data folder and its parts, readable by the owner only: they hold faces and voices."""
+        for folder in (self.data_dir, self.objects_dir, self.work_dir, self.incoming_dir, self.locks_dir):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)

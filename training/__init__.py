@@ -1,0 +1,1 @@
+"""What two trainers share: checkpoints that survive a kill, seeds, the device, progress."""

@@ -1,0 +1,71 @@
+"""Seeds, device and threads, set once at the start of a process or a stage."""
+
+from __future__ import annotations
+
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from problems import InvalidParameter
+
+
+def seed_everything(seed: int) -> torch.Generator:
+    """Seed python, numpy and torch, and return a CPU generator with the same seed."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    return torch.Generator().manual_seed(seed)
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """``auto`` takes the first CUDA device, else the CPU.
+
+    Raises:
+        InvalidParameter: the device is unknown or not on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InvalidParameter(
+            f"device {name!r} is not known to torch", remedy="use auto, cpu, or cuda:N", details={"field": "device"}
+        ) from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InvalidParameter(
+            f"device {name!r} asks for a GPU and torch finds none",
+            remedy="use --device cpu or auto, or install a CUDA build of torch",
+            details={"field": "device"},
+        )
+    return device
+
+
+def available_cores() -> int:
+    """Cores this process may use: the affinity mask, cut by the cgroup's CPU quota (v2, then v1)."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = _cgroup_quota()
+    return max(1, min(cores, int(quota + 0.5))) if quota else cores
+
+
+def _cgroup_quota() -> float | None:
+    try:
+        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()[:2]
+        return None if limit == "max" else int(limit) / int(period)
+    except (OSError, ValueError):
+        pass
+    try:
+        limit_us = int(Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us").read_text())
+        period_us = int(Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us").read_text())
+        return None if limit_us <= 0 else limit_us / period_us
+    except (OSError, ValueError):
+        return None
+
+
+def limit_threads(threads: int | None = None) -> int:
+    """Cap torch, OpenMP and OpenCV at the cores there are: oversubscription costs more than it gives."""
+    count = threads or available_cores()
+    torch.set_num_threads(count)
+    return count
