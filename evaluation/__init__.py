@@ -1,1 +1,2 @@
-"""Real against generated: metrics, tables and pictures. Pure functions on arrays; the protocol lives in workers."""
+"""Real against generated: metrics, tables and pictures. Pure functions on arrays; the protocol lives in
+workers."""

@@ -48,7 +48,8 @@ def best_lag(real: NDArray[Any], generated: NDArray[Any], max_lag: int = MAX_LAG
 def range_ratio(real: NDArray[Any], generated: NDArray[Any]) -> float:
     """Robust range (95th minus 5th percentile) of the generated curve over that of the real one.
 
-    1 = as lively as the person, below 1 = mumbling, above 1 = exaggerated. NaN when the real curve does not move.
+    1 = as lively as the person, below 1 = mumbling, above 1 = exaggerated. NaN when the real curve does not
+    move.
     """
     x, y = np.asarray(real, np.float64), np.asarray(generated, np.float64)
     x, y = x[np.isfinite(x)], y[np.isfinite(y)]

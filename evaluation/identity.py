@@ -1,7 +1,7 @@
 """Does the generated face still show the same person? Distances between face descriptors.
 
-The descriptor is handed in (``faces.identity.FaceDescriptor``, dlib's CC0 network: 128-D, one person's pictures lie
-within about 0.6 of each other), so that any other can be measured the same way.
+The descriptor is handed in (``faces.identity.FaceDescriptor``, dlib's CC0 network: 128-D, one person's
+pictures lie within about 0.6 of each other), so that any other can be measured the same way.
 """
 
 from __future__ import annotations
@@ -44,10 +44,11 @@ def describe_frames(
 
 
 def identity_distance(descriptors: NDArray[Any], enrolled: NDArray[Any]) -> float:
-    """Mean Euclidean distance of (N, D) descriptors to the person's (D,) mean descriptor; 0 = the same, lower is better.
+    """Mean Euclidean distance of (N, D) descriptors to the person's (D,) mean descriptor; 0 = the same,
+    lower is better.
 
-    The person's mean is taken over the real *training* frames, so that the real held-out frames have a distance of
-    their own, which the generated ones can be compared with. NaN when there are no descriptors.
+    The person's mean is taken over the real *training* frames, so that the real held-out frames have a
+    distance of their own, which the generated ones can be compared with. NaN when there are no descriptors.
     """
     if not descriptors.size or not np.isfinite(enrolled).all():
         return math.nan

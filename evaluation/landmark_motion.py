@@ -24,15 +24,15 @@ _IRISES = 468
 def lip_distance(real: NDArray[Any], generated: NDArray[Any], *, centred: bool) -> float:
     """Lip landmark distance (LMD) in % of the real inter-ocular distance; 0 = identical, lower is better.
 
-    Mean over frames and lip landmarks of the distance in image pixels, divided frame by frame by the real frame's
-    distance between the outer eye corners (landmarks 33 and 263). Nothing is rotated or scaled.
+    Mean over frames and lip landmarks of the distance in image pixels, divided frame by frame by the real
+    frame's distance between the outer eye corners (landmarks 33 and 263). Nothing is rotated or scaled.
 
     Args:
         real: (T, 478, 2) pixels.
         generated: (T, 478, 2) pixels.
-        centred: compare the lips' shape, each frame's lips centred on their own mean, as in the LMD of Chen et al.,
-            "Lip movements generation at a glance", ECCV 2018; False compares positions in the picture, so that a head
-            that is elsewhere counts as well.
+        centred: compare the lips' shape, each frame's lips centred on their own mean, as in the LMD of Chen
+            et al., "Lip movements generation at a glance", ECCV 2018; False compares positions in the
+            picture, so that a head that is elsewhere counts as well.
     """
     lips = list(LIPS)
     both = visible(real) & visible(generated)
@@ -57,7 +57,9 @@ def head_frame(track: NDArray[Any], template: NDArray[Any]) -> Floats:
         (T, 478, 2) in the template's unit, NaN where the frame has no face.
     """
     rigid = list(RIGID)
-    points = np.asarray(track, np.float64) @ np.array([1, 1j])  # (T, 478): x + iy makes a similarity one product
+    points = np.asarray(track, np.float64) @ np.array(
+        [1, 1j]
+    )  # (T, 478): x + iy makes a similarity one product
     goal = np.asarray(template, np.float64) @ np.array([1, 1j])
     centre, goal_centre = points[:, rigid].mean(axis=1, keepdims=True), goal[rigid].mean()
     here, there = points[:, rigid] - centre, goal[rigid] - goal_centre
@@ -69,9 +71,10 @@ def head_frame(track: NDArray[Any], template: NDArray[Any]) -> Floats:
 def jitter(track: NDArray[Any], template: NDArray[Any]) -> float:
     """High-frequency landmark motion relative to the head: RMS of the second difference over time.
 
-    The second difference x[t+1] - 2 x[t] + x[t-1] weighs frame-to-frame tremble 16 times (in power) as much as motion
-    at a quarter of the frame rate and hides smooth motion. The head's own motion is taken out by
-    :func:`head_frame`. In the template's unit; 0 for a still or evenly moving shape. NaN under three frames in a row.
+    The second difference x[t+1] - 2 x[t] + x[t-1] weighs frame-to-frame tremble 16 times (in power) as much
+    as motion at a quarter of the frame rate and hides smooth motion. The head's own motion is taken out by
+    :func:`head_frame`. In the template's unit; 0 for a still or evenly moving shape. NaN under three frames
+    in a row.
     """
     shape = head_frame(track, template)[:, :_IRISES]
     second = shape[2:] - 2 * shape[1:-1] + shape[:-2]  # (T - 2, 468, 2)

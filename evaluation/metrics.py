@@ -1,4 +1,5 @@
-"""The names of the metrics: what each is called, its unit, and which way is better. Tables are made from this list."""
+"""The names of the metrics: what each is called, its unit, and which way is better. Tables are made from
+this list."""
 
 from __future__ import annotations
 
@@ -63,7 +64,8 @@ def json_number(value: float) -> float | int | None:
 def marks_missed(
     reenact: Mapping[str, float | None], dub: Mapping[str, float | None], replay: Mapping[str, float | None]
 ) -> list[str]:
-    """Which of issue 2's marks for the ``preview`` preset a result misses, one sentence each; empty when all are met."""
+    """Which of issue 2's marks for the ``preview`` preset a result misses, one sentence each; empty when all
+    are met."""
     missed = []
     for key, least in (("psnr_hull", 26.0), ("psnr_face", 21.0), ("lip_r", 0.85)):
         value = reenact.get(key)

@@ -26,9 +26,11 @@ def luma(image: Image) -> Floats:
 
 
 def psnr(real: Image, generated: Image, where: Box | NDArray[np.bool_]) -> float:
-    """Peak signal-to-noise ratio inside a region, in dB: 10 log10(255^2 / MSE) over its pixels and RGB channels.
+    """Peak signal-to-noise ratio inside a region, in dB: 10 log10(255^2 / MSE) over its pixels and RGB
+    channels.
 
-    Range: 0 (black against white) to :data:`PSNR_CAP_DB` (identical); higher is better. NaN if the region is empty.
+    Range: 0 (black against white) to :data:`PSNR_CAP_DB` (identical); higher is better. NaN if the region is
+    empty.
 
     Args:
         real: (H, W, 3) uint8 RGB.
@@ -50,10 +52,12 @@ def _blur(image: Floats) -> Floats:
 
 
 def ssim(real: Image, generated: Image, box: Box) -> float:
-    """Structural similarity inside a box: mean of the SSIM map of the luma, Gaussian window 11x11 with sigma 1.5.
+    """Structural similarity inside a box: mean of the SSIM map of the luma, Gaussian window 11x11 with sigma
+    1.5.
 
-    K1 = 0.01, K2 = 0.03, L = 255; only windows that lie wholly inside the box count. Range -1..1 (identical), higher
-    is better; NaN when the box is smaller than one window. Source: Wang, Bovik, Sheikh, Simoncelli, "Image quality
+    K1 = 0.01, K2 = 0.03, L = 255; only windows that lie wholly inside the box count. Range -1..1
+    (identical), higher is better; NaN when the box is smaller than one window. Source: Wang, Bovik, Sheikh,
+    Simoncelli, "Image quality
     assessment: from error visibility to structural similarity", IEEE TIP 13(4), 2004.
     """
     x, y = luma(box.cut(real)), luma(box.cut(generated))
@@ -71,11 +75,13 @@ def ssim(real: Image, generated: Image, box: Box) -> float:
 
 
 def sharpness(image: Image, box: Box) -> float:
-    """Energy of fine detail inside a box: mean square of the luma's Laplacian (4-neighbour), in squared levels.
+    """Energy of fine detail inside a box: mean square of the luma's Laplacian (4-neighbour), in squared
+    levels.
 
-    0 for a flat picture, higher is sharper (noise counts as well). A ratio of two sharpnesses falls with the fourth
-    power of frequency, so a mild blur shows. Source: the Laplacian-energy focus measure, e.g. Pertuz, Puig, Garcia,
-    "Analysis of focus measure operators for shape-from-focus", Pattern Recognition 46(5), 2013. NaN if empty.
+    0 for a flat picture, higher is sharper (noise counts as well). A ratio of two sharpnesses falls with the
+    fourth power of frequency, so a mild blur shows. Source: the Laplacian-energy focus measure, e.g. Pertuz,
+    Puig, Garcia, "Analysis of focus measure operators for shape-from-focus", Pattern Recognition 46(5),
+    2013. NaN if empty.
     """
     part: NDArray[Any] = luma(box.cut(image))
     if min(part.shape) < 3:

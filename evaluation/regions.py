@@ -40,7 +40,8 @@ class Box:
 
 
 def box_around(points: NDArray[Any], margin: float, size: tuple[int, int]) -> Box:
-    """The box of some points, grown by ``margin`` of its width and height on each side, clipped to the picture.
+    """The box of some points, grown by ``margin`` of its width and height on each side, clipped to the
+    picture.
 
     Args:
         points: (N, 2) pixels, all finite.
@@ -66,10 +67,11 @@ def mouth_box(landmarks: NDArray[Any], size: tuple[int, int]) -> Box:
 
 
 def hull_mask(landmarks: NDArray[Any], size: tuple[int, int]) -> NDArray[np.bool_]:
-    """(478, 2) pixels -> (H, W) True inside the convex hull of all landmarks: the face without hair, ears, background."""
+    """(478, 2) pixels -> (H, W) True inside the convex hull of all landmarks: the face without hair, ears,
+    background."""
     hull = cv2.convexHull(np.floor(landmarks).astype(np.int32))
     mask = np.zeros(size, np.uint8)
-    cv2.fillConvexPoly(mask, hull, 1)
+    cv2.fillConvexPoly(mask, hull, (1,))
     return mask.astype(bool)
 
 

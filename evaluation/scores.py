@@ -79,8 +79,8 @@ class Scores:
 
 
 def compare_pixels(real: Take, generated: Take) -> PixelScores:
-    """Frame-by-frame pixel metrics, mean over frames. Regions come from the *real* landmarks, so both sides are judged
-    at the same place; only sharpness looks where each side's own mouth is.
+    """Frame-by-frame pixel metrics, mean over frames. Regions come from the *real* landmarks, so both sides
+    are judged at the same place; only sharpness looks where each side's own mouth is.
 
     Raises:
         ValueError: the pictures differ in size, or there are fewer of them than landmarks.
@@ -93,7 +93,7 @@ def compare_pixels(real: Take, generated: Take) -> PixelScores:
             break
         if a.shape != b.shape:
             raise ValueError(f"frame {index}: the generated picture is {b.shape}, the real one {a.shape}")
-        size = a.shape[:2]
+        size = a.shape[0], a.shape[1]
         if here[index]:
             points = real.landmarks[index]
             face.append(psnr(a, b, face_box(points, size)))
@@ -115,7 +115,9 @@ def compare_pixels(real: Take, generated: Take) -> PixelScores:
     )
 
 
-def score(real: Take, generated: Take, enrolled: NDArray[Any], *, camera: Camera, fps: float = 25.0) -> Scores:
+def score(
+    real: Take, generated: Take, enrolled: NDArray[Any], *, camera: Camera, fps: float = 25.0
+) -> Scores:
     """Every metric of a generated clip against the real frames it should equal.
 
     Args:

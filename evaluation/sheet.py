@@ -1,8 +1,8 @@
-"""The sheet: frames of real and generated clips at the same moments, their mouths, and curves over time, in one picture."""
+"""The sheet: frames of real and generated clips at the same moments, their mouths, and curves over time, in
+one picture."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,17 @@ from evaluation.head_pose import head_angles
 from evaluation.regions import visible
 from faces.camera import Camera
 from faces.mouth import LIPS, eye_aperture, mouth_opening
+from media.atomic import replacing
 
 Image = NDArray[np.uint8]
 
-COLOURS = {"real": "#222222", "reenact": "#1f77b4", "dub": "#d62728", "ceiling": "#2ca02c", "replay": "#9467bd"}
+COLOURS = {
+    "real": "#222222",
+    "reenact": "#1f77b4",
+    "dub": "#d62728",
+    "ceiling": "#2ca02c",
+    "replay": "#9467bd",
+}
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,8 @@ class SheetConfig:
 
 
 def time_points(landmarks: NDArray[Any], count: int) -> NDArray[np.int64]:
-    """``count`` evenly spaced frames of a (T, 478, 2) track, each moved to the nearest frame that shows a face."""
+    """``count`` evenly spaced frames of a (T, 478, 2) track, each moved to the nearest frame that shows a
+    face."""
     shown = np.flatnonzero(visible(landmarks))
     wanted = ((np.arange(count) + 0.5) * len(landmarks) / count).astype(int)
     if not len(shown):
@@ -69,8 +77,9 @@ def make_sheet(
         config: sizes.
 
     Returns:
-        (H, W, 3) uint8 RGB: a face row and a zoomed mouth row for each clip, then lip opening, yaw and eye aperture.
-        Face cells of one time point show the same place of the picture in every row; mouths are followed.
+        (H, W, 3) uint8 RGB: a face row and a zoomed mouth row for each clip, then lip opening, yaw and eye
+        aperture. Face cells of one time point show the same place of the picture in every row; mouths are
+        followed.
     """
     config = config or SheetConfig()
     real = next(iter(pictures))
@@ -78,7 +87,12 @@ def make_sheet(
     for kind in ("face", "mouth"):
         for name, images in pictures.items():
             cells = [
-                _cell(image, _points(landmarks, name if kind == "mouth" else real, real, int(time)), kind, config.cell)
+                _cell(
+                    image,
+                    _points(landmarks, name if kind == "mouth" else real, real, int(time)),
+                    kind,
+                    config.cell,
+                )
                 for image, time in zip(images, times, strict=True)
             ]
             rows.append(np.hstack([_label(name, cells[0].shape[0], config.label), *cells]))
@@ -109,9 +123,9 @@ def _cell(image: Image, points: NDArray[Any] | None, kind: str, side: int) -> Im
     if scale < 1:  # warpAffine does not average: shrink first
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.uint8)
         matrix = np.array([[1, 0, -corner[0] * scale], [0, 1, -corner[1] * scale]], np.float64)
-    return cv2.warpAffine(image, matrix, (side, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(
-        np.uint8
-    )
+    return cv2.warpAffine(
+        image, matrix, (side, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    ).astype(np.uint8)
 
 
 def _write(canvas: Image, text: str, x: int, y: int, scale: float = 0.42) -> None:
@@ -157,10 +171,14 @@ def _curves(
             axis.axvline(time / fps, color="#bbbbbb", linewidth=0.6)
     axes[0].legend(loc="upper right", fontsize=8, ncols=len(landmarks))
     axes[-1].set_xlabel("seconds into the held-out part", fontsize=8)
-    figure.subplots_adjust(left=config.label / width, right=1 - 8 / width, top=0.985, bottom=0.08, hspace=0.08)
+    figure.subplots_adjust(
+        left=config.label / width, right=1 - 8 / width, top=0.985, bottom=0.08, hspace=0.08
+    )
     canvas.draw()
     picture = np.asarray(canvas.buffer_rgba())[..., :3]
-    return np.ascontiguousarray(cv2.resize(picture, (width, height)) if picture.shape[1] != width else picture)
+    return np.ascontiguousarray(
+        cv2.resize(picture, (width, height)) if picture.shape[1] != width else picture
+    )
 
 
 def save_png(image: Image, path: Path, width: int | None = None) -> None:
@@ -168,16 +186,10 @@ def save_png(image: Image, path: Path, width: int | None = None) -> None:
     if width is not None and image.shape[1] > width:
         height = round(image.shape[0] * width / image.shape[1])
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA).astype(np.uint8)
-    written, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    written, data = cv2.imencode(
+        ".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_PNG_COMPRESSION, 9]
+    )
     if not written:
         raise OSError(f"{path} could not be encoded as PNG")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as stream:
-            stream.write(data.tobytes())
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as part:
+        part.write_bytes(data.tobytes())

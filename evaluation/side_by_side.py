@@ -43,6 +43,9 @@ def _named(panel: NDArray[np.generic], name: str) -> Image:
     canvas = np.array(panel, np.uint8)
     scale = max(0.4, canvas.shape[0] / 700)
     at = (round(14 * scale), round(30 * scale))
-    for colour, thickness in (((0, 0, 0), 4), ((255, 255, 255), 1)):  # an outline keeps it readable on any background
+    for colour, thickness in (
+        ((0, 0, 0), 4),
+        ((255, 255, 255), 1),
+    ):  # an outline keeps it readable on any background
         cv2.putText(canvas, name, at, cv2.FONT_HERSHEY_SIMPLEX, scale, colour, thickness, cv2.LINE_AA)
     return canvas

@@ -1,6 +1,7 @@
 """The service's truth: settings, tables, people and consent, uploads, jobs and leases, the object store.
 
-Nothing in here knows a pixel: no torch, no OpenCV, no media library. `api` and `workers` meet only through these rows.
+Nothing in here knows a pixel: no torch, no OpenCV, no media library. `api` and `workers` meet only through
+these rows.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from likeness.settings import Settings
 
 
 class Database:
-    """Opens transactions. SQLite runs in WAL mode: readers never wait for the writer, nor the writer for readers."""
+    """Opens transactions. SQLite runs in WAL mode: readers and the writer never wait for each other."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -38,8 +38,8 @@ class Database:
     def write(self) -> Iterator[Session]:
         """A transaction that commits at the end of the block and rolls back when it raises.
 
-        On SQLite it takes the write lock at its start (BEGIN IMMEDIATE): a transaction that reads first and writes
-        later would otherwise fail half-way instead of waiting for its turn.
+        On SQLite it takes the write lock at its start (BEGIN IMMEDIATE): a transaction that reads first and
+        writes later would otherwise fail half-way instead of waiting for its turn.
         """
         engine = self.engine.execution_options(likeness_write=True)
         with Session(engine, expire_on_commit=False) as session, session.begin():

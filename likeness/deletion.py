@@ -1,8 +1,8 @@
 """Deleting for good: mark the rows, stop the work, remove the files, then the rows.
 
-The row of a person or an upload goes last, so a deletion that is interrupted anywhere is found and finished by the
-next :func:`purge`, which the API calls at once and every idle worker calls again. Work folders whose job has no row
-are swept up at a worker's start.
+The row of a person or an upload goes last, so a deletion that is interrupted anywhere is found and finished
+by the next :func:`purge`, which the API calls at once and every idle worker calls again. Work folders whose
+job has no row are swept up at a worker's start.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _mark_jobs(session: Session, job_ids: list[str]) -> None:
 
 
 def purge(database: Database, store: ObjectStore, settings: Settings) -> Removed:
-    """Finish every marked deletion whose jobs no worker holds any more; safe to call at any time, by anyone."""
+    """Finish every marked deletion whose jobs no worker holds any more; safe at any time, for anyone."""
     with database.read() as session:
         jobs = JobRepository(session)
         marked_jobs = jobs.deleting()
@@ -149,8 +149,9 @@ def _purge_job(database: Database, store: ObjectStore, settings: Settings, job_i
         rows = JobRepository(session).delete([job_id])
         artifacts = ArtifactRepository(session)
         unused = artifacts.unreferenced(outputs)
-        # Rows first here: a worker may be about to reuse the artifact, and must find it whole or not at all. What a
-        # crash before the next line leaves lies in the scope's folder and goes with its person or upload.
+        # Rows first here: a worker may be about to reuse the artifact, and must find it whole or not at all.
+        # What a crash before the next line leaves lies in the scope's folder and goes with its person or
+        # upload.
         rows += artifacts.delete([artifact.id for artifact in unused])
         prefixes = [artifact.prefix for artifact in unused]
     return Removed(rows, sum(store.delete_prefix(prefix) for prefix in prefixes))

@@ -9,7 +9,7 @@ _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: nothing t
 
 
 def new_id(prefix: str) -> str:
-    """``prefix_`` and 26 letters: 48 bits of milliseconds, then 80 random bits, so ids can serve as cursors."""
+    """``prefix_`` and 26 letters: 48 bits of milliseconds, then 80 random bits; ids serve as cursors."""
     number = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
     letters = [_ALPHABET[number >> shift & 31] for shift in range(125, -1, -5)]
     return f"{prefix}_{''.join(letters)}"

@@ -128,9 +128,9 @@ def require_free_disk(settings: Settings) -> None:
     free = shutil.disk_usage(settings.data_dir).free
     if free < settings.min_free_bytes:
         raise OutOfDisk(
-            f"{free // MEBIBYTE} MiB are free in {settings.data_dir}, fewer than the {settings.min_free_mb} kept",
+            f"only {free // MEBIBYTE} of the {settings.min_free_mb} MiB to keep are free",
             remedy="free some disk space, or lower LIKENESS_MIN_FREE_MB",
-            details={"free_bytes": free},
+            details={"free_bytes": free, "folder": str(settings.data_dir)},
         )
 
 

@@ -16,8 +16,8 @@ from problems import Conflict
 def hold(path: Path, *, wait_s: float, what: str) -> Iterator[None]:
     """Hold the lock of ``path`` exclusively.
 
-    The kernel frees it at the death of the holder, SIGKILL included, so whoever gets it knows that the last holder is
-    gone. ``what`` names the holder in the error.
+    The kernel frees it at the death of the holder, SIGKILL included, so whoever gets it knows that the last
+    holder is gone. ``what`` names the holder in the error.
 
     Raises:
         Conflict: somebody else still holds it after ``wait_s`` seconds.

@@ -152,7 +152,7 @@ def request_video(
         if person.package_artifact_id is None:
             raise Conflict(
                 f"{person_id} has not been learned yet",
-                remedy=f"train first: POST /v1/persons/{person_id}/trainings, and wait until it has succeeded",
+                remedy=f"train first: POST /v1/persons/{person_id}/trainings, and wait for its success",
                 details={"person_id": person_id},
             )
         inputs = {"recording": _upload(session, recording_id, None, "audio.upload_id")}
@@ -214,9 +214,11 @@ def retry(
     kind: Kind | None = None,
     from_stage: str | None = None,
 ) -> None:
-    """Queue a job that failed or was canceled again, from the stage it ended in and that stage's last checkpoint.
+    """Queue a job that failed or was canceled again, from the stage it ended in and that stage's last
+    checkpoint.
 
-    With ``from_stage`` that stage and those after it are done anew: no checkpoint and no committed output is reused.
+    With ``from_stage`` that stage and those after it are done anew: no checkpoint and no committed output is
+    reused.
 
     Raises:
         NotFound: no such job.

@@ -6,8 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from problems import InvalidParameter
 
 MEBIBYTE = 2**20
 
@@ -97,6 +99,26 @@ class Settings(BaseSettings):
     @property
     def min_free_bytes(self) -> int:
         return self.min_free_mb * MEBIBYTE
+
+    @classmethod
+    def load(cls, **overrides: object) -> Self:
+        """From the environment, with those overrides that are not None.
+
+        Raises:
+            InvalidParameter: a value is out of range; the message names the variable.
+        """
+        given = {name: value for name, value in overrides.items() if value is not None}
+        try:
+            return cls(**given)  # type: ignore[arg-type]
+        except (ValidationError, SettingsError) as error:
+            faults = error.errors() if isinstance(error, ValidationError) else []
+            names = [f"LIKENESS_{part}".upper() for fault in faults for part in fault["loc"][:1]]
+            reason = "; ".join(str(fault["msg"]) for fault in faults) or str(error)
+            raise InvalidParameter(
+                f"the settings can't be used: {', '.join(names) or 'LIKENESS_*'}: {reason}",
+                remedy="correct the environment variable; docs/operations.md lists them with their ranges",
+                details={"field": names[0] if names else ""},
+            ) from error
 
     def prepare_folders(self) -> None:
         """Make the data folder and its parts, readable by the owner only: they hold faces and voices."""

@@ -1,7 +1,7 @@
 """The object store: one small protocol, and the local files that embedded mode runs on.
 
-A key is a relative path of plain segments, ``people/per_…/<key>/<fence>/person.likeness``. Objects appear whole or
-not at all, and whoever reads one for its meaning verifies its sha256.
+A key is a relative path of plain segments, ``people/per_…/<key>/<fence>/person.likeness``. Objects appear
+whole or not at all, and whoever reads one for its meaning verifies its sha256.
 """
 
 from __future__ import annotations

@@ -92,8 +92,10 @@ def video_stream(container: InputContainer) -> Any | None:
 def audio_stream(container: InputContainer) -> Any | None:
     """The sound stream to listen to, or None."""
     streams = container.streams.audio
-    decodable = [s for s in streams if s.codec_context is not None]
-    return next((s for s in decodable if s.disposition & Disposition.default), decodable[0] if decodable else None)
+    # Phones add tracks that only their maker can decode (spatial sound) beside the common one.
+    known = [s for s in streams if s.codec_context is not None and s.codec_context.codec.name in AUDIO_CODECS]
+    known = known or [s for s in streams if s.codec_context is not None]
+    return next((s for s in known if s.disposition & Disposition.default), known[0] if known else None)
 
 
 def require_video(container: InputContainer, name: str) -> Any:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from av.container import InputContainer
 
-from media.container import audio_stream, reading, video_stream
+from media.container import VIDEO_CODECS, audio_stream, reading, video_stream
+from media.decode import decoded_frames, prepare
 from media.isolate import run_isolated
-from media.orientation import Orientation
+from media.orientation import Orientation, square_size
 from problems import UnreadableMedia
 
 _MOST_PACKETS = 2_000_000
+_MOST_PIXELS = 8192 * 4352
 
 
 @dataclass(frozen=True)
@@ -76,8 +78,22 @@ class MediaInfo:
 
     @property
     def truncated(self) -> bool:
-        """The header promises over a second and a tenth more than the packets hold."""
+        """The header promises over a second and a tenth more than the packets hold.
+
+        Only mov/mp4 and mkv/webm state a duration; elsewhere libav guesses it from the bit rate.
+        """
+        if not {"mov", "matroska"} & set(self.container.split(",")):
+            return False
         return self.declared_s - self.duration_s > max(1.0, 0.1 * self.declared_s)
+
+    def check_complete(self, name: str) -> None:
+        """Raise :class:`UnreadableMedia` for a truncated file."""
+        if self.truncated:
+            raise UnreadableMedia(
+                f"{name} ends after {self.duration_s:.1f} s, but its header promises {self.declared_s:.1f} s: it is cut off",
+                remedy="the copy or the upload was interrupted: send the whole file again",
+                details={"found_s": self.duration_s, "declared_s": self.declared_s},
+            )
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as JSON types."""
@@ -97,7 +113,7 @@ class MediaInfo:
 
 
 def probe(path: Path, *, isolated: bool = True) -> MediaInfo:
-    """Read the header and the packets' times of a media file; nothing is decoded.
+    """Read the header, the packets' times and one frame of a media file.
 
     Args:
         path: any media file.
@@ -125,13 +141,31 @@ def read_info(path: str) -> dict[str, Any]:
         times, ends, starts = _packet_times(container, video, audio)
         origin = min(starts.values(), default=0.0)
         lengths = {index: ends[index] - starts[index] for index in ends}
-        return MediaInfo(
+        info = MediaInfo(
             container=container.format.name,
             duration_s=max(ends.values(), default=origin) - origin,
             declared_s=container.duration / 1e6 if container.duration and container.duration > 0 else 0.0,
-            video=_video_info(container, video, times, lengths.get(video.index, 0.0)) if video is not None else None,
+            video=_video_info(video, times, lengths.get(video.index, 0.0)) if video is not None else None,
             audio=_audio_info(audio, lengths.get(audio.index, 0.0)) if audio is not None else None,
-        ).as_dict()
+        )
+    return replace(info, video=_turned(info.video, path) if info.video else None).as_dict()
+
+
+def _turned(video: VideoInfo, path: str) -> VideoInfo:
+    """The display matrix and the pixels' shape come with the first frame."""
+    with reading(Path(path)) as container:
+        stream = video_stream(container)
+        if stream.codec_context.codec.name not in VIDEO_CODECS or video.coded_width * video.coded_height > _MOST_PIXELS:
+            return video
+        prepare(stream, _MOST_PIXELS)
+        frame = next(decoded_frames(container, stream), None)
+    if frame is None:
+        return video
+    turn = Orientation.of_frame(frame)
+    width, height = square_size(frame.width, frame.height, stream.sample_aspect_ratio, None)
+    if turn.transpose:
+        width, height = height, width
+    return replace(video, width=width, height=height, rotation_deg=turn.clockwise_deg)
 
 
 def _packet_times(
@@ -154,7 +188,7 @@ def _packet_times(
     return np.sort(np.array(times)), ends, starts
 
 
-def _video_info(container: InputContainer, stream: Any, times: np.ndarray, length: float) -> VideoInfo:
+def _video_info(stream: Any, times: np.ndarray, length: float) -> VideoInfo:
     context = stream.codec_context
     gaps = np.diff(times)
     gaps = gaps[gaps > 0]
@@ -163,19 +197,17 @@ def _video_info(container: InputContainer, stream: Any, times: np.ndarray, lengt
         length += gap  # the container gives its last frame no duration
     average = len(times) / length if length > 0 and len(times) > 1 else float(stream.average_rate or 0)
     tick = float(stream.time_base or 0)
-    turn = Orientation.of_stream(container, stream)
-    width, height = turn.upright_size(context.width, context.height, stream.sample_aspect_ratio)
     return VideoInfo(
-        codec=context.codec.canonical_name if hasattr(context.codec, "canonical_name") else context.codec.name,
-        width=width,
-        height=height,
+        codec=context.codec.canonical_name,
+        width=context.width,
+        height=context.height,
         coded_width=context.width,
         coded_height=context.height,
         fps=round(average, 3),
         # Two ticks of rounding are the container's; more than a twentieth of a frame is the camera's.
         variable_fps=bool(len(gaps) > 2 and np.percentile(np.abs(gaps - gap), 98) > max(2 * tick, 0.05 * gap)),
         frames_estimate=len(times) or int(stream.frames),
-        rotation_deg=turn.clockwise_deg,
+        rotation_deg=0,
         duration_s=length,
     )
 

@@ -1,4 +1,4 @@
-"""Alembic's entry: on the connection that `likeness.schema` hands over, else on the database of the settings."""
+"""Alembic's entry: on the connection from ``likeness.schema``, else on the database of the settings."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """SQL of the workers: claim a stage, keep it, report, and end it. Every write names the fence of its claim.
 
-A claim survives the crash of its worker by expiring; a worker that was only asleep finds a higher fence in the row
-and can write nothing any more. On Postgres rows are locked in the order stage, then job, by everyone.
+A claim survives the crash of its worker by expiring; a worker that was only asleep finds a higher fence in
+the row and can write nothing any more. On Postgres rows are locked in the order stage, then job, by everyone.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class LeaseRepository:
     def __init__(self, session: Session) -> None:
         self.session = session
 
-    # -- taking ---------------------------------------------------------------------------------------------------
+    # -- taking ----------------------------------------------------------------------------------------------
 
     def reap(self, *, now: datetime, max_attempts: int) -> int:
         """Put stages whose lease ran out back into the queue, or end them; return how many there were."""
@@ -98,7 +98,7 @@ class LeaseRepository:
                 self._cancel_job(job, now)
             elif stage.attempt >= max_attempts:
                 problem = Poisoned(
-                    f"the stage {stage.name} ended its worker {stage.attempt} times without an error of its own",
+                    f"the stage {stage.name} ended its worker {stage.attempt} times without saying why",
                     remedy="look into the worker's log for memory or driver trouble, then retry the job",
                     details={"stage": stage.name, "attempts": stage.attempt},
                 )
@@ -108,7 +108,7 @@ class LeaseRepository:
         return len(expired)
 
     def reclaim(self, slot: str, *, now: datetime) -> int:
-        """Expire the leases of a slot's dead predecessor. Only for who knows it to be dead (a kernel lock)."""
+        """Expire the leases of a slot's predecessor; only for who knows it dead, by the kernel lock."""
         held = self.session.execute(
             update(Stage)
             .where(Stage.status == "running", Stage.lease_owner.startswith(f"{slot}/", autoescape=True))
@@ -120,7 +120,7 @@ class LeaseRepository:
     def claim(
         self, *, owner: str, now: datetime, lease_s: float, stage_id: str | None = None
     ) -> Claim | None:
-        """Take the first queued stage (or that one), or None. A second delivery of the same id finds nothing."""
+        """Take the first queued stage (or that one), or None; a second delivery of an id finds nothing."""
         query = (
             select(Stage)
             .where(Stage.status == "queued", or_(Stage.not_before.is_(None), Stage.not_before <= now))
@@ -187,7 +187,7 @@ class LeaseRepository:
             consented=person is None or person.consent_attested_at is not None,
         )
 
-    # -- keeping --------------------------------------------------------------------------------------------------
+    # -- keeping ---------------------------------------------------------------------------------------------
 
     def heartbeat(self, claim: Claim, *, now: datetime, lease_s: float) -> Standing:
         """Extend the lease."""
@@ -215,7 +215,7 @@ class LeaseRepository:
         status = self.session.scalar(select(Job.status).where(Job.id == claim.job_id))
         return Standing.CANCELING if status == "canceling" else Standing.HELD
 
-    # -- ending ---------------------------------------------------------------------------------------------------
+    # -- ending ----------------------------------------------------------------------------------------------
 
     def complete(
         self,
@@ -227,10 +227,12 @@ class LeaseRepository:
         now: datetime,
         reuse: str | None = None,
     ) -> bool:
-        """Commit a stage: its manifest becomes the artifact of ``key``, the next stage is queued or the job is done.
+        """Commit a stage: its manifest becomes the artifact of ``key``, the next stage is queued or the job
+        is done.
 
-        With ``reuse`` the artifact of that id is taken instead. Returns False, having written nothing, when the
-        fence is stale. When another run has committed the same key meanwhile, that one's manifest is the truth.
+        With ``reuse`` the artifact of that id is taken instead. Returns False, having written nothing, when
+        the fence is stale. When another run has committed the same key meanwhile, that one's manifest is the
+        truth.
         """
         stage = self._held(claim)
         if stage is None:

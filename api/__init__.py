@@ -1,0 +1,1 @@
+"""REST and dashboard: starts without torch or OpenCV, meets the workers only through the rows."""

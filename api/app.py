@@ -1,0 +1,75 @@
+"""The application: routes, errors, the gate around them. ``likeness up`` serves it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.staticfiles import StaticFiles
+
+from api import problem_details
+from api.dashboard import pages
+from api.gate import Gate
+from api.routes import health, inspections, jobs, persons, trainings, uploads, videos
+from api.schemas import ProblemDetails
+from likeness import VERSION
+from likeness.database import Database
+from likeness.health import WorkerWatch
+from likeness.settings import Settings
+from likeness.store import LocalStore
+from problems import InvalidParameter
+
+_STATIC = Path(__file__).parent / "dashboard" / "static"
+_UPLOADS = re.compile(r"/v1/uploads|/people|/people/[^/]+/videos|/inspections")
+
+
+def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = None) -> FastAPI:
+    """Make the application. The database must have been migrated; ``watch`` asks the embedded supervisor."""
+    settings = settings or Settings()
+    database = Database.of(settings)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        database.close()
+
+    app = FastAPI(
+        title="Likeness",
+        version=VERSION,
+        summary="Learn a person from one clip; then any recording becomes a video of them saying it.",
+        # Both pages would load scripts from another host.
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.settings, app.state.database, app.state.watch = settings, database, watch
+    app.state.store = LocalStore(settings.objects_dir)
+    app.state.error_page = pages.error_page
+    problem_details.install(app)
+    for module in (uploads, inspections, persons, trainings, videos, jobs, health):
+        app.include_router(module.router)
+    app.include_router(pages.router, include_in_schema=False)
+    app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.add_middleware(Gate, allowed_hosts=settings.allowed_hosts, upload_paths=_UPLOADS)
+    app.openapi = lambda: _schema(app)  # type: ignore[method-assign]
+    return app
+
+
+def _schema(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's schema with this API's one error body in place of the framework's two."""
+    if app.openapi_schema is None:
+        schema = FastAPI.openapi(app)
+        parts = schema["components"]["schemas"]
+        parts.pop("HTTPValidationError", None)
+        parts.pop("ValidationError", None)
+        parts["ProblemDetails"] = ProblemDetails.model_json_schema()
+        for path in schema["paths"].values():
+            for operation in path.values():
+                framework = operation["responses"].get("422", {}).get("content", {})
+                if "application/json" in framework:
+                    operation["responses"]["422"] = problem_details.answers(InvalidParameter)[422]
+    return app.openapi_schema or {}

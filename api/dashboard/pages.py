@@ -1,0 +1,299 @@
+"""Pages and forms. They work without JavaScript; with it, htmx refreshes what runs in place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.templating import Jinja2Templates
+from starlette.concurrency import run_in_threadpool
+
+from api.dependencies import Cursor, DatabaseDep, SettingsDep, StoreDep, WatchDep
+from api.receive import receive_upload
+from api.schemas import AnyJob, ProblemDetails, Status
+from api.views import ACTIVE, job_view, person_view
+from likeness import VERSION
+from likeness.database import Database
+from likeness.deletion import delete_job, delete_person, delete_upload, purge
+from likeness.health import checks
+from likeness.refusals import (
+    ConsentMissing,
+    ForeignOrigin,
+    NotReady,
+    Poisoned,
+    UnknownHost,
+)
+from likeness.repositories.jobs import JobRepository
+from likeness.repositories.people import PersonRepository
+from likeness.requests import (
+    Pose,
+    Preset,
+    cancel,
+    create_person,
+    job_or_refuse,
+    person_or_refuse,
+    request_inspection,
+    request_training,
+    request_video,
+    retry,
+)
+from likeness.settings import Settings
+from likeness.store import ObjectStore
+from problems import InvalidParameter, Problem
+
+router = APIRouter()
+PRESETS: tuple[Preset, ...] = ("preview", "standard", "best")
+POSES: tuple[Pose, ...] = ("learned", "clip", "still")
+Choice = TypeVar("Choice", bound=str)
+_HERE = Path(__file__).parent
+_templates = Jinja2Templates(directory=_HERE / "templates")
+
+_BRANCHES = (ConsentMissing, ForeignOrigin, NotReady, Poisoned, UnknownHost)
+"""Imported so that the page of errors knows them: they join the family where they are defined."""
+
+
+def _bytes(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _moment(value: datetime | None) -> str:
+    return value.strftime("%Y-%m-%d %H:%M UTC") if value else ""
+
+
+_templates.env.filters.update(bytes=_bytes, duration=_duration, moment=_moment)
+_templates.env.globals["version"] = VERSION
+
+
+def _render(request: Request, template: str, code: int = 200, **context: Any) -> HTMLResponse:
+    return _templates.TemplateResponse(request, template, context, status_code=code)
+
+
+def error_page(request: Request, problem: ProblemDetails) -> HTMLResponse:
+    """The page of a request that failed."""
+    return _render(request, "error.html", problem.status, problem=problem)
+
+
+@router.get("/")
+def home(request: Request, database: DatabaseDep, settings: SettingsDep, watch: WatchDep) -> Response:
+    with database.read() as session:
+        people = PersonRepository(session).page(limit=60, cursor=None).rows
+        latest = JobRepository(session).latest_of_people([person.id for person in people], "training")
+        cards = [person_view(person, latest.get(person.id)) for person in people]
+        jobs = [job_view(session, job) for job in JobRepository(session).page(limit=8, cursor=None).rows]
+    trouble = [check for check in checks(database, settings, watch) if not check.ok]
+    names = {card.id: card.name for card in cards}
+    return _render(request, "home.html", people=cards, jobs=jobs, names=names, trouble=trouble)
+
+
+@router.post("/people")
+async def add_person(
+    request: Request, database: DatabaseDep, settings: SettingsDep, store: StoreDep
+) -> Response:
+    """The form has the clip and the person in one: upload, enter, train."""
+    upload, fields = await receive_upload(request, settings, database, store, purpose="clip")
+
+    def start() -> str:
+        person = create_person(
+            database,
+            name=fields.get("name", ""),
+            consent_subject=fields.get("subject_name", ""),
+            attested=fields.get("attested") == "yes",
+        )
+        preset = _choice(fields, "preset", PRESETS, "preview")
+        request_training(database, person_id=person.id, upload_id=upload.id, preset=preset, seed=0)
+        return person.id
+
+    person_id = await run_in_threadpool(_or_drop, start, upload.id, database, store, settings)
+    return _see(f"/people/{person_id}")
+
+
+@router.get("/people/{person_id}")
+def show_person(request: Request, person_id: str, database: DatabaseDep) -> Response:
+    return _person_page(request, person_id, database, "person.html")
+
+
+@router.get("/people/{person_id}/activity")
+def person_activity(request: Request, person_id: str, database: DatabaseDep) -> Response:
+    """The part of the page that changes while jobs run."""
+    return _person_page(request, person_id, database, "activity.html")
+
+
+def _person_page(request: Request, person_id: str, database: Database, template: str) -> Response:
+    with database.read() as session:
+        person = person_or_refuse(session, person_id, usable=False)
+        rows = [job for job in JobRepository(session).of_person(person_id) if job.deleting_at is None]
+        jobs = [job_view(session, job) for job in rows]
+        latest = next((job for job in rows if job.kind == "training"), None)
+        card = person_view(person, latest)
+    trainings = [job for job in jobs if job.object == "training"]
+    videos = [job for job in jobs if job.object == "video"]
+    active = any(job.status in ACTIVE for job in jobs)
+    response = _render(
+        request, template, person=card, trainings=trainings, videos=videos, names={}, active=active
+    )
+    if template == "activity.html" and not active:
+        response.headers["HX-Refresh"] = "true"  # the form to make a video may have become of use
+    return response
+
+
+@router.post("/people/{person_id}/videos")
+async def add_video(
+    request: Request, person_id: str, database: DatabaseDep, settings: SettingsDep, store: StoreDep
+) -> Response:
+    upload, fields = await receive_upload(request, settings, database, store, purpose="recording")
+
+    def start() -> str:
+        pose = _choice(fields, "pose", POSES, "learned")
+        seed = fields.get("seed", "0") or "0"
+        if not seed.isdecimal() or int(seed) >= 2**31:
+            raise InvalidParameter(
+                "the seed is not a whole number", remedy="use a number from 0 to 2147483647"
+            )
+        return request_video(database, person_id=person_id, recording_id=upload.id, pose=pose, seed=int(seed))
+
+    await run_in_threadpool(_or_drop, start, upload.id, database, store, settings)
+    return _see(f"/people/{person_id}")
+
+
+@router.post("/people/{person_id}/delete")
+def remove_person(person_id: str, database: DatabaseDep, store: StoreDep, settings: SettingsDep) -> Response:
+    delete_person(database, person_id)
+    purge(database, store, settings)
+    return _see("/")
+
+
+@router.get("/jobs")
+def list_jobs(
+    request: Request, database: DatabaseDep, status: Status | None = None, cursor: Cursor = None
+) -> Response:
+    with database.read() as session:
+        page = JobRepository(session).page(limit=25, cursor=cursor, status=status)
+        jobs = [job_view(session, job) for job in page.rows]
+        ids = {job.person_id for job in page.rows if job.person_id}
+        people = PersonRepository(session)
+        names = {each: person.name for each in ids if (person := people.get(each)) is not None}
+    return _render(request, "jobs.html", jobs=jobs, names=names, status=status, next_cursor=page.next_cursor)
+
+
+@router.get("/jobs/{job_id}")
+def show_job(request: Request, job_id: str, database: DatabaseDep) -> Response:
+    job = _job(database, job_id)
+    return _render(request, "job.html", job=job, names={}, active=job.status in ACTIVE)
+
+
+@router.get("/jobs/{job_id}/card")
+def job_card(request: Request, job_id: str, database: DatabaseDep) -> Response:
+    """The part of the page that changes while the job runs."""
+    job = _job(database, job_id)
+    response = _render(request, "job_card.html", job=job, names={}, active=job.status in ACTIVE)
+    if job.status not in ACTIVE:
+        response.headers["HX-Refresh"] = "true"
+    return response
+
+
+def _job(database: Database, job_id: str) -> AnyJob:
+    with database.read() as session:
+        return job_view(session, job_or_refuse(session, job_id))
+
+
+@router.post("/jobs/{job_id}/cancel")
+def cancel_job(job_id: str, database: DatabaseDep) -> Response:
+    cancel(database, job_id)
+    return _see(f"/jobs/{job_id}")
+
+
+@router.post("/jobs/{job_id}/retry")
+def retry_job(job_id: str, database: DatabaseDep, store: StoreDep, settings: SettingsDep) -> Response:
+    retry(database, store, settings, job_id)
+    return _see(f"/jobs/{job_id}")
+
+
+@router.post("/jobs/{job_id}/delete")
+def remove_job(job_id: str, database: DatabaseDep, store: StoreDep, settings: SettingsDep) -> Response:
+    person_id = getattr(_job(database, job_id), "person_id", None)
+    delete_job(database, job_id)
+    purge(database, store, settings)
+    return _see(f"/people/{person_id}" if person_id else "/jobs")
+
+
+@router.post("/inspections")
+async def inspect(
+    request: Request, database: DatabaseDep, settings: SettingsDep, store: StoreDep
+) -> Response:
+    upload, _ = await receive_upload(request, settings, database, store, purpose="clip")
+    job_id = await run_in_threadpool(lambda: request_inspection(database, upload_id=upload.id))
+    return _see(f"/jobs/{job_id}")
+
+
+@router.post("/inspections/{job_id}/train")
+def train_inspected(
+    job_id: str,
+    database: DatabaseDep,
+    name: Annotated[str, Form(max_length=200)],
+    subject_name: Annotated[str, Form(max_length=200)],
+    attested: Annotated[str, Form(max_length=8)] = "",
+) -> Response:
+    """Enter a person with a clip that was inspected, and train."""
+    job = _job(database, job_id)
+    upload_id = getattr(job, "upload_id", None)
+    if upload_id is None:
+        raise InvalidParameter("the inspected clip was deleted", remedy="upload the clip again")
+    person = create_person(database, name=name, consent_subject=subject_name, attested=attested == "yes")
+    request_training(database, person_id=person.id, upload_id=upload_id, preset="preview", seed=0)
+    return _see(f"/people/{person.id}")
+
+
+@router.get("/help/errors")
+def explain_errors(request: Request) -> Response:
+    """Every kind of error; the ``type`` of a problem points here."""
+    return _render(request, "errors.html", kinds=sorted(_family(Problem), key=lambda kind: kind.slug))
+
+
+def _family(kind: type[Problem]) -> list[type[Problem]]:
+    return [member for child in kind.__subclasses__() for member in (child, *_family(child))]
+
+
+def _choice(fields: Mapping[str, str], name: str, known: tuple[Choice, ...], default: Choice) -> Choice:
+    given = fields.get(name, default)
+    for choice in known:
+        if choice == given:
+            return choice
+    raise InvalidParameter(
+        f"{name} {given!r} is not known", remedy=f"use one of {', '.join(known)}", details={"field": name}
+    )
+
+
+def _or_drop(
+    start: Callable[[], str], upload_id: str, database: Database, store: ObjectStore, settings: Settings
+) -> str:
+    """Run ``start``; when it refuses, the file that came with the form is not kept either."""
+    try:
+        return start()
+    except Problem:
+        delete_upload(database, upload_id)
+        purge(database, store, settings)
+        raise
+
+
+def _see(path: str) -> RedirectResponse:
+    return RedirectResponse(path, 303)

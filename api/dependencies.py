@@ -1,0 +1,41 @@
+"""What handlers ask for, as annotated aliases."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Query, Request
+
+from likeness.database import Database
+from likeness.health import WorkerWatch
+from likeness.settings import Settings
+from likeness.store import ObjectStore
+
+
+def _settings(request: Request) -> Settings:
+    settings: Settings = request.app.state.settings
+    return settings
+
+
+def _database(request: Request) -> Database:
+    database: Database = request.app.state.database
+    return database
+
+
+def _store(request: Request) -> ObjectStore:
+    store: ObjectStore = request.app.state.store
+    return store
+
+
+def _watch(request: Request) -> WorkerWatch | None:
+    watch: WorkerWatch | None = request.app.state.watch
+    return watch
+
+
+SettingsDep = Annotated[Settings, Depends(_settings)]
+DatabaseDep = Annotated[Database, Depends(_database)]
+StoreDep = Annotated[ObjectStore, Depends(_store)]
+WatchDep = Annotated[WorkerWatch | None, Depends(_watch)]
+
+Limit = Annotated[int, Query(ge=1, le=100, description="Resources on a page")]
+Cursor = Annotated[str | None, Query(max_length=64, description="next_cursor of the page before")]

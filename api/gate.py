@@ -1,0 +1,124 @@
+"""The outermost layer: request ids, host names, other web sites, body sizes and security headers.
+
+There are no accounts in the embedded service, so what keeps a web page that the user visits from acting on it
+is here: a request must name a known host (a rebound DNS name does not), and one that changes something must
+not come from another origin (browsers say so in ``Sec-Fetch-Site`` or ``Origin``; other clients send
+neither).
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problem_details import problem_response
+from likeness.ids import new_id
+from likeness.refusals import ForeignOrigin, UnknownHost
+from problems import InvalidParameter, MediaTooLarge, Problem
+
+log = logging.getLogger("likeness.access")
+
+MAX_BODY = 2**20
+"""Bytes of a body that is not an upload."""
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_SAFE = ("GET", "HEAD", "OPTIONS")
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "media-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "X-Content-Type-Options": "nosniff",
+    # Not no-referrer: with it browsers send "Origin: null" with our own forms.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+
+
+class Gate:
+    """ASGI middleware."""
+
+    def __init__(
+        self, app: ASGIApp, *, allowed_hosts: Collection[str], upload_paths: re.Pattern[str]
+    ) -> None:
+        self._app, self._hosts, self._uploads = app, frozenset(allowed_hosts), upload_paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else new_id("req")
+        scope["request_id"] = request_id
+        started, status = time.monotonic(), 500
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                out = MutableHeaders(scope=message)
+                out["X-Request-Id"] = request_id
+                for name, value in _HEADERS.items():
+                    out.setdefault(name, value)
+                if not scope["path"].startswith("/static/"):
+                    out.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        problem = self._refusal(scope, headers)
+        if problem is not None:
+            await problem_response(problem, request_id)(scope, receive, answer)
+        else:
+            await self._app(scope, receive, answer)
+        took = (time.monotonic() - started) * 1000
+        # repr: a path may hold line breaks once decoded, and a log line must stay one line
+        log.info("%s %s %r %d %.0f ms", request_id, scope["method"], scope["path"], status, took)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> Problem | None:
+        host = headers.get("host", "")
+        if "*" not in self._hosts and _without_port(host) not in self._hosts:
+            return UnknownHost(
+                f"this service is not known as {_without_port(host)[:100]!r}",
+                remedy="use http://127.0.0.1 or http://localhost, or add the name to LIKENESS_ALLOWED_HOSTS",
+                details={"host": host[:100]},
+            )
+        if scope["method"] in _SAFE:
+            return None
+        if _is_foreign(headers, host):
+            return ForeignOrigin(
+                "another web site tried to change something here through your browser",
+                remedy="do it from the dashboard itself, or from a program without a browser",
+                details={"origin": headers.get("origin", "")[:200]},
+            )
+        if self._uploads.fullmatch(scope["path"]):
+            return None  # counted while they stream
+        length = headers.get("content-length", "0")
+        if "transfer-encoding" in headers or not length.isdigit():
+            return InvalidParameter(
+                "the request does not say how long its body is",
+                remedy="send it with Content-Length, not chunked",
+                details={"field": "Content-Length"},
+            )
+        if int(length) > MAX_BODY:
+            return MediaTooLarge(
+                f"the body has more than {MAX_BODY} bytes",
+                remedy="send files to /v1/uploads and name them by their id",
+                details={"limit_bytes": MAX_BODY},
+            )
+        return None
+
+
+def _without_port(host: str) -> str:
+    return re.sub(r":\d*$", "", host).lower()
+
+
+def _is_foreign(headers: Headers, host: str) -> bool:
+    site = headers.get("sec-fetch-site")
+    if site is not None and site not in ("same-origin", "none"):
+        return True
+    origin = headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc.lower() != host.lower()

@@ -1,0 +1,178 @@
+"""Uploads as they come in: multipart forms and plain bodies, streamed to disk in flat memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from fastapi import Request
+from python_multipart.exceptions import MultipartParseError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.concurrency import run_in_threadpool
+
+from likeness.database import Database
+from likeness.intake import Intake
+from likeness.settings import Settings
+from likeness.store import ObjectStore
+from likeness.tables import Upload
+from problems import InvalidParameter
+
+_BATCH = 2**20
+_MAX_FIELD = 2**16
+_MAX_PARTS = 32
+
+
+@dataclass
+class _Form:
+    """Callbacks of the multipart parser: the file goes to the intake, small fields into ``fields``."""
+
+    intake: Intake
+    fields: dict[str, str] = field(default_factory=dict)
+    filename: str = ""
+    media_type: str = ""
+    ended: bool = False
+    _parts: int = 0
+    _headers: dict[str, str] = field(default_factory=dict)
+    _header: list[bytes] = field(default_factory=lambda: [b"", b""])
+    _name: str = ""
+    _is_file: bool = False
+    _value: bytes = b""
+
+    def parser(self, boundary: bytes) -> MultipartParser:
+        return MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin,
+                "on_header_field": self._header_name,
+                "on_header_value": self._header_value,
+                "on_header_end": self._header_end,
+                "on_headers_finished": self._headers_finished,
+                "on_part_data": self._data,
+                "on_part_end": self._end,
+                "on_end": self._finish,
+            },
+        )
+
+    def _begin(self) -> None:
+        self._parts += 1
+        if self._parts > _MAX_PARTS:
+            raise _bad_form(f"the form has more than {_MAX_PARTS} parts")
+        self._headers, self._value = {}, b""
+
+    def _header_name(self, data: bytes, start: int, end: int) -> None:
+        self._header[0] += data[start:end]
+
+    def _header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header[1] += data[start:end]
+
+    def _header_end(self) -> None:
+        name, value = self._header
+        self._headers[name.decode("latin-1").lower()] = value.decode("utf-8", "replace")
+        self._header = [b"", b""]
+
+    def _headers_finished(self) -> None:
+        _, options = parse_options_header(self._headers.get("content-disposition", ""))
+        self._name = options.get(b"name", b"").decode("utf-8", "replace")
+        self._is_file = self._name == "file"
+        if self._is_file:
+            if self.media_type:
+                raise _bad_form("the form has two files")
+            self.filename = options.get(b"filename", b"").decode("utf-8", "replace")
+            self.media_type = self._headers.get("content-type", "application/octet-stream")
+
+    def _data(self, data: bytes, start: int, end: int) -> None:
+        if self._is_file:
+            self.intake.write(data[start:end])
+            return
+        self._value += data[start:end]
+        if len(self._value) > _MAX_FIELD:
+            raise _bad_form(f"the field {self._name[:100]!r} is longer than {_MAX_FIELD} bytes")
+
+    def _end(self) -> None:
+        if not self._is_file:
+            self.fields[self._name] = self._value.decode("utf-8", "replace")
+
+    def _finish(self) -> None:
+        self.ended = True
+
+
+async def receive_upload(
+    request: Request,
+    settings: Settings,
+    database: Database,
+    store: ObjectStore,
+    *,
+    purpose: str | None = None,
+) -> tuple[Upload, dict[str, str]]:
+    """Take the one file of a request in, and the form fields beside it.
+
+    A multipart form has a part ``file`` and fields ``purpose`` and ``sha256``; for any other content type the
+    body is the file, and the query has ``purpose``, ``filename`` and ``sha256``. The argument ``purpose``
+    overrides both.
+
+    Raises:
+        InvalidParameter, MediaTooLarge, OutOfDisk, UnreadableMedia: as :class:`likeness.intake.Intake` does.
+    """
+    kind, options = parse_options_header(request.headers.get("content-type", ""))
+    intake = await run_in_threadpool(Intake, settings, database, store)
+    with intake:
+        announced = request.headers.get("content-length", "")
+        if announced.isdigit():
+            intake.expect(int(announced) - 2 * _MAX_FIELD)  # a form is a little longer than its file
+        if kind == b"multipart/form-data":
+            fields, filename, media_type = await _read_form(request, intake, options.get(b"boundary", b""))
+        else:
+            await _read_body(request, intake)
+            fields = dict(request.query_params)
+            filename, media_type = fields.get("filename", ""), kind.decode("latin-1")
+        upload = await run_in_threadpool(
+            intake.finish,
+            filename=filename,
+            media_type=media_type or "application/octet-stream",
+            purpose=purpose or fields.get("purpose", ""),
+            sha256=fields.get("sha256"),
+        )
+    return upload, fields
+
+
+async def _read_form(request: Request, intake: Intake, boundary: bytes) -> tuple[dict[str, str], str, str]:
+    if not boundary:
+        raise _bad_form("the form's content type names no boundary")
+    form = _Form(intake)
+    parser = form.parser(boundary)
+    try:
+        await _pump(request, parser.write)
+        parser.finalize()
+    except MultipartParseError as error:
+        raise _bad_form(f"the form can't be read ({error})") from error
+    if not form.ended:
+        raise _bad_form("the form ends in its middle")
+    return form.fields, form.filename, form.media_type
+
+
+async def _read_body(request: Request, intake: Intake) -> None:
+    def write(block: bytes) -> int:
+        intake.write(block)
+        return len(block)
+
+    await _pump(request, write)
+
+
+async def _pump(request: Request, write: object) -> None:
+    """Hand the body on in batches, on a thread: hashing and disk must not hold up other requests."""
+    assert callable(write)
+    batch = bytearray()
+    async for block in request.stream():
+        batch += block
+        if len(batch) >= _BATCH:
+            await run_in_threadpool(write, bytes(batch))
+            batch.clear()
+    if batch:
+        await run_in_threadpool(write, bytes(batch))
+
+
+def _bad_form(message: str) -> InvalidParameter:
+    return InvalidParameter(
+        message,
+        remedy="send one multipart form: curl -F purpose=clip -F file=@clip.mp4",
+        details={"field": "file"},
+    )

@@ -1,0 +1,33 @@
+"""Is it alive, is it ready."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api.dependencies import DatabaseDep, SettingsDep, WatchDep
+from api.problem_details import answers
+from api.schemas import CheckOut, HealthOut, ReadyOut
+from likeness import VERSION
+from likeness.health import checks
+from likeness.refusals import NotReady
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz", responses=answers(), summary="Is the process alive")
+def healthz() -> HealthOut:
+    return HealthOut(version=VERSION)
+
+
+@router.get("/readyz", responses=answers(NotReady), summary="Can it do its work")
+def readyz(database: DatabaseDep, settings: SettingsDep, watch: WatchDep) -> ReadyOut:
+    """Database and schema, disk space, and a living worker; 503 names what is missing."""
+    found = checks(database, settings, watch)
+    parts = [CheckOut(name=check.name, ok=check.ok, detail=check.detail) for check in found]
+    if bad := [part for part in parts if not part.ok]:
+        raise NotReady(
+            "; ".join(f"{part.name}: {part.detail}" for part in bad),
+            remedy="run `likeness doctor` on the machine, and see docs/operations.md",
+            details={"checks": [part.model_dump() for part in parts]},
+        )
+    return ReadyOut(checks=parts)

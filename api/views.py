@@ -1,0 +1,134 @@
+"""Rows as the API shows them; called inside the transaction that read them."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from api.problem_details import details_of
+from api.schemas import (
+    AnyJob,
+    ConsentOut,
+    InspectionOut,
+    PersonOut,
+    Progress,
+    StageOut,
+    TrainingOut,
+    UploadOut,
+    VideoOut,
+    WeightsOut,
+)
+from likeness.clock import now
+from likeness.repositories.jobs import JobRepository
+from likeness.tables import Job, Person, Stage, Upload
+
+ACTIVE = ("queued", "running", "canceling")
+
+
+def upload_view(upload: Upload) -> UploadOut:
+    return UploadOut.model_validate(upload, from_attributes=True)
+
+
+def person_view(person: Person, latest: Job | None) -> PersonOut:
+    """``latest`` is the newest training."""
+    weights = None
+    if person.package is not None:
+        entry = next(file for file in person.package.manifest["files"] if file["name"].endswith(".likeness"))
+        weights = WeightsOut(sha256=entry["sha256"], size=entry["size"])
+    consent = None
+    if person.consent_attested_at is not None and person.consent_subject:
+        consent = ConsentOut(subject_name=person.consent_subject, attested_at=person.consent_attested_at)
+    status = "untrained"
+    if person.deleting_at is not None:
+        status = "deleting"
+    elif weights is not None:
+        status = "ready"
+    elif latest is not None:
+        status = {"failed": "failed", "canceled": "untrained"}.get(latest.status, "training")
+    return PersonOut.model_validate(
+        {
+            "id": person.id,
+            "name": person.name,
+            "status": status,
+            "consent": consent,
+            "metadata": person.labels,
+            "training_id": latest.id if latest is not None else None,
+            "weights": weights,
+            "created_at": person.created_at,
+        }
+    )
+
+
+def job_view(session: Session, job: Job) -> AnyJob:
+    """The job as the resource it is."""
+    base = {
+        "id": job.id,
+        "status": job.status,
+        "stage": job.stage,
+        "progress": Progress.model_validate(job.progress),
+        "stages": [_stage_view(stage) for stage in job.stages],
+        "queue_position": JobRepository(session).ahead(job) if job.status == "queued" else None,
+        "attempt": job.attempt,
+        "error": details_of(job.error) if job.error else None,
+        "created_at": job.created_at,
+        "started_at": job.started_at,
+        "finished_at": job.finished_at,
+    }
+    inputs = {item.role: item.upload_id for item in job.inputs}
+    if job.kind == "training":
+        return TrainingOut.model_validate(
+            {
+                **base,
+                "person_id": job.person_id,
+                "upload_id": inputs.get("clip"),
+                "preset": job.params["preset"],
+                "seed": job.params["seed"],
+                "result": job.result,
+            }
+        )
+    if job.kind == "video":
+        entry = video_file(job)
+        return VideoOut.model_validate(
+            {
+                **base,
+                "person_id": job.person_id,
+                "audio_upload_id": inputs.get("recording"),
+                "pose_mode": job.params["pose"],
+                "seed": job.params["seed"],
+                "download_url": f"/v1/videos/{job.id}/download" if entry else None,
+                "sha256": entry["sha256"] if entry else None,
+                "size": entry["size"] if entry else None,
+            }
+        )
+    return InspectionOut.model_validate({**base, "upload_id": inputs.get("clip"), "report": job.result})
+
+
+def video_file(job: Job) -> dict[str, object] | None:
+    """The manifest's entry of the finished video, with its ``key`` in the store."""
+    artifact = job.stages[-1].artifact
+    if job.status != "succeeded" or artifact is None:
+        return None
+    entry = next(file for file in artifact.manifest["files"] if file["name"].endswith(".mp4"))
+    return {**entry, "key": f"{artifact.prefix}/{entry['name']}"}
+
+
+def package_file(person: Person) -> dict[str, object] | None:
+    """The manifest's entry of the person file, with its ``key`` in the store."""
+    if person.package is None:
+        return None
+    entry = next(file for file in person.package.manifest["files"] if file["name"].endswith(".likeness"))
+    return {**entry, "key": f"{person.package.prefix}/{entry['name']}"}
+
+
+def _stage_view(stage: Stage) -> StageOut:
+    seconds = None
+    if stage.started_at is not None and stage.status not in ("pending", "queued"):
+        seconds = round(((stage.finished_at or now()) - stage.started_at).total_seconds(), 1)
+    return StageOut.model_validate(
+        {
+            "name": stage.name,
+            "status": stage.status,
+            "attempt": stage.attempt,
+            "reused": stage.reused,
+            "seconds": seconds,
+        }
+    )

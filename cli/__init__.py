@@ -1,0 +1,1 @@
+"""The ``likeness`` command, one file a subcommand."""

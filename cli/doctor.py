@@ -1,0 +1,97 @@
+"""``likeness doctor``: looks at a deployment and says what is wrong with it."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli.terminal import exit_code, show_problem
+from problems import Problem
+
+if TYPE_CHECKING:
+    from likeness.health import Check
+    from likeness.settings import Settings
+
+_PARTS = ("torch", "cv2", "mediapipe", "av", "onnxruntime", "numba", "safetensors", "soundfile")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("doctor")(doctor)
+
+
+def doctor(
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder for everything. [default: ./.likeness]")
+    ] = None,
+) -> None:
+    """Check settings, disk, database, libraries, device and service; exit code 1 if one is bad."""
+    from likeness.database import Database
+    from likeness.health import check_database, check_disk
+    from likeness.settings import Settings
+
+    try:
+        settings = Settings.load(data_dir=data_dir)
+    except Problem as problem:
+        show_problem(problem)
+        raise typer.Exit(exit_code(problem)) from None
+    found = [check_disk(settings)]
+    if found[0].ok:
+        found.append(check_database(Database.of(settings)))
+    found += [_check_libraries(), _check_device(settings), _check_service(settings)]
+    for check in found:
+        typer.secho(
+            f"{'ok ' if check.ok else 'BAD'}  {check.name:<10} {check.detail}", fg=None if check.ok else "red"
+        )
+    if not all(check.ok for check in found):
+        raise typer.Exit(1)
+
+
+def _check_libraries() -> Check:
+    from likeness.health import Check
+
+    missing = []
+    for name in _PARTS:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # a broken binary may raise anything at import
+            missing.append(f"{name} ({type(error).__name__}: {error})")
+    if missing:
+        return Check(
+            "libraries", False, f"can't be imported: {'; '.join(missing)}; install as the README says"
+        )
+    return Check("libraries", True, f"{len(_PARTS)} libraries of the worker can be imported")
+
+
+def _check_device(settings: Settings) -> Check:
+    from likeness.health import Check
+    from training.runtime import available_cores, pick_device
+
+    try:
+        device = pick_device(settings.device)
+    except Problem as problem:
+        return Check("device", False, f"{problem.message}; {problem.remedy}")
+    return Check("device", True, f"{device}, {available_cores()} CPU core(s)")
+
+
+def _check_service(settings: Settings) -> Check:
+    from likeness.health import Check
+
+    url = f"http://127.0.0.1:{settings.port}/readyz"
+    try:
+        with urllib.request.urlopen(url, timeout=3):
+            return Check("service", True, f"ready on port {settings.port}")
+    except urllib.error.HTTPError as error:
+        try:
+            detail = json.loads(error.read())["detail"]
+        except (ValueError, KeyError):
+            detail = f"{url} answers {error.code}; something else may listen there"
+        return Check("service", False, str(detail))
+    except OSError:
+        return Check("service", True, f"not running on port {settings.port} (start it with `likeness up`)")

@@ -1,0 +1,75 @@
+"""``likeness dub PERSON RECORDING -o OUT.mp4``: make a person say a recording."""
+
+from __future__ import annotations
+
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.terminal import JsonOption, file_size, long_command, print_json, seconds_of
+
+
+class Pose(StrEnum):
+    """Where the head motion comes from."""
+
+    learned = "learned"
+    clip = "clip"
+    still = "still"
+    reference = "reference"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("dub")(dub)
+
+
+def dub(
+    person: Annotated[Path, typer.Argument(help="A PERSON file that `likeness personalize` wrote.")],
+    recording: Annotated[Path, typer.Argument(help="What to say: a sound or video file of any length.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The mp4 to write.")],
+    pose: Annotated[
+        Pose,
+        typer.Option(
+            help="Head motion: learned from the sound, the clip's own, none, or a reference video's (--pose-video)."
+        ),
+    ] = Pose.learned,
+    pose_video: Annotated[
+        Path | None, typer.Option(help="With --pose reference: the video whose head motion is taken.")
+    ] = None,
+    expression_video: Annotated[
+        Path | None, typer.Option(help="Take the expressions of this video too, instead of the sound's: reenactment.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same video.")] = 0,
+    as_json: JsonOption = False,
+) -> None:
+    """Write a video of PERSON saying RECORDING, as long as the recording, at the clip's resolution."""
+    if pose is Pose.reference and pose_video is None:
+        raise typer.BadParameter("--pose reference needs --pose-video FILE")
+    if pose is not Pose.reference and pose_video is not None:
+        raise typer.BadParameter("--pose-video is only used with --pose reference")
+    if expression_video is not None and pose is not Pose.reference:
+        raise typer.BadParameter("--expression-video needs --pose reference and --pose-video FILE")
+    started = time.monotonic()
+    with long_command(as_json=as_json, resume="run the same command again.") as progress:
+        from workers.stages import dub as stage
+
+        stage.run(
+            person,
+            recording,
+            out,
+            pose=pose.value,
+            pose_video=pose_video,
+            expression_video=expression_video,
+            seed=seed,
+            device=device,
+            progress=progress,
+        )
+    seconds = seconds_of(started)
+    if as_json:
+        print_json({"video": str(out), "bytes": out.stat().st_size, "pose": pose.value, "seconds": seconds})
+    else:
+        print(f"{out}  ({file_size(out)}, {seconds:.0f} s)")

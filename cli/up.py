@@ -1,0 +1,79 @@
+"""``likeness up``: REST, dashboard and one worker, in one command."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.terminal import exit_code, show_problem
+from problems import Conflict, Problem
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("up")(up)
+
+
+def up(
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="TCP port. [default: 8000]")] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder for everything. [default: ./.likeness]")
+    ] = None,
+) -> None:
+    """Serve REST and the dashboard, with one worker beside them, until Ctrl-C."""
+    try:
+        _serve(host, port, data_dir)
+    except Problem as problem:
+        show_problem(problem)
+        raise typer.Exit(exit_code(problem)) from None
+
+
+def _serve(host: str | None, port: int | None, data_dir: Path | None) -> None:
+    import uvicorn
+
+    from api.app import create_app
+    from likeness.settings import Settings
+    from workers.supervisor import Supervisor
+
+    settings = Settings.load(host=host, port=port, data_dir=data_dir)
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    if settings.host not in ("127.0.0.1", "localhost", "::1"):
+        logging.getLogger("likeness").warning(
+            "listening on %s: there are no accounts, so whoever reaches this port can do everything",
+            settings.host,
+        )
+    listener = _listen(settings.host, settings.port)
+    with listener, Supervisor(settings) as supervisor:
+        config = uvicorn.Config(
+            create_app(settings, watch=supervisor.state),
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
+        shown = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
+        typer.echo(
+            f"Likeness is on http://{shown}:{listener.getsockname()[1]}, its data in {settings.data_dir}",
+            err=True,
+        )
+        uvicorn.Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Take the port before anything is started or written."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=256)
+    except OSError as error:
+        raise Conflict(
+            f"can't listen on {host} port {port}: {error.strerror or error}",
+            remedy="stop what listens there, or use --port with another number",
+            details={"host": host, "port": port},
+        ) from error

@@ -1,0 +1,39 @@
+"""``likeness worker``: a worker by itself, for a deployment whose API runs elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.terminal import exit_code, show_problem
+from problems import Problem
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("worker")(worker)
+
+
+def worker(
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Folder for everything. [default: ./.likeness]")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Stop when no stage is waiting.")] = False,
+) -> None:
+    """Run waiting stages until Ctrl-C; `likeness up` has a worker of its own and needs none beside it."""
+    from likeness.database import Database
+    from likeness.settings import Settings
+    from likeness.store import LocalStore
+    from workers.runner import Runner, serve
+
+    try:
+        settings = Settings.load(data_dir=data_dir)
+        if not once:
+            raise typer.Exit(serve(settings))
+        count = Runner(Database.of(settings), LocalStore(settings.objects_dir), settings).run_all()
+        typer.echo(f"{count} stage(s) run")
+    except Problem as problem:
+        show_problem(problem)
+        raise typer.Exit(exit_code(problem)) from None

@@ -1,0 +1,95 @@
+"""Who a face is: dlib's CC0 128-D face descriptor, aligned by landmarks that are already there.
+
+dlib's own detector and 68-point predictor (whose training data forbids commercial use) are not used: the five alignment
+points are taken from MediaPipe's 478. Network: ``dlib_face_recognition_resnet_model_v1`` (D. King, CC0), found in the
+installed ``face_recognition_models`` package. That package imports ``pkg_resources``, which setuptools 81 removed, so
+it is located without being imported.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import dlib
+import numpy as np
+from numpy.typing import NDArray
+
+from problems import InternalProblem, InvalidParameter
+
+CHIP_SIZE = 150
+"""Side of the aligned face that the network was trained on, in pixels."""
+CHIP_PADDING = 0.25
+"""Margin round the aligned face, as a share of its side; the value the network was trained with."""
+DESCRIPTOR_SIZE = 128
+"""Length of a descriptor."""
+
+_WEIGHTS = "dlib_face_recognition_resnet_model_v1.dat"
+# dlib's order: the outer and inner corner of the eye at the image's right, those of the other eye, below the nose.
+# Measured on the three study clips against dlib's own 5-point predictor: all within 4 % of the inter-ocular distance
+# on frontal faces.
+_FIVE_POINTS = (263, 362, 33, 133, 2)
+
+
+def weights_path() -> Path:
+    """Where the installed descriptor weights lie.
+
+    Raises:
+        InternalProblem: ``face_recognition_models`` is not installed.
+    """
+    spec = importlib.util.find_spec("face_recognition_models")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        path = Path(folder) / "models" / _WEIGHTS
+        if path.is_file():
+            return path
+    raise InternalProblem(
+        f"the face descriptor's weights ({_WEIGHTS}) are not installed",
+        remedy="install them: pip install face_recognition_models==0.3.0",
+    )
+
+
+class FaceDescriptor:
+    """128-D identity descriptors; two faces of one person lie within about 0.6 (Euclidean) of each other."""
+
+    def __init__(self, weights: Path | None = None) -> None:
+        self._network = dlib.face_recognition_model_v1(str(weights or weights_path()))
+
+    def chip(self, image: NDArray[np.uint8], landmarks: NDArray[Any]) -> NDArray[np.uint8]:
+        """Aligned face. image (H, W, 3) uint8 RGB, landmarks (478, 2 or 3) pixels -> (150, 150, 3) uint8 RGB.
+
+        Raises:
+            InvalidParameter: the landmarks are missing (NaN) or the shapes are wrong.
+        """
+        points = np.asarray(landmarks, dtype=np.float64)[..., :2]
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or points.shape[0] <= max(_FIVE_POINTS):
+            raise InvalidParameter(
+                f"a face of shape {image.shape} {image.dtype} with landmarks {points.shape} can't be described",
+                remedy="pass an (H, W, 3) uint8 RGB image and (478, 2) landmarks in its pixels",
+            )
+        five = points[list(_FIVE_POINTS)]
+        if not np.isfinite(five).all():
+            raise InvalidParameter(
+                "the frame has no face landmarks to align a descriptor with", remedy="describe only valid frames"
+            )
+        corners = [int(round(value)) for value in (*five.min(0), *five.max(0))]
+        face = dlib.full_object_detection(
+            dlib.rectangle(*corners), [dlib.point(int(round(x)), int(round(y))) for x, y in five]
+        )
+        chip: NDArray[np.uint8] = dlib.get_face_chip(
+            np.ascontiguousarray(image), face, size=CHIP_SIZE, padding=CHIP_PADDING
+        )
+        return chip
+
+    def describe(self, image: NDArray[np.uint8], landmarks: NDArray[Any]) -> NDArray[np.float32]:
+        """Descriptor. image (H, W, 3) uint8 RGB, landmarks (478, 2 or 3) pixels -> (128,) float32.
+
+        Raises:
+            InvalidParameter: as :meth:`chip`.
+        """
+        return np.asarray(self._network.compute_face_descriptor(self.chip(image, landmarks)), dtype=np.float32)
+
+
+def identity_distance(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.float64]:
+    """(..., 128), (..., 128) -> (...): Euclidean distance; dlib's threshold for another person is 0.6."""
+    return np.linalg.norm(np.asarray(one, np.float64) - np.asarray(other, np.float64), axis=-1)

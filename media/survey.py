@@ -1,0 +1,181 @@
+"""One pass over a clip for those who must judge it: thumbnails of all frames, some frames whole, the sound's figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from media.container import reading, require_video
+from media.decode import ToRgb, resampled, timed_frames, video_origin
+from media.isolate import stream_isolated
+from media.limits import ClipLimits
+from media.probe import MediaInfo, read_info
+from media.sound import read_sound
+from problems import NoSound, Problem, UnreadableMedia, problem_from_dict
+
+FPS = 25.0
+THUMBNAIL = 96
+"""Longest side of a thumbnail, px."""
+_WINDOW_S = 0.02
+
+
+@dataclass(frozen=True)
+class SoundFigures:
+    """How loud and how clean a sound is, over windows of 20 ms; dB of full scale."""
+
+    seconds: float
+    """Seconds of sound beside the picture."""
+    peak_dbfs: float
+    """Largest sample."""
+    level_dbfs: float
+    """Root mean square of the louder half of the windows."""
+    noise_dbfs: float
+    """10th percentile of the windows' levels."""
+    snr_db: float
+    """90th percentile over the 10th: rough, since pauses are taken for noise."""
+    clipped: float
+    """Share of windows with at least three samples in a row at the peak, 0..1."""
+
+
+@dataclass(frozen=True)
+class SurveyFrame:
+    """A frame to look at closely."""
+
+    index: int
+    """Its number at 25 fps."""
+    image: NDArray[np.uint8]
+    """(H, W, 3) RGB, upright, longest side at most ``max_side``."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the pass found; it comes last."""
+
+    info: MediaInfo
+    """The file."""
+    thumbnails: NDArray[np.uint8]
+    """(T, h, w) grey, longest side 96 px, one for each frame at 25 fps that was looked at."""
+    sound: SoundFigures | None
+    """None when the clip has no sound."""
+    refused: Problem | None
+    """Set when the file can be read but is not decoded (too large, cut off, without video): no thumbnails then."""
+
+
+def survey_clip(
+    clip: Path, *, limits: ClipLimits, samples: int, max_side: int
+) -> Iterator[MediaInfo | SurveyFrame | Survey]:
+    """Decode a clip once, in a limited child process.
+
+    Args:
+        clip: any video file.
+        limits: see :class:`media.limits.ClipLimits`; only its first ``max_seconds`` are looked at.
+        samples: about how many frames to yield whole, evenly spread.
+        max_side: longest side of those, px.
+
+    Yields:
+        the :class:`MediaInfo`, then :class:`SurveyFrame` s in order, then one :class:`Survey`.
+
+    Raises:
+        NotFound, UnreadableMedia, DecodeTimeout, MediaTooLarge.
+    """
+    for item in stream_isolated(look, str(Path(clip).absolute()), limits, samples, max_side, budget=limits.budget):
+        if item["kind"] == "info":
+            info = MediaInfo.from_dict(item["info"])
+            yield info
+        elif item["kind"] == "frame":
+            yield SurveyFrame(int(item["index"]), item["image"])
+        else:
+            yield Survey(
+                info=info,
+                thumbnails=item["thumbnails"],
+                sound=SoundFigures(**item["sound"]) if item["sound"] else None,
+                refused=problem_from_dict(item["refused"]) if item["refused"] else None,
+            )
+
+
+def look(path: str, limits: ClipLimits, samples: int, max_side: int) -> Iterator[dict[str, Any]]:
+    """:func:`survey_clip`'s child side."""
+    clip = Path(path)
+    info = MediaInfo.from_dict(read_info(path))
+    yield {"kind": "info", "info": info.as_dict()}
+    refused = _refusal(clip, info, limits)
+    if refused is not None or info.video is None:
+        nothing = np.zeros((0, 1, 1), np.uint8)
+        yield {"kind": "survey", "thumbnails": nothing, "sound": None, "refused": refused}
+        return
+    seconds = min(info.video.duration_s, limits.max_seconds or limits.max_duration_s)
+    stop = max(1, round(seconds * FPS))
+    wanted = frozenset(np.unique(np.linspace(0, stop - 1, min(stop, samples)).round().astype(int)).tolist())
+    thumbnails = []
+    origin = video_origin(clip, limits.max_pixels)
+    with reading(clip) as container, ToRgb(max_side) as whole, ToRgb(THUMBNAIL, fast=True) as small:
+        stream = require_video(container, clip.name)
+        for k, frame in resampled(timed_frames(container, stream, 0.0, limits.max_pixels), FPS, 0, stop):
+            limits.check_pixels(frame.width, frame.height)
+            thumbnails.append(small(frame, stream).mean(-1).round().astype(np.uint8))
+            if k in wanted:
+                yield {"kind": "frame", "index": k, "image": whole(frame, stream)}
+    sound = sound_figures(clip, info, origin, len(thumbnails) / FPS) if info.audio is not None else None
+    yield {
+        "kind": "survey",
+        "thumbnails": np.stack(thumbnails),
+        "sound": asdict(sound) if sound is not None else None,
+        "refused": None,
+    }
+
+
+def _refusal(clip: Path, info: MediaInfo, limits: ClipLimits) -> dict[str, Any] | None:
+    try:
+        limits.check_bytes(clip.stat().st_size)
+        with reading(clip) as container:
+            require_video(container, clip.name)
+        if info.video is not None:
+            limits.check_duration(info.video.duration_s)
+            limits.check_frame_rate(info.video.fps)
+            limits.check_pixels(info.video.coded_width, info.video.coded_height)
+        info.check_complete(clip.name)
+    except Problem as problem:
+        return problem.as_dict()
+    return None
+
+
+def sound_figures(clip: Path, info: MediaInfo, origin_s: float, seconds: float) -> SoundFigures | None:
+    """Measure the sound beside the picture; None if the stream holds none that can be decoded."""
+    assert info.audio is not None
+    rate, channels = max(8000, info.audio.sample_rate), min(2, max(1, info.audio.channels))
+    window = round(rate * _WINDOW_S)
+    powers: list[NDArray[np.float64]] = []
+    clipped: list[NDArray[np.bool_]] = []
+    peak, rest, total = 0.0, np.zeros((0, channels), np.float32), 0
+    try:
+        for piece in read_sound(clip, rate=rate, channels=channels, origin_s=origin_s, stop_s=seconds):
+            total += len(piece)
+            peak = max(peak, float(np.abs(piece).max()))
+            piece = np.concatenate([rest, piece])
+            count = len(piece) // window
+            rest = piece[count * window :]
+            windows = piece[: count * window].reshape(count, window, channels)
+            powers.append((windows.astype(np.float64) ** 2).mean((1, 2)))
+            full = np.abs(windows) >= 0.985
+            clipped.append((full[:, :-2] & full[:, 1:-1] & full[:, 2:]).any((1, 2)))
+    except (NoSound, UnreadableMedia):
+        return None
+    power = np.concatenate(powers) if powers else np.zeros(0)
+    if not len(power):
+        return None
+    decibels = 10 * np.log10(np.maximum(power, 1e-12))
+    low, high = np.percentile(decibels, [10, 90])
+    louder = power[power >= np.median(power)]
+    return SoundFigures(
+        seconds=total / rate,
+        peak_dbfs=float(20 * np.log10(max(peak, 1e-6))),
+        level_dbfs=float(10 * np.log10(max(louder.mean(), 1e-12))),
+        noise_dbfs=float(low),
+        snr_db=float(high - low),
+        clipped=float(np.concatenate(clipped).mean()),
+    )

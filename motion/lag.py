@@ -1,0 +1,45 @@
+"""How many frames a clip's picture is behind its sound, from the clip itself."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from motion.regression import context, correlation, folds, ridge_path, training_mask
+
+Array = NDArray[np.float32]
+
+LAGS = (-1, 0, 1, 2)
+"""Frames tried; positive: the picture comes late."""
+NEEDED = 0.03
+"""A lag must beat 0 by this much correlation: lips move before their sound anyway, and 300 frames resolve no less."""
+
+
+def shift_features(features: Array, lag: int) -> Array:
+    """Features for a picture that is ``lag`` frames late: frame t gets those of t - lag; the ends are repeated."""
+    index = np.clip(np.arange(len(features)) - lag, 0, len(features) - 1)
+    return features[index]
+
+
+def estimate_lag(features: Array, opening: Array, valid: NDArray[np.bool_]) -> tuple[int, dict[int, float]]:
+    """The lag whose cross-validated ridge on a three-frame window predicts the mouth opening best.
+
+    Args:
+        features: (T, D) standardised.
+        opening: (T,) mouth opening, any unit.
+        valid: (T,) frames that count.
+
+    Returns:
+        the lag in frames, and the held-out correlation of every lag tried.
+    """
+    scores: dict[int, float] = {}
+    for lag in LAGS:
+        window = context(shift_features(features, lag), 1)
+        predicted = np.zeros(len(opening))
+        for block in folds(len(opening), 5):
+            train = training_mask(len(opening), block, guard=4) & valid
+            ridge = ridge_path(window[train], opening[train, None], (3.0,))[0]
+            predicted[block] = ridge(window[block])[:, 0] - opening[train].mean()
+        scores[lag] = correlation(predicted[valid], opening[valid])
+    best = max(scores, key=lambda lag: scores[lag])
+    return (best if scores[best] > scores[0] + NEEDED and scores[best] > 0.2 else 0), scores

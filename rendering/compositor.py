@@ -1,0 +1,351 @@
+"""The layers under the network: a real frame bent to the new pose, and the textured face rendered over it.
+
+For an output frame with some motion, a source frame of the clip is chosen elsewhere (background matching). Then
+
+1. the source frame is warped: every vertex of the head knows where it lies in both frames; the displacement is
+   carried to hair and collar by extrapolation that falls off with the distance from the head and vanishes at the
+   crop's border, so that the body and the room stay still;
+2. the head model is rendered with the person's texture, in the new expression and gaze;
+3. its colours are brought to the source frame's light: the low-frequency difference between the source frame and the
+   model rendered in the source's own pose is carried along (a ratio-free form of image-based relighting);
+4. both are blended inside the face oval with a soft border.
+
+This composite alone is close to a photograph (docs/rendering.md); the network repairs what it can't know.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from faces.atlas import atlas_for
+from faces.camera import to_camera
+from faces.morphable import EYES, SKIN, MorphableModel
+from faces.mouth import FACE_OVAL, LEFT_EYE, LIPS_OUTER, RIGHT_EYE
+from faces.raster import Fragments, rasterize
+from faces.texture import Texture
+from faces.track import FaceTrack, Motion
+
+
+class FrameSource(Protocol):
+    """Indexable frames of the normalised clip."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]: ...
+
+
+@dataclass(frozen=True)
+class CompositorConfig:
+    """Sizes are in inter-ocular distances (IOD, outer eye corners) unless said otherwise."""
+
+    crop: float = 3.4
+    """Side of the square crop round the head."""
+    max_crop_px: int = 640
+    """Upper limit of the crop's working size in pixels; larger crops are worked on at this size."""
+    fall_off: float = 0.5
+    """Distance from the head at which the warp has fallen to 1/e."""
+    border: float = 0.14
+    """Share of the crop over which the warp fades to nothing at the border."""
+    light_blur: float = 0.16
+    """Standard deviation of the low-pass that separates light from detail."""
+    light_size: int = 64
+    """Side in pixels of the low-resolution light difference."""
+
+
+@dataclass(frozen=True)
+class Composite:
+    """One output frame's layers inside its crop; R is the working size of the crop."""
+
+    image: NDArray[np.uint8]
+    """(R, R, 3) RGB: the textured face over the warped source frame."""
+    source: NDArray[np.uint8]
+    """(R, R, 3) RGB: the source frame, unwarped, in the same crop."""
+    coverage: NDArray[np.float32]
+    """(R, R) in [0, 1]: how much of the pixel is rendered face."""
+    mouth: NDArray[np.float32]
+    """(R, R) in [0, 1]: lips and mouth interior."""
+    eyes: NDArray[np.float32]
+    """(R, R) in [0, 1]: both eye openings with their lids."""
+    box: tuple[int, int, int]
+    """Left, top and side of the crop in full-frame pixels; it may reach over the frame's border."""
+    landmarks: NDArray[np.float32]
+    """(478, 2) projected landmarks in full-frame pixels."""
+
+
+class Compositor:
+    """Layers for one person.
+
+    Args:
+        track: the clip's fitted track (identity, camera, per-frame motion of the source frames).
+        texture: unwrapped from the clip.
+        frames: the clip's frames, as many as the track has.
+    """
+
+    def __init__(
+        self,
+        track: FaceTrack,
+        texture: Texture,
+        frames: FrameSource,
+        *,
+        model: MorphableModel | None = None,
+        config: CompositorConfig | None = None,
+    ) -> None:
+        self.track, self.texture, self.frames = track, texture, frames
+        self.model = model or MorphableModel.load()
+        self.config = config or CompositorConfig()
+        self.neutral = self.model.neutral(track.identity, track.offsets)
+        self.uv = atlas_for(self.model).uv
+        self.iod = self._clip_inter_ocular_distance()
+        self.side = int(round(self.config.crop * self.iod / 2)) * 2
+        self.size = min(self.side, self.config.max_crop_px)
+        self.scale = self.size / self.side
+        self.blend = _face_blend(self.model, self.neutral)
+        self.sway = _smooth_step(self.neutral[:, 1], -145.0, -88.0)
+        self._source_vertices: OrderedDict[int, NDArray[np.float32]] = OrderedDict()
+        self._light: OrderedDict[int, tuple[NDArray[np.float32], tuple[int, int, int]]] = OrderedDict()
+
+    def compose(self, motion: Motion, source: int) -> Composite:
+        """Layers of one output frame.
+
+        Args:
+            motion: a motion of length 1.
+            source: index of the source frame in the clip.
+        """
+        vertices = self.place(motion)
+        box = self.box(vertices)
+        pixels = self._to_crop(self._project(vertices), box)
+        fragments = rasterize(pixels, self.model.triangles, (self.size, self.size))
+        covered = fragments.triangle >= 0
+        frame = self.frames[source]
+        displacement = self._displacement(vertices, source, fragments, covered)  # full-frame pixels
+        warped = self._sample_frame(frame, box, displacement)
+        face, alpha = self._render(fragments, vertices)
+        light, light_box = self._source_light(source, frame)
+        lit = face.astype(np.float32) + self._carry_light(light, light_box, box, displacement)
+        image = warped + alpha[..., None] * (lit - warped)
+        landmarks = self._landmarks(vertices)
+        local = (landmarks - [box[0], box[1]]) * self.scale
+        return Composite(
+            image=image.round().clip(0, 255).astype(np.uint8),
+            source=self._sample_frame(frame, box, None).round().clip(0, 255).astype(np.uint8),
+            coverage=alpha,
+            mouth=_polygon_mask(local[list(LIPS_OUTER)], self.size, grow=0.06 * self.iod * self.scale),
+            eyes=np.maximum(
+                _polygon_mask(local[list(RIGHT_EYE)], self.size, grow=0.05 * self.iod * self.scale),
+                _polygon_mask(local[list(LEFT_EYE)], self.size, grow=0.05 * self.iod * self.scale),
+            ),
+            box=box,
+            landmarks=landmarks,
+        )
+
+    def place(self, motion: Motion) -> NDArray[np.float32]:
+        """(V, 3) camera-space vertices of a motion of length 1."""
+        shape = self.model.vertices(self.neutral, motion.expression, motion.gaze)[0]
+        return to_camera(shape, motion.rotation[0], motion.translation[0]).astype(np.float32)
+
+    def box(self, vertices: NDArray[Any]) -> tuple[int, int, int]:
+        """The crop (left, top, side) round camera-space vertices: whole pixels, one side for the whole clip."""
+        centre = self.track.camera.project(vertices[self._skull].mean(0))
+        return int(round(centre[0] - self.side / 2)), int(round(centre[1] - self.side / 2)), self.side
+
+    def crop(self, image: NDArray[np.uint8], box: tuple[int, int, int]) -> NDArray[np.uint8]:
+        """The crop of any full frame, (R, R, 3) uint8."""
+        return self._sample_frame(image, box, None).round().clip(0, 255).astype(np.uint8)
+
+    @property
+    def _skull(self) -> NDArray[np.int64]:
+        if not hasattr(self, "_skull_index"):
+            eye_line = self.neutral[self.model.vertex_part == EYES].mean(0)
+            near = np.abs(self.neutral[:, 1] - (eye_line[1] - 12.0)) < 30.0
+            self._skull_index = np.nonzero(near & (self.model.vertex_part == SKIN) & (self.neutral[:, 2] > 0))[0]
+        return self._skull_index
+
+    def _clip_inter_ocular_distance(self) -> float:
+        points = self.track.landmarks[self.track.valid]
+        return float(np.percentile(np.linalg.norm(points[:, 33] - points[:, 263], axis=-1), 80))
+
+    def _project(self, vertices: NDArray[Any]) -> NDArray[np.float64]:
+        return np.column_stack([self.track.camera.project(vertices), vertices[:, 2]])
+
+    def _to_crop(self, pixels: NDArray[Any], box: tuple[int, int, int]) -> NDArray[np.float64]:
+        local = pixels.astype(np.float64)
+        local[:, :2] = (local[:, :2] - [box[0], box[1]]) * self.scale
+        return local
+
+    def _landmarks(self, vertices: NDArray[Any]) -> NDArray[np.float32]:
+        return self.track.camera.project(self.model.landmark_points(vertices)).astype(np.float32)
+
+    def _source_pixels(self, source: int) -> NDArray[np.float32]:
+        """(V, 3) pixels and depth of the head in a source frame."""
+        if source not in self._source_vertices:
+            vertices = self.place(self.track.motion[source : source + 1])
+            _remember(self._source_vertices, source, self._project(vertices).astype(np.float32), 512)
+        return self._source_vertices[source]
+
+    def _displacement(
+        self, vertices: NDArray[Any], source: int, fragments: Fragments, covered: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """(R, R, 2) full-frame pixels from an output pixel to where its content lies in the source frame."""
+        there = self._source_pixels(source)[:, :2]
+        here = self.track.camera.project(vertices)
+        moved = ((there - here) * self.sway[:, None]).astype(np.float32)
+        dense = fragments.interpolate(moved, self.model.triangles)  # zero outside the head
+        small = max(self.size // 4, 32)
+        weight = cv2.resize(covered.astype(np.float32), (small, small), interpolation=cv2.INTER_AREA)
+        field = cv2.resize(dense, (small, small), interpolation=cv2.INTER_AREA)
+        field = _extrapolate(field, weight)
+        away = cv2.distanceTransform((weight < 0.5).astype(np.uint8), cv2.DIST_L2, 5) * (self.size / small)
+        reach = self.config.fall_off * self.iod * self.scale
+        field *= (np.exp(-((away / reach) ** 2)) * _border_window(small, self.config.border))[..., None]
+        # Smooth over the silhouette, where front and back surfaces meet; the face itself is covered by the render.
+        field = cv2.GaussianBlur(field, (0, 0), 0.05 * self.iod * self.scale * small / self.size)
+        return cv2.resize(field, (self.size, self.size), interpolation=cv2.INTER_LINEAR)
+
+    def _sample_frame(
+        self, frame: NDArray[np.uint8], box: tuple[int, int, int], displacement: NDArray[np.float32] | None
+    ) -> NDArray[np.float32]:
+        """(R, R, 3) float32 of a full frame inside ``box``, optionally displaced by full-frame pixels."""
+        left, top, side = box
+        if displacement is None:
+            cut = _cut(frame, left, top, side)
+            if self.size != side:
+                cut = cv2.resize(cut, (self.size, self.size), interpolation=cv2.INTER_AREA)
+            return cut.astype(np.float32)
+        grid = (np.arange(self.size, dtype=np.float32) + 0.5) / self.scale - 0.5
+        x = grid[None, :] + left + displacement[..., 0]
+        y = grid[:, None] + top + displacement[..., 1]
+        return cv2.remap(frame, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+
+    def _render(
+        self, fragments: Fragments, vertices: NDArray[Any]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+        """The textured head (R, R, 3) and the blend weight of the face oval (R, R)."""
+        uv = fragments.interpolate(self.uv, self.model.triangles)
+        colour = self.texture.sample(uv)
+        alpha = fragments.interpolate(self.blend[:, None].astype(np.float32), self.model.triangles)[..., 0]
+        corners = vertices[self.model.triangles]
+        normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        centre = corners.mean(1)
+        facing = -(normal * centre).sum(1) / (np.linalg.norm(normal, axis=1) * np.linalg.norm(centre, axis=1) + 1e-9)
+        inside = self.model.triangle_part != SKIN
+        facing[inside] = 1.0
+        # The rim of a turned cheek was never seen well: let the warped frame show there.
+        glance = _smooth_step(facing, 0.02, 0.22).astype(np.float32)
+        alpha = alpha * np.where(fragments.triangle >= 0, glance[fragments.triangle], 0)
+        return colour, cv2.GaussianBlur(alpha, (0, 0), max(0.012 * self.iod * self.scale, 0.5))
+
+    def _source_light(
+        self, source: int, frame: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], tuple[int, int, int]]:
+        """(L, L, 3) low-pass of source frame minus its own render, in the source's crop."""
+        if source not in self._light:
+            vertices = self.place(self.track.motion[source : source + 1])
+            box = self.box(vertices)
+            pixels = self._to_crop(self._project(vertices), box)
+            fragments = rasterize(pixels, self.model.triangles, (self.size, self.size))
+            face, alpha = self._render(fragments, vertices)
+            local = (self._landmarks(vertices) - [box[0], box[1]]) * self.scale
+            grow = 0.08 * self.iod * self.scale
+            for ring in (LIPS_OUTER, RIGHT_EYE, LEFT_EYE):  # moving parts say nothing about light
+                alpha = alpha * (1 - _polygon_mask(local[list(ring)], self.size, grow=grow))
+            difference = (self._sample_frame(frame, box, None) - face) * alpha[..., None]
+            small = (self.config.light_size, self.config.light_size)
+            sigma = self.config.light_blur * self.iod * self.scale * small[0] / self.size
+            weight = cv2.GaussianBlur(cv2.resize(alpha, small, interpolation=cv2.INTER_AREA), (0, 0), sigma)
+            total = cv2.GaussianBlur(cv2.resize(difference, small, interpolation=cv2.INTER_AREA), (0, 0), sigma)
+            light = _extrapolate(total, weight)
+            _remember(self._light, source, (light, box), 512)
+        return self._light[source]
+
+    def _carry_light(
+        self,
+        light: NDArray[np.float32],
+        light_box: tuple[int, int, int],
+        box: tuple[int, int, int],
+        displacement: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """(R, R, 3) the source's light difference brought to the output pose."""
+        small = self.config.light_size
+        moved = cv2.resize(displacement, (small, small), interpolation=cv2.INTER_AREA)
+        grid = (np.arange(small, dtype=np.float32) + 0.5) * (self.side / small)
+        x = (grid[None, :] + box[0] + moved[..., 0] - light_box[0]) * (small / self.side) - 0.5
+        y = (grid[:, None] + box[1] + moved[..., 1] - light_box[1]) * (small / self.side) - 0.5
+        carried = cv2.remap(light, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return cv2.resize(carried, (self.size, self.size), interpolation=cv2.INTER_LINEAR)
+
+
+def _face_blend(model: MorphableModel, neutral: NDArray[Any]) -> NDArray[np.float32]:
+    """(V,) 1 inside the face oval, falling to 0 over 14 mm round it; parts inside mouth and eyes are 1."""
+    ring = model.landmark_points(neutral)[list(FACE_OVAL)].astype(np.float64)
+    axis = 20.0
+
+    def unroll(points: NDArray[Any]) -> NDArray[np.float32]:  # millimetres on a cylinder of the face's radius
+        return np.column_stack([np.arctan2(points[:, 0], points[:, 2] - axis) * 75.0, points[:, 1]]).astype(np.float32)
+
+    polygon = unroll(ring)
+    distance = np.array([cv2.pointPolygonTest(polygon, (float(x), float(y)), True) for x, y in unroll(neutral)])
+    blend = _smooth_step(distance, -9.0, 5.0)
+    blend[neutral[:, 2] < 0] = 0.0
+    blend[model.vertex_part != SKIN] = 1.0
+    return blend.astype(np.float32)
+
+
+def _smooth_step(x: NDArray[Any], low: float, high: float) -> NDArray[np.float64]:
+    t = np.clip((np.asarray(x, np.float64) - low) / (high - low), 0, 1)
+    return t * t * (3 - 2 * t)
+
+
+def _border_window(size: int, share: float) -> NDArray[np.float32]:
+    """(size, size) 0 at the border, 1 from ``share`` of the side inwards."""
+    edge = _smooth_step(np.minimum(np.arange(size), np.arange(size)[::-1]) / size, 0.02, share)
+    return np.minimum(edge[:, None], edge[None, :]).astype(np.float32)
+
+
+def _extrapolate(total: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Weighted sums (h, w, C) and weights (h, w) -> (h, w, C) values everywhere, from coarser levels where unknown."""
+    levels = [(total, weight)]
+    while min(levels[-1][1].shape) > 2:
+        h, w = levels[-1][1].shape
+        half = (max(w // 2, 1), max(h // 2, 1))
+        levels.append(tuple(cv2.resize(x, half, interpolation=cv2.INTER_AREA) for x in levels[-1]))  # type: ignore[arg-type]
+    values = levels[-1][0] / np.maximum(levels[-1][1], 1e-6)[..., None]
+    for total_level, weight_level in reversed(levels[:-1]):
+        h, w = weight_level.shape
+        up = cv2.resize(values, (w, h), interpolation=cv2.INTER_LINEAR)
+        known = np.clip(weight_level, 0, 1)[..., None]
+        values = up * (1 - known) + total_level / np.maximum(weight_level, 1e-6)[..., None] * known
+    return values.astype(np.float32)
+
+
+def _polygon_mask(points: NDArray[Any], size: int, grow: float) -> NDArray[np.float32]:
+    """(size, size) soft filled polygon, grown by ``grow`` pixels."""
+    mask = np.zeros((size, size), np.uint8)
+    hull = cv2.convexHull(np.round(points).astype(np.int32))
+    cv2.fillConvexPoly(mask, hull, 255)
+    thickness = max(int(round(2 * grow)), 1)
+    cv2.polylines(mask, [hull], True, 255, thickness)
+    return cv2.GaussianBlur(mask, (0, 0), max(grow / 2, 0.8)).astype(np.float32) / 255
+
+
+def _cut(frame: NDArray[np.uint8], left: int, top: int, side: int) -> NDArray[np.uint8]:
+    """A square cut that may reach over the frame's border (replicated there)."""
+    height, width = frame.shape[:2]
+    pads = (max(-top, 0), max(top + side - height, 0), max(-left, 0), max(left + side - width, 0))
+    inner = frame[max(top, 0) : max(min(top + side, height), 0), max(left, 0) : max(min(left + side, width), 0)]
+    if not any(pads):
+        return inner
+    if inner.size == 0:
+        return np.zeros((side, side, 3), np.uint8)
+    return cv2.copyMakeBorder(inner, *pads, cv2.BORDER_REPLICATE)
+
+
+def _remember(cache: OrderedDict[int, Any], key: int, value: Any, limit: int) -> None:
+    cache[key] = value
+    if len(cache) > limit:
+        cache.popitem(last=False)

@@ -1,0 +1,211 @@
+"""Training examples of one clip: composites of real frames over other frames of the same clip.
+
+Trained as it will be used: the source frame under an example is never a neighbour of its target (a network that is
+shown the frame it has to paint learns to copy), but one about as far away in pose as background matching will find.
+Every pass over the clip picks other sources; inside a pass the source runs along with the target for a stretch, so
+that the three-frame window is a real sequence.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from faces.identity import FaceDescriptor
+from faces.mouth import LEFT_EYE, LIPS_OUTER, RIGHT_EYE, eye_aperture, mouth_opening
+from faces.track import Motion
+from rendering.batches import RenderBatch
+from rendering.compositor import Composite, Compositor
+from rendering.identity import Box, appearance_value
+from training.progress import Progress, Tick, silent
+
+Images = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class DatasetConfig:
+    """How examples are made."""
+
+    size: int = 256
+    """Side S of the network's frames in pixels."""
+    passes: int = 3
+    """Different source frames per target."""
+    min_gap: int = 25
+    """Frames between a target and its source at least (fewer in clips under 100 frames)."""
+    nearest: int = 50
+    """Sources are drawn among this many frames of nearest pose."""
+    stretch: int = 14
+    """Frames for which the source runs along with the target."""
+    held_out: int = 8
+    """Frames that training never sees, for the preview strip and early stop."""
+
+
+class ClipDataset:
+    """The examples of one clip, made once and kept in memory (about 1.6 MB a frame at 256 px).
+
+    Args:
+        compositor: of the fitted clip.
+        frames: which frames of the clip to learn from; all valid ones by default.
+        seed: of the choice of sources.
+    """
+
+    def __init__(
+        self,
+        compositor: Compositor,
+        *,
+        config: DatasetConfig | None = None,
+        seed: int = 0,
+        descriptor: FaceDescriptor | None = None,
+        progress: Progress = silent,
+    ) -> None:
+        self.config = config or DatasetConfig()
+        track = compositor.track
+        valid = np.nonzero(track.valid)[0]
+        rng = np.random.default_rng(seed)
+        size, passes = self.config.size, self.config.passes
+        shape = (len(valid), size, size, 3)
+        self.target = np.empty(shape, np.uint8)
+        self.masks = np.empty(shape, np.uint8)
+        self.inside = np.empty((len(valid), 4), np.int64)  # left, top, right, bottom of the real pixels in the crop
+        self.composite = np.empty((passes, *shape), np.uint8)
+        self.source = np.empty((passes, *shape), np.uint8)
+        self.frame = valid
+        sources = np.stack([_choose_sources(track.motion[valid], valid, self.config, rng) for _ in range(passes)])
+        describe = descriptor or FaceDescriptor()
+        values = []
+        for n, index in enumerate(valid):
+            motion = track.motion[int(index) : int(index) + 1]
+            for k in range(passes):
+                layers = compositor.compose(motion, int(sources[k, n]))
+                self.composite[k, n] = _resize(layers.image, size)
+                self.source[k, n] = _resize(layers.source, size)
+            image = compositor.frames[int(index)]
+            self.target[n] = _resize(compositor.crop(image, layers.box), size)
+            self.masks[n] = network_masks(layers, size)
+            self.inside[n] = _inside(layers.box, image.shape[1], image.shape[0], size)
+            local = (track.landmarks[index] - [layers.box[0], layers.box[1]]) * (size / layers.box[2])
+            values.append(
+                appearance_value(
+                    self.target[n], _around(local, LIPS_OUTER, 0.3), _around(local, (*RIGHT_EYE, *LEFT_EYE), 0.2),
+                    describe.describe(image, track.landmarks[index]),
+                )  # fmt: skip
+            )
+            progress(Tick("render.composites", n + 1, len(valid)))
+        self._values = torch.from_numpy(np.stack(values))
+        self._weights = torch.from_numpy(_sampling_weights(track.landmarks[valid]))
+        count = min(self.config.held_out, len(valid) // 10)
+        middle = int(0.6 * len(valid))
+        self._held = np.arange(middle, middle + count)
+        self._train = np.setdiff1d(np.arange(len(valid)), np.arange(middle - 2, middle + count + 2) if count else [])
+
+    def __len__(self) -> int:
+        return len(self._train)
+
+    @property
+    def values(self) -> Tensor:
+        """(N, Dv) float32 memory values of the training frames."""
+        return self._values[self._train]
+
+    @property
+    def weights(self) -> Tensor:
+        """(N,) float32 sampling weights: open mouths and closed eyes are rare and are drawn more often."""
+        return self._weights[self._train]
+
+    @property
+    def held_out(self) -> RenderBatch:
+        """The held-out frames, with the sources of the first pass."""
+        return self._batch(self._held, np.zeros(len(self._held), np.int64))
+
+    def batch(self, indices: Tensor, generator: torch.Generator) -> RenderBatch:
+        """Examples (B,), each with the sources of a random pass."""
+        which = torch.randint(self.config.passes, (len(indices),), generator=generator).numpy()
+        return self._batch(self._train[indices.numpy()], which)
+
+    def _batch(self, rows: NDArray[np.int64], passes: NDArray[np.int64]) -> RenderBatch:
+        # (B, 3) rows of frames t-2, t-1, t; the clip's first frames repeat themselves.
+        window = np.stack([np.maximum(rows - back, 0) for back in (2, 1, 0)], axis=1)
+        composite = self.composite[passes[:, None], window]  # (B, 3, S, S, 3)
+        valid = torch.zeros(len(rows), 1, self.config.size, self.config.size)
+        for n, (left, top, right, bottom) in enumerate(self.inside[rows]):
+            valid[n, :, top:bottom, left:right] = 1.0
+        return RenderBatch(
+            composite_window=_colours(composite).permute(0, 1, 4, 2, 3).contiguous(),
+            source=_colours(self.source[passes, rows]).permute(0, 3, 1, 2).contiguous(),
+            masks=torch.from_numpy(self.masks[rows]).permute(0, 3, 1, 2).float().div_(255).contiguous(),
+            target=_colours(self.target[rows]).permute(0, 3, 1, 2).contiguous(),
+            valid=valid,
+            value=self._values[rows],
+            frame=torch.from_numpy(self.frame[rows].astype(np.int64)),
+        )
+
+
+def network_masks(layers: Composite, size: int) -> Images:
+    """(S, S, 3) uint8: face coverage, mouth, eyes, as the network sees them."""
+    stacked = np.stack([layers.coverage, layers.mouth, layers.eyes], axis=-1)
+    return _resize((stacked * 255).round().astype(np.uint8), size)
+
+
+def pose_features(motion: Motion) -> NDArray[np.float64]:
+    """(T, 6) pose in units in which one is about equally visible: degrees and millimetres in the picture's plane."""
+    return np.concatenate(
+        [1.5 * np.degrees(motion.rotation), 0.7 * motion.translation[:, :2], 0.15 * motion.translation[:, 2:]], axis=1
+    )
+
+
+def _choose_sources(
+    motion: Motion, frames: NDArray[np.int64], config: DatasetConfig, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """(N,) a source frame for every target, in stretches that run along with the target."""
+    features = pose_features(motion)
+    gap = min(config.min_gap, max(len(frames) // 6, 1))
+    chosen = np.empty(len(frames), np.int64)
+    offset, left = 0, 0
+    for n in range(len(frames)):
+        partner = n + offset
+        if left == 0 or not 0 <= partner < len(frames) or abs(offset) < gap:
+            distance = np.linalg.norm(features - features[n], axis=1)
+            distance[np.abs(np.arange(len(frames)) - n) < gap] = np.inf
+            near = np.argsort(distance)[: min(config.nearest, int(np.isfinite(distance).sum()))]
+            partner = int(rng.choice(near))
+            offset, left = partner - n, int(rng.integers(config.stretch // 2, config.stretch + 1))
+        chosen[n] = partner
+        left -= 1
+    return frames[chosen]
+
+
+def _sampling_weights(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
+    opening, aperture = mouth_opening(landmarks), eye_aperture(landmarks)
+    wide = opening / max(float(np.percentile(opening, 90)), 1e-6)
+    closed = aperture < 0.5 * np.median(aperture)
+    return (1.0 + 2.0 * np.clip(wide, 0, 1.5) + 2.0 * closed).astype(np.float32)
+
+
+def _around(points: NDArray[np.float32], members: tuple[int, ...], margin: float) -> Box:
+    low, high = points[list(members)].min(0), points[list(members)].max(0)
+    grow = margin * (high - low)
+    return float(low[0] - grow[0]), float(low[1] - grow[1]), float(high[0] + grow[0]), float(high[1] + grow[1])
+
+
+def _inside(box: tuple[int, int, int], width: int, height: int, size: int) -> tuple[int, int, int, int]:
+    left, top, side = box
+    scale = size / side
+    return (
+        int(np.ceil(max(-left, 0) * scale)), int(np.ceil(max(-top, 0) * scale)),
+        int(min(width - left, side) * scale), int(min(height - top, side) * scale),
+    )  # fmt: skip
+
+
+def _resize(image: Images, size: int) -> Images:
+    if image.shape[0] == size:
+        return image
+    kind = cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_CUBIC
+    return cv2.resize(image, (size, size), interpolation=kind)
+
+
+def _colours(image: Images) -> Tensor:
+    return torch.from_numpy(image).float().div_(127.5).sub_(1.0)

@@ -1,0 +1,184 @@
+"""Motion in, full frames out: composite, generate, put back into the source frame.
+
+Windows are streamed, so memory does not grow with the length of the recording. The network works at its own size;
+its picture is brought to the crop's size by the composite's help: where the network keeps the composite, the
+composite's full-resolution detail is kept as well (joint up-sampling by the attention map).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from faces.track import Motion
+from rendering.compositor import Composite, Compositor
+from rendering.dataset import network_masks
+from rendering.export import OnnxGenerator
+from rendering.memory import interpolate_stream
+
+Frame = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class FrameRendererConfig:
+    """How frames are put together."""
+
+    batch: int = 4
+    """Frames given to the network at once."""
+    feather: float = 0.07
+    """Share of the crop's side over which it fades into the full frame."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A composite with its network input."""
+
+    layers: Composite
+    source: int
+    picture: NDArray[np.float32]
+    """(3, S, S) composite in [-1, 1]."""
+    rest: NDArray[np.float32]
+    """(6, S, S) source in [-1, 1] and masks in [0, 1]."""
+
+
+class FrameRenderer:
+    """Frames of one person.
+
+    Args:
+        compositor: layers of the person.
+        generator: the trained network; None gives the bare composite.
+    """
+
+    def __init__(
+        self,
+        compositor: Compositor,
+        generator: OnnxGenerator | None,
+        *,
+        config: FrameRendererConfig | None = None,
+    ) -> None:
+        self.compositor, self.generator = compositor, generator
+        self.config = config or FrameRendererConfig()
+        side = compositor.side
+        edge = np.minimum(np.arange(side), np.arange(side)[::-1]) / max(side * self.config.feather, 1)
+        ramp = np.clip(edge, 0, 1).astype(np.float32)
+        self._feather = np.minimum(ramp[:, None], ramp[None, :])[..., None]
+
+    def render(self, motion: Iterable[tuple[Motion, NDArray[np.integer]]]) -> Iterator[Frame]:
+        """Chunks of (motion (T), source frame per motion frame (T,)) -> full frames (H, W, 3) uint8 RGB, in order."""
+        prepared = self._prepare_ahead(motion)
+        if self.generator is None:
+            for item in prepared:
+                yield self._put_back(item.layers.image, item)
+            return
+        generator = self.generator
+        waiting: deque[tuple[Prepared, NDArray[np.float32]]] = deque()
+
+        def recalled() -> Iterator[NDArray[np.float32]]:
+            window: deque[NDArray[np.float32]] = deque(maxlen=3)
+            chunk: list[NDArray[np.float32]] = []
+            for item in prepared:
+                while len(window) < 2:  # the first frame repeats itself
+                    window.append(item.picture)
+                window.append(item.picture)
+                frames = np.concatenate([*window, item.rest])  # (15, S, S)
+                waiting.append((item, frames))
+                chunk.append(frames)
+                if len(chunk) == self.config.batch:
+                    yield generator.recall(np.stack(chunk))
+                    chunk = []
+            if chunk:
+                yield generator.recall(np.stack(chunk))
+
+        for values in interpolate_stream(recalled(), generator.half_window):
+            for start in range(0, len(values), self.config.batch):
+                part = values[start : start + self.config.batch]
+                items = [waiting.popleft() for _ in part]
+                images, attention = generator.paint(np.stack([frames for _, frames in items]), part)
+                for (item, _), image, keep in zip(items, images, attention, strict=True):
+                    yield self._put_back(self._full_size(item, image, keep[0]), item)
+
+    def _prepare_ahead(self, motion: Iterable[tuple[Motion, NDArray[np.integer]]]) -> Iterator[Prepared]:
+        """Composites, made in another thread while the network works on earlier ones (order is kept)."""
+        ahead = 2 * self.config.batch
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            pending: deque = deque()
+            for chunk, sources in motion:
+                for t in range(len(chunk)):
+                    pending.append(pool.submit(self._prepare, chunk[t : t + 1], int(sources[t])))
+                    if len(pending) > ahead:
+                        yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+
+    def _prepare(self, motion: Motion, source: int) -> Prepared:
+        layers = self.compositor.compose(motion, source)
+        size = self.generator.size if self.generator is not None else layers.image.shape[0]
+        picture = _shrink(layers.image, size).transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
+        below = _shrink(layers.source, size).transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
+        masks = network_masks(layers, size).transpose(2, 0, 1).astype(np.float32) / 255
+        return Prepared(layers, source, picture, np.concatenate([below, masks]))
+
+    def _full_size(self, item: Prepared, image: NDArray[np.float32], keep: NDArray[np.float32]) -> Frame:
+        """Network image (3, S, S) and attention (S, S) -> (R, R, 3): the network's picture with the composite's detail.
+
+        With m the attention and c the painted colour, image = m composite + (1 - m) c at the network's size; the same
+        blend at full size is up(image - m composite) + up(m) composite_full.
+        """
+        size = item.layers.image.shape[0]
+        painted = (image - keep * item.picture).transpose(1, 2, 0)
+        painted = cv2.resize(np.ascontiguousarray(painted), (size, size), interpolation=cv2.INTER_CUBIC)
+        wide = cv2.resize(keep, (size, size), interpolation=cv2.INTER_LINEAR)[..., None]
+        # painted is in [-1, 1] units, the composite in 0..255: (x + 1) * 127.5 with the constant split by m.
+        full = (painted + (1 - wide)) * 127.5 + wide * item.layers.image
+        return full.round().clip(0, 255).astype(np.uint8)
+
+    def _put_back(self, crop: Frame, item: Prepared) -> Frame:
+        """Feather a crop (R, R, 3) into its source frame at full resolution."""
+        left, top, side = item.layers.box
+        full = self.compositor.frames[item.source].copy()
+        if crop.shape[0] != side:
+            crop = cv2.resize(crop, (side, side), interpolation=cv2.INTER_CUBIC)
+        height, width = full.shape[:2]
+        x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
+        if x0 >= x1 or y0 >= y1:
+            return full
+        inside = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
+        weight = self._edge_free(inside, left, top, width, height)
+        below = full[y0:y1, x0:x1]
+        full[y0:y1, x0:x1] = (below + weight * (crop[inside].astype(np.float32) - below)).round().clip(0, 255)
+        return full
+
+    def _edge_free(
+        self, inside: tuple[slice, slice], left: int, top: int, width: int, height: int
+    ) -> NDArray[np.float32]:
+        """The feather, except along sides where the crop reaches the picture's own border."""
+        side = self.compositor.side
+        if left >= 0 and top >= 0 and left + side <= width and top + side <= height:
+            return self._feather[inside]
+        distance = np.full((side, 4), np.inf)
+        index = np.arange(side)
+        if left >= 0:
+            distance[:, 0] = index
+        if left + side <= width:
+            distance[:, 1] = index[::-1]
+        if top >= 0:
+            distance[:, 2] = index
+        if top + side <= height:
+            distance[:, 3] = index[::-1]
+        reach = max(side * self.config.feather, 1)
+        across = np.clip(distance[:, :2].min(1) / reach, 0, 1)
+        down = np.clip(distance[:, 2:].min(1) / reach, 0, 1)
+        return np.minimum(down[:, None], across[None, :]).astype(np.float32)[..., None][inside]
+
+
+def _shrink(image: Frame, size: int) -> Frame:
+    if image.shape[0] == size:
+        return image
+    kind = cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_CUBIC
+    return cv2.resize(image, (size, size), interpolation=kind)

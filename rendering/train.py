@@ -1,0 +1,411 @@
+"""Learn one person's looks: adversarial training of the memory-augmented generator on a clip's frames.
+
+arXiv 2002.10137, section 3.4, at today's cost. A killed run that starts again with the same arguments goes on from its
+last checkpoint and, on a CPU with a budget of steps, ends with the same weights bit for bit.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import math
+import time
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from problems import InternalProblem, InvalidParameter, OutOfMemory, TooShort
+from rendering.batches import FACE, MOUTH, RenderBatch, RenderDataset
+from rendering.discriminator import Discriminator, DiscriminatorConfig
+from rendering.export import Renderer, load_renderer, save_renderer
+from rendering.generator import STRIDE, Generator, GeneratorConfig
+from rendering.losses import (
+    LossConfig,
+    ReconstructionLoss,
+    attention_loss,
+    cut,
+    discriminator_loss,
+    generator_loss,
+    judged_windows,
+)
+from rendering.memory import Memory, MemoryConfig
+from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from training.progress import Progress, Tick, silent
+
+STAGE = "render.train"
+
+
+@dataclass(frozen=True)
+class RendererConfig:
+    """One training run. The nested configs size its parts."""
+
+    size: int = 256
+    """Side of the frames in pixels, a multiple of 64."""
+    batch: int = 4
+    """Frames per step."""
+    steps: int = 1200
+    """Budget in steps."""
+    max_seconds: float = math.inf
+    """Budget in seconds of wall time, over all resumed runs; whichever budget ends first."""
+    rate: float = 5e-4
+    """Adam's learning rate; falls to a twentieth along a cosine."""
+    memory_rate: float = 3e-4
+    """The key encoder's own Adam."""
+    ema: float = 0.995
+    """Decay per step of the running mean of the weights that is exported, 0..1."""
+    clip: float = 1.0
+    """Largest gradient norm."""
+    recalled: float = 0.75
+    """Share of the examples that train with a value recalled from other moments, as in use; the rest with their own."""
+    apart: int = 12
+    """Frames around an example whose slots its recall passes over."""
+    adversarial_start: float = 0.3
+    """Part of the budget that passes before the discriminator speaks, 0..1; 1 leaves it out."""
+    adversarial_every: int = 2
+    """Steps between two that train with the discriminator."""
+    judged: float = 0.5
+    """Side of the window that the discriminator sees, as a share of the frame's."""
+    report_every: int = 10
+    """Steps between two reports."""
+    preview_every: int = 100
+    """Steps between two looks at the held-out frames."""
+    patience: int = 4
+    """Looks without improvement after which training stops; 0 never stops early."""
+    checkpoint_seconds: float = 30.0
+    """Longest time between two checkpoints, s."""
+    checkpoint_steps: int = 250
+    """Most steps between two checkpoints."""
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+
+    @staticmethod
+    def preset(name: str) -> RendererConfig:
+        """``preview`` (256 px, CPU, minutes), ``standard`` (384 px) or ``best`` (512 px, GPU)."""
+        presets = {
+            "preview": RendererConfig(max_seconds=300),
+            "standard": RendererConfig(
+                size=384, batch=8, steps=3000, max_seconds=1200, generator=GeneratorConfig(width=48),
+                discriminator=DiscriminatorConfig(width=32), judged=1.0,
+            ),
+            "best": RendererConfig(
+                size=512, batch=16, steps=4000, max_seconds=1800, generator=GeneratorConfig(width=64),
+                discriminator=DiscriminatorConfig(width=64), judged=1.0,
+            ),
+        }  # fmt: skip
+        if name not in presets:
+            raise InvalidParameter(f"there is no preset {name!r}", remedy=f"use one of {', '.join(presets)}")
+        return presets[name]
+
+
+@dataclass(frozen=True)
+class RendererReport:
+    """How a training run ended."""
+
+    steps: int
+    """Steps taken, over all resumed runs."""
+    seconds: float
+    """Wall time, over all resumed runs."""
+    stopped: Literal["steps", "seconds", "held_out"]
+    """What ended it: a budget, or held-out frames that stopped improving."""
+    metrics: dict[str, float]
+    """Last reported means, ``mouth_share`` among them."""
+    held_out: dict[str, float]
+    """``psnr_face``, ``psnr_mouth`` of the output and ``composite_...`` of the composite, dB; empty without frames."""
+    slots: int
+    """Memory slots written."""
+
+
+class _Run:
+    """All that changes while training, so that it can be saved and restored as one."""
+
+    def __init__(self, config: RendererConfig, dataset: RenderDataset, seed: int, device: torch.device) -> None:
+        torch.manual_seed(seed)  # initial weights; everything after draws from self.rng
+        self.rng = torch.Generator().manual_seed(seed)
+        self.generator, self.discriminator = Generator(config.generator), Discriminator(config.discriminator)
+        self.memory = Memory(replace(config.memory, slots=min(config.memory.slots, len(dataset))))
+        self.memory.set_threshold(dataset.values)
+        self.reconstruction = ReconstructionLoss(config.loss)
+        self.generator.standardise(dataset.values)
+        cuda = device.type == "cuda"
+        for module in (self.generator, self.discriminator, self.memory, self.reconstruction):
+            module.to(device)
+            if cuda:
+                module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
+        rates = {"generator": config.rate, "discriminator": config.rate, "memory": config.memory_rate}
+        self.optimizers = {
+            name: torch.optim.Adam(getattr(self, name).parameters(), rate, betas=(0.5, 0.99), fused=cuda)
+            for name, rate in rates.items()
+        }
+        self.step = 0
+        self.state: dict[str, Any] = {"elapsed": 0.0, "best": -math.inf, "stale": 0, "stopped": "", "metrics": {}}
+
+    def begin_from(self, start: Renderer) -> None:
+        """Take over general weights; slots and the range of values stay this person's."""
+        try:
+            weights = {k: v for k, v in start.generator.state_dict().items() if not k.startswith("value_")}
+            self.generator.load_state_dict(weights, strict=False)
+            self.average.load_state_dict(weights, strict=False)
+            self.memory.encoder.load_state_dict(start.memory.encoder.state_dict())
+            if start.discriminator:
+                self.discriminator.load_state_dict(start.discriminator)
+        except RuntimeError as error:
+            raise InvalidParameter(
+                f"the general weights have another size than this preset's network: {error}",
+                remedy="use general weights made for this preset, or none",
+            ) from error
+
+    def modules(self) -> dict[str, nn.Module]:
+        return {
+            name: getattr(self, name)
+            for name in ("generator", "average", "discriminator", "memory", "reconstruction")
+        }
+
+    def save(self, path: Path) -> None:
+        modules = {name: module.state_dict() for name, module in self.modules().items()}
+        optimizers = {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()}
+        save_checkpoint(path, Checkpoint(self.step, modules, optimizers, self.state, self.rng.get_state()))
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        for name, module in self.modules().items():
+            module.load_state_dict(checkpoint.modules[name])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(checkpoint.optimizers[name])
+        self.step, self.state = checkpoint.step, checkpoint.state
+        self.rng.set_state(checkpoint.rng)
+
+
+def train_renderer(
+    dataset: RenderDataset,
+    out: Path,
+    *,
+    config: RendererConfig,
+    seed: int,
+    device: torch.device,
+    checkpoint: Path,
+    start: Path | None = None,
+    progress: Progress = silent,
+    preview: Path | None = None,
+) -> RendererReport:
+    """Train on ``dataset``, write the renderer to ``out`` (safetensors) and the held-out strip to ``preview`` (PNG).
+
+    Args:
+        seed: of the initial weights, the order of examples and their augmentation.
+        checkpoint: file to save to and to go on from; it may stay behind, and another run's is ignored.
+        start: a renderer of general weights to begin with.
+
+    Raises:
+        InvalidParameter: the size is no multiple of 64, or ``start`` does not fit the config.
+        TooShort: the dataset is empty.
+        OutOfMemory: the GPU's memory does not suffice.
+        InternalProblem: the loss is no longer finite.
+        Cancelled, LeaseLost: raised by ``progress``, passed on; the last checkpoint stays.
+    """
+    if config.size % STRIDE:
+        raise InvalidParameter(f"size {config.size} can't be halved six times", remedy=f"use a multiple of {STRIDE}")
+    if len(dataset) == 0:
+        raise TooShort("no frame of the clip can be learnt from", remedy="use a clip with the face visible")
+    try:
+        return _train(dataset, out, config, seed, device, checkpoint, start, progress, preview)
+    except torch.OutOfMemoryError as error:
+        raise OutOfMemory(
+            f"the GPU's memory does not suffice for {config.batch} frames of {config.size} px",
+            remedy="use a smaller preset or a smaller batch",
+        ) from error
+
+
+def _train(
+    dataset: RenderDataset, out: Path, config: RendererConfig, seed: int, device: torch.device,
+    checkpoint: Path, start: Path | None, progress: Progress, preview: Path | None,
+) -> RendererReport:  # fmt: skip
+    run = _Run(config, dataset, seed, device)
+    general = load_renderer(start) if start else None
+    if general:
+        run.begin_from(general)
+    run.state["fingerprint"] = _fingerprint(config, dataset, seed, start)
+    if found := load_checkpoint(checkpoint, fingerprint=run.state["fingerprint"]):
+        run.restore(found)
+    held_out = dataset.held_out.to(device) if len(dataset.held_out) else None
+    began, before, saved_at, saved_step = time.monotonic(), run.state["elapsed"], time.monotonic(), run.step
+
+    while not run.state["stopped"]:
+        run.state["elapsed"] = before + time.monotonic() - began
+        fraction = max(run.step / config.steps, run.state["elapsed"] / config.max_seconds)
+        if fraction >= 1:
+            run.state["stopped"] = "steps" if run.step >= config.steps else "seconds"
+            break
+        for optimizer, rate in zip(run.optimizers.values(), (config.rate, config.rate, config.memory_rate)):
+            optimizer.param_groups[0]["lr"] = rate * _decay(fraction) * min(1.0, (run.step + 1) / 20)
+        indices = torch.multinomial(
+            dataset.weights, config.batch, replacement=len(dataset) < config.batch, generator=run.rng
+        )
+        metrics = _step(run, dataset.batch(indices, run.rng).to(device), config, fraction)
+        run.step += 1
+
+        if run.step % config.report_every == 0 or run.step == config.steps:
+            run.state["metrics"] = _report(run, metrics, config, fraction, progress)
+        if held_out and (run.step % config.preview_every == 0 or run.step == config.steps):
+            _look(run, held_out, config, fraction, preview)
+        if run.step - saved_step >= config.checkpoint_steps or time.monotonic() - saved_at > config.checkpoint_seconds:
+            run.save(checkpoint)
+            saved_at, saved_step = time.monotonic(), run.step
+
+    run.save(checkpoint)
+    _memorise(run, dataset, config, device)
+    scores = _look(run, held_out, config, 1.0, preview) if held_out else {}
+    slots = int(run.memory.filled.sum())
+    report = RendererReport(
+        run.step, run.state["elapsed"], run.state["stopped"], run.state["metrics"], scores, slots
+    )
+    save_renderer(Renderer(run.average, run.memory, config.size, run.discriminator.state_dict(), asdict(report)), out)
+    progress(Tick(STAGE, config.steps, config.steps, metrics={**report.metrics, **scores}))
+    return report
+
+
+def _step(run: _Run, batch: RenderBatch, config: RendererConfig, fraction: float) -> dict[str, Tensor]:
+    """One step of all three optimisers; returns scalars still on the device."""
+    frames, loss_config = batch.network_input(), config.loss
+    if frames.is_cuda:
+        frames = frames.contiguous(memory_format=torch.channels_last)
+    query = run.memory.query(frames)
+    triplet = run.memory.triplet_loss(query, batch.value)
+    _descend(triplet, run.optimizers["memory"], run.memory, config)
+
+    query = query.detach()
+    recalled = run.memory.recall(query, apart=(batch.frame, config.apart))
+    chosen = (torch.rand(len(batch), generator=run.rng) < config.recalled).to(frames.device)
+    chosen = chosen & (recalled.square().sum(1) > 0)  # early on there may be nothing to recall yet
+    value = torch.where(chosen[:, None], recalled, batch.value)
+    run.memory.update(query, batch.value, batch.frame)
+
+    adversarial = fraction >= config.adversarial_start and run.step % config.adversarial_every == 0
+    with torch.autocast(frames.device.type, torch.bfloat16, enabled=frames.is_cuda):
+        output = run.generator(frames, value)
+    image = output.image.float()
+    reconstruction = run.reconstruction(image, batch.target, batch.masks, batch.valid)
+    metrics = {"triplet": triplet.detach(), "l1": reconstruction.l1, "mouth_share": reconstruction.mouth_share}
+    loss = reconstruction.loss + attention_loss(output.attention.float(), loss_config)
+    if adversarial:
+        side = max(STRIDE, round(config.size * config.judged))
+        windows = judged_windows(batch.masks, side, run.rng)
+        # Outside of the frame both show the target, so that there is nothing to tell apart.
+        painted = cut(image * batch.valid + batch.target * (1 - batch.valid), windows, side)
+        composites, real = cut(batch.composite_window.flatten(1, 2), windows, side), cut(batch.target, windows, side)
+        with torch.autocast(frames.device.type, torch.bfloat16, enabled=frames.is_cuda):
+            judgement = discriminator_loss(run.discriminator, composites, real, painted)
+            _descend(judgement, run.optimizers["discriminator"], run.discriminator, config)
+            run.discriminator.requires_grad_(False)  # its weights' gradients are half of the cost, and unused
+            deceit = generator_loss(run.discriminator, composites, painted)
+            run.discriminator.requires_grad_(True)
+        loss = loss + loss_config.adversarial * deceit
+        metrics |= {"discriminator": judgement.detach(), "adversarial": deceit.detach()}
+    _descend(loss, run.optimizers["generator"], run.generator, config)
+    _average(run, config)
+    return metrics | {"loss": loss.detach(), "attention": output.attention.detach().mean()}
+
+
+def _descend(loss: Tensor, optimizer: torch.optim.Optimizer, module: nn.Module, config: RendererConfig) -> None:
+    if not loss.requires_grad:
+        return
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(module.parameters(), config.clip)
+    optimizer.step()
+
+
+@torch.no_grad()
+def _average(run: _Run, config: RendererConfig) -> None:
+    """Running mean of the weights; at the start it follows fast, or it would remember the first, random ones."""
+    keep = min(config.ema, (1 + run.step) / (10 + run.step))
+    torch._foreach_lerp_(list(run.average.parameters()), list(run.generator.parameters()), 1 - keep)
+
+
+def _decay(fraction: float) -> float:
+    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * min(fraction, 1.0)))
+
+
+def _report(
+    run: _Run, metrics: dict[str, Tensor], config: RendererConfig, fraction: float, progress: Progress
+) -> dict[str, float]:
+    values = {name: float(value) for name, value in metrics.items()}
+    if not math.isfinite(values["loss"]):
+        raise InternalProblem(
+            f"the renderer's loss is {values['loss']} at step {run.step}",
+            remedy="start again with another seed; if it happens again, report the clip",
+        )
+    smooth = {name: 0.8 * run.state["metrics"].get(name, value) + 0.2 * value for name, value in values.items()}
+    remaining = run.state["elapsed"] * (1 - fraction) / max(fraction, 1e-6)
+    message = f"step {run.step}, mouth {values['mouth_share']:.0%} of the loss, about {remaining:.0f} s to go"
+    progress(Tick(STAGE, round(fraction * config.steps), config.steps, message, smooth))
+    return smooth
+
+
+@torch.no_grad()
+def _look(
+    run: _Run, held_out: RenderBatch, config: RendererConfig, fraction: float, preview: Path | None
+) -> dict[str, float]:
+    """Score the running mean on held-out frames with recalled values, draw the strip, decide on stopping."""
+    frames = held_out.network_input()
+    output = run.average(frames, run.memory.recall(run.memory.query(frames)))
+    scores: dict[str, float] = {}
+    for prefix, image in (("", output.image), ("composite_", held_out.composite)):
+        error = (image.clamp(-1, 1) - held_out.target).square().mean(1) / 4  # of [0, 1] colours, (B, S, S)
+        for name, mask in (("face", held_out.masks[:, FACE]), ("mouth", held_out.masks[:, MOUTH])):
+            weight = mask * held_out.valid[:, 0]
+            mean = (error * weight).sum() / weight.sum().clamp_min(1e-6)
+            scores[f"{prefix}psnr_{name}"] = float(-10 * torch.log10(mean.clamp_min(1e-10)))
+    if preview:
+        attention = output.attention.expand(-1, 3, -1, -1) * 2 - 1
+        rows = [held_out.source, held_out.composite, output.image, held_out.target, attention]
+        _write_strip([row[:8].clamp(-1, 1) for row in rows], preview)
+    score = scores["psnr_face"] + scores["psnr_mouth"]
+    if score > run.state["best"] + 0.02:
+        run.state["best"], run.state["stale"] = score, 0
+    else:
+        run.state["stale"] += 1
+    # Before half of the budget the learning rate is high and the score still swings.
+    patient = not config.patience or run.state["stale"] < config.patience or fraction <= 0.5
+    if not patient and not run.state["stopped"]:
+        run.state["stopped"] = "held_out"
+    return scores
+
+
+def _write_strip(rows: list[Tensor], path: Path) -> None:
+    """Rows (B, 3, S, S) in [-1, 1] -> one PNG: source, composite, output, real, attention."""
+    picture = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)  # (3, rows S, B S)
+    pixels = ((picture + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
+    written, data = cv2.imencode(".png", np.ascontiguousarray(pixels[..., ::-1]))
+    if written:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.tmp")
+        temporary.write_bytes(data.tobytes())
+        temporary.replace(path)
+
+
+@torch.no_grad()
+def _memorise(run: _Run, dataset: RenderDataset, config: RendererConfig, device: torch.device) -> None:
+    """Write the memory anew with the final key encoder: keys written early in training are stale."""
+    run.memory.clear()
+    for indices in torch.arange(len(dataset)).split(config.batch):
+        batch = dataset.batch(indices, torch.Generator().manual_seed(0)).to(device)
+        run.memory.update(run.memory.query(batch.network_input()), batch.value, batch.frame)
+
+
+def _fingerprint(
+    config: RendererConfig, dataset: RenderDataset, seed: int, start: Path | None
+) -> dict[str, Any]:
+    values = dataset.values.detach().cpu().contiguous().numpy()
+    return {
+        "config": asdict(config),
+        "seed": seed,
+        "examples": len(dataset),
+        "values": hashlib.sha256(values.tobytes()).hexdigest(),
+        "start": hashlib.sha256(start.read_bytes()).hexdigest() if start else "",
+    }

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--pose", "reference"],
+        ["--pose", "clip", "--pose-video", "p.mp4"],
+        ["--expression-video", "e.mp4"],
+        ["--pose", "sideways"],
+    ],
+)
+def test_poses_that_do_not_fit_together_are_wrong_usage(arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, ["dub", "p.likeness", "r.wav", "-o", "o.mp4", *arguments])
+    assert result.exit_code == 2, result.output
+
+
+def test_a_person_file_that_is_none_is_named(tmp_path: Path) -> None:
+    person = tmp_path / "p.likeness"
+    person.write_bytes(b"not a zip")
+    recording = tmp_path / "r.wav"
+    recording.write_bytes(b"")
+    out = tmp_path / "o.mp4"
+    result = CliRunner().invoke(app, ["dub", str(person), str(recording), "-o", str(out), "--json"])
+    assert result.exit_code == 3, result.output
+    error = json.loads(result.stdout.splitlines()[-1])["error"]
+    assert error["slug"] in {"invalid_package", "unreadable_media", "no_sound"}
+    assert error["remedy"]
+    assert not out.exists()

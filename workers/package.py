@@ -1,0 +1,122 @@
+"""PERSON: everything that is learnt of one person in one file, a zip without compression of safetensors and media.
+
+Nothing in it is ever unpickled. The manifest lists each member with its sha256; a member that does not match is
+refused before it is used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from problems import InternalProblem, InvalidPackage
+
+FORMAT = "likeness.person/1"
+MANIFEST = "manifest.json"
+MEMBERS = (
+    "clip.mp4", "audio.wav", "track.safetensors", "texture.safetensors", "motion.safetensors",
+    "renderer.safetensors", "generator.onnx",
+)  # fmt: skip
+"""What a PERSON holds beside the manifest."""
+MAX_MEMBER_BYTES = 2 << 30
+
+
+@dataclass(frozen=True)
+class PersonPackage:
+    """An opened PERSON: its members lie in ``folder`` while the context lasts."""
+
+    folder: Path
+    """Temporary folder with the members."""
+    manifest: Mapping[str, Any]
+    """format, version, preset, seed, created, members (name -> sha256, bytes), metrics."""
+
+    def path(self, member: str) -> Path:
+        """File of a member."""
+        return self.folder / member
+
+
+def write_package(work: Path, out: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Zip the members found in ``work`` into ``out``, atomically; returns the manifest."""
+    missing = [name for name in MEMBERS if not (work / name).is_file()]
+    if missing:
+        raise InternalProblem(
+            f"{work} lacks {', '.join(missing)}; the person is not complete", remedy="run the missing stages first"
+        )
+    manifest = {
+        "format": FORMAT,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **facts,
+        "members": {
+            name: {"sha256": sha256_of(work / name), "bytes": (work / name).stat().st_size} for name in MEMBERS
+        },
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
+            archive.writestr(MANIFEST, json.dumps(manifest, indent=1))
+            for name in MEMBERS:
+                archive.write(work / name, name)
+        with open(temporary, "rb") as stream:
+            os.fsync(stream.fileno())
+        os.replace(temporary, out)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return manifest
+
+
+@contextmanager
+def open_package(path: Path) -> Iterator[PersonPackage]:
+    """Check and unpack a PERSON into a temporary folder, which goes away with the context.
+
+    Raises:
+        InvalidPackage: not a PERSON, of another format version, incomplete, or damaged.
+    """
+    remedy = "make it again with: likeness personalize CLIP -o PERSON"
+    if not path.is_file():
+        raise InvalidPackage(f"there is no PERSON file {path}", remedy=remedy)
+    folder = Path(tempfile.mkdtemp(prefix="likeness-person-"))
+    try:
+        try:
+            manifest = _unpack(path, folder, remedy)
+        except (zipfile.BadZipFile, KeyError, json.JSONDecodeError, UnicodeDecodeError, EOFError) as error:
+            raise InvalidPackage(f"{path.name} is not a PERSON file ({error})", remedy=remedy) from error
+        yield PersonPackage(folder, manifest)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _unpack(path: Path, folder: Path, remedy: str) -> dict[str, Any]:
+    with zipfile.ZipFile(path) as archive:
+        manifest: dict[str, Any] = json.loads(archive.read(MANIFEST))
+        found = manifest.get("format") if isinstance(manifest, dict) else None
+        if found != FORMAT:
+            raise InvalidPackage(f"{path.name} has format {found!r}; this version reads {FORMAT!r}", remedy=remedy)
+        for name in MEMBERS:  # a fixed list: a name in the file never becomes a path
+            expected = manifest["members"][name]
+            if archive.getinfo(name).file_size > MAX_MEMBER_BYTES:
+                raise InvalidPackage(f"{path.name}: {name} is implausibly large", remedy=remedy)
+            digest = hashlib.sha256()
+            with archive.open(name) as source, open(folder / name, "wb") as target:
+                while block := source.read(1 << 20):
+                    digest.update(block)
+                    target.write(block)
+            if digest.hexdigest() != expected["sha256"]:
+                raise InvalidPackage(f"{path.name}: {name} is damaged (its sha256 differs)", remedy=remedy)
+    return manifest
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,94 @@
+"""Clip to PERSON: the stages one after the other in a work folder that survives an interruption.
+
+A stage whose outputs are there and whose inputs have not changed is not run again; an interrupted training goes on
+from its checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from problems import NoSound
+from training.progress import Progress, silent
+from workers.package import sha256_of
+from workers.stages import fit, motion, publish, render, validate
+
+
+def personalize(
+    clip: Path,
+    out: Path,
+    *,
+    preset: str = "preview",
+    seed: int = 0,
+    device: str = "auto",
+    frames: int | None = None,
+    progress: Progress = silent,
+    work: Path | None = None,
+) -> Path:
+    """Learn a person from a clip and write one PERSON file.
+
+    Args:
+        clip: any video the product reads.
+        out: the file to write; it appears only when it is complete.
+        frames: learn from the first frames only.
+        work: folder for intermediate results; by default one beside ``out``, removed at the end.
+
+    Raises:
+        Problem: what is wrong with the clip, and the remedy.
+    """
+    folder = work or out.with_name(f".{out.name}.work")
+    folder.mkdir(parents=True, exist_ok=True)
+    stages = _Stages(folder, f"{sha256_of(clip) if clip.is_file() else 'missing'}:{preset}:{seed}:{frames}")
+    stages.run("validate", ("clip.mp4",), lambda: validate.run(clip, folder, progress=progress))
+    if not (folder / "audio.wav").is_file():
+        raise NoSound(
+            f"{clip.name} has no sound, and the person's speech is learnt from it",
+            remedy="use a clip in which the person is heard speaking",
+        )
+    stages.run(
+        "fit",
+        ("track.safetensors", "texture.safetensors"),
+        lambda: fit.run(folder, frames=frames, preset=preset, seed=seed, device=device, progress=progress),
+    )
+    stages.run(
+        "motion",
+        ("motion.safetensors",),
+        lambda: motion.run(folder, preset=preset, seed=seed, start=None, progress=progress),
+    )
+    stages.run(
+        "render",
+        ("renderer.safetensors", "generator.onnx"),
+        lambda: render.run(folder, preset=preset, seed=seed, device=device, progress=progress),
+    )
+    publish.run(folder, out, preset=preset, seed=seed, progress=progress)
+    if work is None:
+        shutil.rmtree(folder, ignore_errors=True)
+    return out
+
+
+class _Stages:
+    """Which stages of a work folder are done, for which inputs."""
+
+    def __init__(self, folder: Path, fingerprint: str) -> None:
+        self.folder, self.ledger = folder, folder / "stages.json"
+        self.done: dict[str, str] = {}
+        try:
+            self.done = json.loads(self.ledger.read_text())
+        except (OSError, ValueError):
+            pass
+        if self.done.get("fingerprint") != fingerprint:
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+            self.done = {"fingerprint": fingerprint}
+
+    def run(self, name: str, outputs: tuple[str, ...], stage: Callable[[], object]) -> None:
+        if name in self.done and all((self.folder / output).is_file() for output in outputs):
+            return
+        stage()
+        self.done[name] = "done"
+        temporary = self.ledger.with_suffix(".tmp")
+        temporary.write_text(json.dumps(self.done))
+        os.replace(temporary, self.ledger)

@@ -1,0 +1,661 @@
+"""The runner: claims a stage, runs its function under a lease, and commits what it wrote.
+
+    claim ─▶ same key committed? ─▶ take its manifest
+                 │ no
+                 ▼
+      bring inputs and earlier outputs into work/<job>/ ─▶ run the stage ─▶ store files, then manifest, then
+      the row
+
+What it survives: SIGKILL anywhere (the lease expires, the next run finds the work folder and the stage's own
+checkpoints in it), a worker that slept past its lease (the fence in the row refuses its writes), an API that
+went away (there is no channel but the database), a second delivery of the same stage id (the claim finds
+nothing).
+
+Run by hand: ``likeness worker``. The embedded service starts it as ``python -m workers.runner``.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import secrets
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from likeness import VERSION
+from likeness.clock import now
+from likeness.database import Database
+from likeness.deletion import purge, sweep_work_folders
+from likeness.intake import require_free_disk, safe_suffix
+from likeness.locks import hold
+from likeness.refusals import ConsentMissing
+from likeness.repositories.artifacts import ArtifactRepository
+from likeness.repositories.leases import Claim, LeaseRepository, Standing
+from likeness.repositories.workers import WorkerRepository
+from likeness.settings import Settings
+from likeness.store import LocalStore, ObjectStore, file_digest
+from likeness.tables import Worker
+from problems import (
+    Cancelled,
+    InternalProblem,
+    InvalidInput,
+    LeaseLost,
+    NotFound,
+    OutOfDisk,
+    OutOfMemory,
+    Problem,
+)
+from training.progress import Progress, Tick
+
+log = logging.getLogger("likeness.runner")
+
+EXIT_TAINTED = 75
+"""Exit status of a worker that ran out of memory: it asks for a fresh process."""
+
+# -- stages --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """What a stage gets to work with."""
+
+    work: Path
+    """The job's folder: outputs of earlier stages lie in it, this one's go into it."""
+    inputs: Mapping[str, Path]
+    """Files by role: clip, recording, person, pose_video, expression_video."""
+    params: Mapping[str, Any]
+    device: str
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class StageSpec:
+    """How the runner runs a stage."""
+
+    run: Callable[[StageContext], Mapping[str, Any] | None]
+    """Runs it; what it returns (JSON types) is the job's result when this is the last stage."""
+    version: str
+    """Raised whenever the same inputs would give other outputs: old manifests are not reused then."""
+    reads: tuple[str, ...] = ()
+    """Roles of the input files it wants."""
+    params: tuple[str, ...] = ()
+    """Parameters its outputs depend on."""
+    weight: float = 1.0
+    """Its share of the job's time, for the overall percentage."""
+    produces: tuple[str, ...] = ()
+    """Files that must be in the work folder afterwards."""
+
+
+def _inspect(context: StageContext) -> Mapping[str, Any]:
+    from fitting.inspect import inspect_clip
+
+    return inspect_clip(context.inputs["clip"], progress=context.progress).as_dict()
+
+
+def _validate(context: StageContext) -> Mapping[str, Any]:
+    from workers.stages import validate
+
+    return validate.run(context.inputs["clip"], context.work, progress=context.progress).as_dict()
+
+
+def _fit(context: StageContext) -> None:
+    from workers.stages import fit
+
+    fit.run(
+        context.work,
+        frames=None,
+        preset=context.params["preset"],
+        seed=context.params["seed"],
+        device=context.device,
+        progress=context.progress,
+    )
+
+
+def _motion(context: StageContext) -> None:
+    from workers.stages import motion
+
+    motion.run(
+        context.work,
+        preset=context.params["preset"],
+        seed=context.params["seed"],
+        start=None,
+        progress=context.progress,
+    )
+
+
+def _render(context: StageContext) -> None:
+    from workers.stages import render
+
+    render.run(
+        context.work,
+        preset=context.params["preset"],
+        seed=context.params["seed"],
+        device=context.device,
+        progress=context.progress,
+    )
+
+
+def _publish(context: StageContext) -> None:
+    from workers.stages import publish
+
+    publish.run(
+        context.work,
+        context.work / "person.likeness",
+        preset=context.params["preset"],
+        seed=context.params["seed"],
+        progress=context.progress,
+    )
+
+
+def _dub(context: StageContext) -> None:
+    from workers.stages import dub
+
+    dub.run(
+        context.inputs["person"],
+        context.inputs["recording"],
+        context.work / "video.mp4",
+        pose=context.params["pose"],
+        pose_video=context.inputs.get("pose_video"),
+        expression_video=context.inputs.get("expression_video"),
+        seed=context.params["seed"],
+        device=context.device,
+        progress=context.progress,
+    )
+
+
+_LEARNS = ("preset", "seed")
+_DRIVES = ("person", "recording", "pose_video", "expression_video")
+
+STAGES: Mapping[str, StageSpec] = {
+    "inspect": StageSpec(_inspect, "1", reads=("clip",)),
+    "validate": StageSpec(_validate, "1", reads=("clip",), weight=6, produces=("clip.mp4",)),
+    "fit": StageSpec(
+        _fit, "1", params=_LEARNS, weight=22, produces=("track.safetensors", "texture.safetensors")
+    ),
+    "motion": StageSpec(_motion, "1", params=_LEARNS, weight=10, produces=("motion.safetensors",)),
+    "render": StageSpec(_render, "1", params=_LEARNS, weight=58, produces=("renderer.safetensors",)),
+    "publish": StageSpec(_publish, "1", params=_LEARNS, weight=4, produces=("person.likeness",)),
+    "dub": StageSpec(_dub, "1", reads=_DRIVES, params=("pose", "seed"), produces=("video.mp4",)),
+}
+"""Every stage there is, by its name in ``likeness.requests.PLANS``; modules are imported when they run."""
+
+_NOT_OUTPUTS = ("inputs", "checkpoints")
+
+
+def stage_key(spec: StageSpec, claim: Claim) -> str:
+    """sha256 of what the stage's outputs depend on: name, code version, config, and the hashes of its inputs.
+
+    The scope is part of it, so nothing of one person is ever handed to another.
+    """
+    parts = {
+        "stage": claim.stage,
+        "version": spec.version,
+        "scope": claim.scope,
+        "params": {name: claim.params.get(name) for name in (*spec.params, "fresh")},
+        "inputs": {item.role: item.sha256 for item in claim.inputs if item.role in spec.reads},
+        "earlier": [[each.stage, [[f["name"], f["sha256"]] for f in each.files]] for each in claim.earlier],
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+# -- keeping a lease -----------------------------------------------------------------------------------------
+
+
+class Pulse:
+    """A thread that extends the lease of one claim while its stage runs, and remembers what it heard."""
+
+    def __init__(self, database: Database, claim: Claim, settings: Settings) -> None:
+        self._database, self._claim, self._settings = database, claim, settings
+        self._over = threading.Event()
+        self._good_until = time.monotonic() + settings.lease_s
+        self._thread = threading.Thread(target=self._beat, name="pulse", daemon=True)
+        self.standing = Standing.HELD
+
+    def __enter__(self) -> Pulse:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def hear(self, standing: Standing) -> None:
+        """Take note of what a fenced write found; a lost lease stays lost."""
+        if self.standing is not Standing.LOST:
+            self.standing = standing
+
+    def _beat(self) -> None:
+        while not self._over.wait(self._settings.heartbeat_s):
+            try:
+                with self._database.write() as session:
+                    leases = LeaseRepository(session)
+                    started = time.monotonic()
+                    self.hear(leases.heartbeat(self._claim, now=now(), lease_s=self._settings.lease_s))
+                self._good_until = started + self._settings.lease_s
+            except SQLAlchemyError:
+                log.warning(
+                    "the heartbeat of %s did not reach the database", self._claim.stage_id, exc_info=True
+                )
+                if time.monotonic() > self._good_until:
+                    self.hear(Standing.LOST)
+            if self.standing is Standing.LOST:
+                return
+
+
+@dataclass
+class Meter:
+    """Turns ticks of one stage into the job's progress: a percentage that never falls, and an ETA."""
+
+    weights: tuple[float, ...]
+    """One per stage of the job."""
+    index: int
+    """Which of them is running."""
+    clock: Callable[[], float] = time.monotonic
+    _part: str = ""
+    _from: tuple[int, float] = (0, 0.0)
+    _peak: float = field(default=0.0)
+
+    def read(self, tick: Tick) -> dict[str, Any]:
+        moment = self.clock()
+        if tick.stage != self._part:  # another part of the stage: its units are its own
+            self._part, self._from = tick.stage, (tick.done, moment)
+        fraction = min(1.0, tick.done / tick.total) if tick.total > 0 else 0.0
+        before, mine = sum(self.weights[: self.index]), self.weights[self.index]
+        percent = 100.0 * (before + mine * fraction) / sum(self.weights)
+        self._peak = max(self._peak, percent)
+        return {
+            "percent": round(self._peak, 1),
+            "done": tick.done,
+            "total": tick.total,
+            "eta_seconds": self._eta(tick, moment),
+            "message": tick.message,
+            "metrics": {name: float(value) for name, value in tick.metrics.items()},
+        }
+
+    def _eta(self, tick: Tick, moment: float) -> float | None:
+        done, elapsed = tick.done - self._from[0], moment - self._from[1]
+        if done <= 0 or elapsed <= 0 or tick.total <= 0:
+            return None
+        whole = elapsed / done * tick.total
+        later = sum(self.weights[self.index + 1 :]) / self.weights[self.index]
+        return round(max(0, tick.total - tick.done) * elapsed / done + whole * later, 1)
+
+
+# -- running -------------------------------------------------------------------------------------------------
+
+
+class Runner:
+    """Runs stages, one at a time. Several may share a database; each must have its own ``owner``."""
+
+    def __init__(
+        self,
+        database: Database,
+        store: ObjectStore,
+        settings: Settings,
+        *,
+        registry: Mapping[str, StageSpec] = STAGES,
+        owner: str = "",
+        stop: threading.Event | None = None,
+    ) -> None:
+        self.database, self.store, self.settings, self.registry = database, store, settings, registry
+        self.owner = owner or f"{socket.gethostname()}-{os.getpid()}/{secrets.token_hex(4)}"
+        self.stop = stop or threading.Event()
+        self.tainted = False
+        """True once memory ran out in this process: it should be replaced by a fresh one."""
+
+    def run_once(self, stage_id: str | None = None) -> bool:
+        """Claim and run one stage (or that one); False when there was nothing to do."""
+        moment = now()
+        with self.database.write() as session:
+            leases = LeaseRepository(session)
+            leases.reap(now=moment, max_attempts=self.settings.max_attempts)
+            claim = leases.claim(
+                owner=self.owner, now=moment, lease_s=self.settings.lease_s, stage_id=stage_id
+            )
+        if claim is None:
+            return False
+        log.info("job %s stage %s attempt %d starts", claim.job_id, claim.stage, claim.attempt)
+        self._run(claim)
+        return True
+
+    def run_all(self) -> int:
+        """Run stages until none is queued; returns how many."""
+        count = 0
+        while not self.stop.is_set() and self.run_once():
+            count += 1
+        return count
+
+    def _run(self, claim: Claim) -> None:
+        with Pulse(self.database, claim, self.settings) as pulse:
+            try:
+                self._execute(claim, pulse)
+            except Cancelled as problem:
+                self._put_down(claim, pulse, problem)
+            except LeaseLost:
+                log.warning("job %s stage %s went to another worker", claim.job_id, claim.stage)
+            except SQLAlchemyError:
+                # Nothing can be written now; the lease will expire and the stage go on from its checkpoint.
+                log.exception("job %s stage %s lost the database", claim.job_id, claim.stage)
+            except Problem as problem:
+                self._end(claim, problem)
+            # a stage may raise anything, and its job must still end
+            except Exception as error:
+                self._end(claim, self._typed(claim, error))
+
+    def _execute(self, claim: Claim, pulse: Pulse) -> None:
+        spec = self.registry.get(claim.stage)
+        if spec is None:
+            raise InternalProblem(
+                f"this worker knows no stage {claim.stage!r}", remedy="update the worker to the API's version"
+            )
+        if not claim.consented:
+            raise ConsentMissing(
+                "the person's consent is not on record",
+                remedy="make the person again with their consent",
+                details={"job_id": claim.job_id},
+            )
+        if gone := [role for role in claim.missing_inputs if role in spec.reads]:
+            raise InvalidInput(
+                f"the {' and '.join(gone)} of this job was deleted",
+                remedy="upload it again and make a new request",
+                details={"missing": gone},
+            )
+        key = stage_key(spec, claim)
+        with self.database.write() as session:
+            pulse.hear(LeaseRepository(session).set_key(claim, key))
+            committed = ArtifactRepository(session).committed(key)
+        if committed is not None and self._whole(committed.prefix, committed.manifest):
+            self._commit(claim, key=key, prefix="", manifest={}, reuse=committed.id)
+            return
+        if committed is not None:
+            with self.database.write() as session:
+                ArtifactRepository(session).delete([committed.id])
+        require_free_disk(self.settings)
+        work = self.settings.work_dir / claim.job_id
+        inputs = self._bring(claim, spec, work)
+        progress = self._listener(claim, pulse)
+        result = spec.run(StageContext(work, inputs, claim.params, self.settings.device, progress))
+        for name in spec.produces:
+            if not (work / name).is_file():
+                raise InternalProblem(
+                    f"the stage {claim.stage} ended without writing {name}",
+                    remedy="retry the job; if it happens again, report it with the worker's log",
+                )
+        prefix = f"{claim.scope}/stages/{key}/{claim.stage_id}-{claim.fence}"
+        manifest = self._store_outputs(claim, work, prefix, dict(result or {}))
+        self._commit(claim, key=key, prefix=prefix, manifest=manifest)
+
+    def _bring(self, claim: Claim, spec: StageSpec, work: Path) -> dict[str, Path]:
+        """Inputs and earlier outputs, in place and verified; what a crash left there whole is kept."""
+        inputs = {}
+        for item in claim.inputs:
+            if item.role in spec.reads:
+                inputs[item.role] = work / "inputs" / f"{item.role}{safe_suffix(item.filename)}"
+                self._bring_file(item.object_key, inputs[item.role], item.sha256)
+        for each in claim.earlier:
+            for entry in each.files:
+                try:
+                    self._bring_file(f"{each.prefix}/{entry['name']}", work / entry["name"], entry["sha256"])
+                except (NotFound, InternalProblem) as problem:
+                    raise InternalProblem(
+                        f"{entry['name']}, made by the stage {each.stage}, is missing or damaged",
+                        remedy=f"retry the job from the stage {each.stage}",
+                        details={"stage": each.stage, "file": entry["name"]},
+                    ) from problem
+        return inputs
+
+    def _bring_file(self, key: str, target: Path, sha256: str) -> None:
+        if not (target.is_file() and file_digest(target)[1] == sha256):
+            self.store.fetch(key, target, sha256=sha256)
+
+    def _whole(self, prefix: str, manifest: Mapping[str, Any]) -> bool:
+        return all(self.store.exists(f"{prefix}/{entry['name']}") for entry in manifest["files"])
+
+    def _store_outputs(self, claim: Claim, work: Path, prefix: str, result: dict[str, Any]) -> dict[str, Any]:
+        """Store every file in the work folder that no earlier stage wrote; the manifest comes last."""
+        known = {entry["name"] for each in claim.earlier for entry in each.files}
+        files = []
+        for path in sorted(work.rglob("*")):
+            name = path.relative_to(work).as_posix()
+            hidden = any(part.startswith(".") for part in path.relative_to(work).parts)
+            if not path.is_file() or hidden or name in known or name.split("/")[0] in _NOT_OUTPUTS:
+                continue
+            stored = self.store.put_file(f"{prefix}/{name}", path)
+            files.append({"name": name, "size": stored.size, "sha256": stored.sha256})
+        manifest = {"stage": claim.stage, "product": VERSION, "files": files, "result": result}
+        written = work / f".manifest-{claim.fence}.json"
+        try:
+            written.write_text(json.dumps(manifest, indent=1, sort_keys=True))
+            self.store.put_file(f"{prefix}/manifest.json", written)
+        finally:
+            written.unlink(missing_ok=True)
+        return manifest
+
+    def _commit(
+        self, claim: Claim, *, key: str, prefix: str, manifest: Mapping[str, Any], reuse: str | None = None
+    ) -> None:
+        with self.database.write() as session:
+            held = LeaseRepository(session).complete(
+                claim, key=key, prefix=prefix, manifest=manifest, now=now(), reuse=reuse
+            )
+            taken = ArtifactRepository(session).committed(key)
+        if prefix and (taken is None or taken.prefix != prefix):
+            self.store.delete_prefix(prefix)
+        if not held:
+            raise LeaseLost(
+                f"the stage {claim.stage} of {claim.job_id} belongs to another worker now",
+                remedy="nothing: the other worker finishes it",
+            )
+        log.info("job %s stage %s %s", claim.job_id, claim.stage, "reused" if reuse else "done")
+        if claim.stage == claim.stages[-1]:
+            shutil.rmtree(self.settings.work_dir / claim.job_id, ignore_errors=True)
+
+    def _listener(self, claim: Claim, pulse: Pulse) -> Progress:
+        weights = tuple(self.registry[name].weight for name in claim.stages if name in self.registry)
+        meter = Meter(weights, claim.stages.index(claim.stage))
+        last = -self.settings.progress_every_s
+
+        def listen(tick: Tick) -> None:
+            nonlocal last
+            moment = time.monotonic()
+            if moment - last >= self.settings.progress_every_s:
+                last = moment
+                reading = meter.read(tick)
+                try:
+                    with self.database.write() as session:
+                        pulse.hear(LeaseRepository(session).report(claim, reading))
+                except SQLAlchemyError:
+                    log.warning("progress of %s did not reach the database", claim.job_id, exc_info=True)
+            if pulse.standing is Standing.LOST:
+                raise LeaseLost(
+                    f"the stage {claim.stage} of {claim.job_id} belongs to another worker now",
+                    remedy="nothing: the other worker finishes it",
+                )
+            if pulse.standing is Standing.CANCELING or self.stop.is_set():
+                raise Cancelled(f"the stage {claim.stage} was asked to stop", remedy="retry the job to go on")
+
+        return listen
+
+    # -- ends ------------------------------------------------------------------------------------------------
+
+    def _put_down(self, claim: Claim, pulse: Pulse, problem: Cancelled) -> None:
+        with self.database.write() as session:
+            leases = LeaseRepository(session)
+            pulse.hear(leases.heartbeat(claim, now=now(), lease_s=self.settings.lease_s))
+            if pulse.standing is Standing.CANCELING:
+                leases.cancel(claim, now=now())
+            elif self.stop.is_set():
+                leases.release(claim, now=now())
+            else:
+                leases.fail(claim, problem, now=now())
+        log.info("job %s stage %s was put down", claim.job_id, claim.stage)
+
+    def _end(self, claim: Claim, problem: Problem) -> None:
+        again = problem.retryable and claim.attempt < self.settings.max_attempts
+        try:
+            with self.database.write() as session:
+                leases = LeaseRepository(session)
+                if again:
+                    delay = self.settings.retry_backoff_s * 2 ** (claim.attempt - 1)
+                    leases.postpone(claim, problem, now=now(), not_before=now() + timedelta(seconds=delay))
+                else:
+                    leases.fail(claim, problem, now=now())
+        except SQLAlchemyError:
+            log.exception("the end of job %s did not reach the database; its lease will expire", claim.job_id)
+            return
+        log.warning("job %s stage %s: %s: %s", claim.job_id, claim.stage, problem.slug, problem.message)
+        if isinstance(
+            problem, InvalidInput
+        ):  # the same input can't do better: nothing in the folder is worth keeping
+            shutil.rmtree(self.settings.work_dir / claim.job_id, ignore_errors=True)
+
+    def _typed(self, claim: Claim, error: Exception) -> Problem:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return OutOfDisk(
+                f"the disk filled up during the stage {claim.stage}",
+                remedy="free some disk space; the job goes on by itself",
+            )
+        # torch's own class can't be named here without importing torch.
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            self.tainted = True
+            return OutOfMemory(
+                f"memory ran out during the stage {claim.stage}",
+                remedy="close other programs, use a smaller preset, or a machine with more memory",
+            )
+        log.exception("job %s stage %s failed unexpectedly", claim.job_id, claim.stage, exc_info=error)
+        return InternalProblem(
+            f"the stage {claim.stage} failed unexpectedly ({type(error).__name__})",
+            remedy="retry the job; if it happens again, report it with the worker's log",
+            details={"stage": claim.stage, "exception": type(error).__name__},
+        )
+
+
+# -- the process ---------------------------------------------------------------------------------------------
+
+
+def work_forever(runner: Runner) -> int:
+    """Run stages until ``runner.stop`` is set; returns the process's exit status."""
+    settings, database = runner.settings, runner.database
+    with _present(database, runner.owner, settings):
+        while not runner.stop.is_set():
+            try:
+                worked = runner.run_once()
+                purge(database, runner.store, settings)
+            except SQLAlchemyError:
+                log.exception("the database can't be used; trying again")
+                worked = False
+            except OSError:
+                log.exception("the data folder can't be used; trying again")
+                worked = False
+            if runner.tainted:
+                return EXIT_TAINTED
+            if not worked:
+                runner.stop.wait(settings.poll_s)
+    return 0
+
+
+@contextmanager
+def _present(database: Database, owner: str, settings: Settings) -> Iterator[None]:
+    """Be in the register of workers while the block runs."""
+    moment, over = now(), threading.Event()
+    with database.write() as session:
+        WorkerRepository(session).register(
+            Worker(
+                id=owner,
+                slot=owner.split("/")[0],
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                started_at=moment,
+                last_seen=moment,
+            )
+        )
+
+    def show() -> None:
+        while not over.wait(settings.heartbeat_s):
+            try:
+                with database.write() as session:
+                    WorkerRepository(session).seen(owner, now())
+            except SQLAlchemyError:
+                log.warning("the register of workers can't be reached", exc_info=True)
+
+    thread = threading.Thread(target=show, name="presence", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        try:
+            with database.write() as session:
+                WorkerRepository(session).leave(owner)
+        except SQLAlchemyError:
+            log.warning("the register of workers can't be reached", exc_info=True)
+
+
+def serve(settings: Settings, *, slot: str | None = None, registry: Mapping[str, StageSpec] = STAGES) -> int:
+    """Be a worker process until SIGTERM or SIGINT; returns the exit status.
+
+    With ``slot`` the process holds the slot's kernel lock in the data folder, so at most one worker has it;
+    having got the lock, it knows that its predecessor is dead and takes over that one's leases without
+    waiting for them.
+    """
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    stop = threading.Event()
+
+    def put_down(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, put_down)
+    signal.signal(signal.SIGINT, put_down)
+    database, store = Database.of(settings), LocalStore(settings.objects_dir)
+    if slot is None:
+        return work_forever(Runner(database, store, settings, registry=registry, stop=stop))
+    lock = settings.locks_dir / f"worker-{slot}.lock"
+    with hold(lock, wait_s=settings.lease_s, what=f"a worker of slot {slot}"):
+        owner = f"{slot}/{os.getpid()}-{secrets.token_hex(4)}"
+        with database.write() as session:
+            taken = LeaseRepository(session).reclaim(slot, now=now())
+        if taken:
+            log.warning("took over %d stage(s) of a worker that died", taken)
+        sweep_work_folders(database, settings)
+        return work_forever(Runner(database, store, settings, registry=registry, owner=owner, stop=stop))
+
+
+def die_with_parent() -> None:
+    """End this process group as soon as standard input closes: the parent is gone, however it went."""
+
+    def watch() -> None:
+        while sys.stdin.buffer.read(1):
+            pass
+        log.error("the service is gone; so am I")
+        if os.getpgrp() == os.getpid():
+            os.killpg(os.getpgrp(), signal.SIGKILL)
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+def main() -> int:
+    """The embedded worker: the supervisor names the slot and holds the other end of standard input."""
+    die_with_parent()
+    return serve(Settings(), slot=os.environ["LIKENESS_WORKER_SLOT"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

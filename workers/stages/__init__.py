@@ -1,0 +1,1 @@
+"""The steps of a job as plain functions, from files to files."""

@@ -1,0 +1,48 @@
+"""Stage fit: clip.mp4 -> track.safetensors, texture.safetensors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from faces.morphable import MorphableModel
+from fitting.fit import fit_landmarks, track_clip
+from fitting.texture import TextureConfig, unwrap_texture
+from media.frames import FrameStore
+from problems import NoFace
+from training.progress import Progress, silent
+from training.runtime import limit_threads, seed_everything
+from workers.presets import preset_named
+
+MIN_FRAMES = 50
+"""Fewest frames with a face that a person can be learnt from (two seconds)."""
+
+
+def run(
+    work: Path, *, frames: int | None = None, preset: str, seed: int, device: str = "auto", progress: Progress = silent
+) -> None:
+    """Fit the first ``frames`` frames of ``work/clip.mp4`` (the preset's number by default).
+
+    Raises:
+        NoFace: too few frames with a face.
+    """
+    settings = preset_named(preset)
+    limit_threads()
+    seed_everything(seed)
+    clip = FrameStore.from_clip(work / "clip.mp4", stop=min(frames or settings.frames, settings.frames))
+    landmarks = track_clip(clip, len(clip), progress)
+    found = int(landmarks.found.sum())
+    if found < MIN_FRAMES:
+        raise NoFace(
+            f"a face was found in {found} of {len(clip)} frames; at least {MIN_FRAMES} are needed",
+            remedy="film the face from the front, well lit and at least a fifth of the picture high, for 12 seconds",
+            details={"frames": np.nonzero(~landmarks.found)[0][:100].tolist()},
+        )
+    model = MorphableModel.load()
+    track = fit_landmarks(landmarks, clip.size, model=model, progress=progress)
+    texture = unwrap_texture(
+        track, clip, model=model, config=TextureConfig(size=settings.texture_px), progress=progress
+    )
+    texture.save(work / "texture.safetensors")
+    track.save(work / "track.safetensors")

@@ -1,0 +1,64 @@
+"""Stage render: clip, track and texture -> renderer.safetensors and generator.onnx, resumable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from faces.texture import Texture
+from faces.track import FaceTrack
+from media.frames import FrameStore
+from rendering.compositor import Compositor, CompositorConfig
+from rendering.dataset import ClipDataset, DatasetConfig
+from rendering.export import export_onnx, load_renderer
+from rendering.train import RendererConfig, RendererReport, train_renderer
+from training.progress import Progress, silent
+from training.runtime import limit_threads, pick_device, seed_everything
+from workers.presets import preset_named
+
+
+def run(
+    work: Path,
+    *,
+    preset: str,
+    seed: int,
+    device: str = "auto",
+    progress: Progress = silent,
+    start: Path | None = None,
+    config: RendererConfig | None = None,
+) -> RendererReport:
+    """Train the generator on the clip; a checkpoint in ``work/checkpoints/render`` is continued.
+
+    Args:
+        start: general weights to begin from.
+        config: overrides the preset's training (tests and benchmarks).
+    """
+    settings = preset_named(preset)
+    limit_threads()
+    seed_everything(seed)
+    config = config or RendererConfig.preset(preset)
+    track = FaceTrack.load(work / "track.safetensors")
+    compositor = Compositor(
+        track,
+        Texture.load(work / "texture.safetensors"),
+        FrameStore.from_clip(work / "clip.mp4", stop=len(track)),
+        config=CompositorConfig(max_crop_px=settings.max_crop_px),
+    )
+    dataset = ClipDataset(
+        compositor,
+        config=DatasetConfig(size=config.size, passes=settings.passes),
+        seed=seed,
+        progress=progress,
+    )
+    report = train_renderer(
+        dataset,
+        work / "renderer.safetensors",
+        config=config,
+        seed=seed,
+        device=pick_device(device),
+        start=start,
+        checkpoint=work / "checkpoints" / "render" / "checkpoint.pt",
+        progress=progress,
+        preview=work / "previews" / "held_out.png",
+    )
+    export_onnx(load_renderer(work / "renderer.safetensors"), work / "generator.onnx")
+    return report

@@ -1,0 +1,44 @@
+"""Stage 1: is the clip usable, and if so, onto the inner clock."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from fitting.inspect import Inspection, inspect_clip
+from media.atomic import replacing
+from media.limits import ClipLimits
+from media.normalise import normalise_clip
+from training.progress import Progress, Tick, silent
+
+VIDEO, AUDIO, REPORT = "clip.mp4", "audio.wav", "inspection.json"
+"""What the stage writes into the work folder; the report comes last, so its presence means that the stage is done."""
+
+
+def run(clip: Path, work: Path, *, limits: ClipLimits | None = None, progress: Progress = silent) -> Inspection:
+    """Inspect a clip, refuse what can't be trained on, and write ``clip.mp4``, ``audio.wav`` and ``inspection.json``.
+
+    Args:
+        clip: any video file.
+        work: the personalisation's folder; made if it is not there.
+        limits: see :class:`media.limits.ClipLimits`.
+        progress: gets ticks of the stages ``inspect`` and ``validate``.
+
+    Raises:
+        Problem: the first error of the inspection, or what decoding met. Nothing is left in ``work`` then.
+    """
+    limits = limits or ClipLimits()
+    inspection = inspect_clip(clip, limits=limits, progress=progress)
+    inspection.raise_if_untrainable()
+    work.mkdir(parents=True, exist_ok=True)
+    (work / REPORT).unlink(missing_ok=True)
+    normalise_clip(
+        clip,
+        work / VIDEO,
+        work / AUDIO,
+        limits=limits,
+        progress=lambda done, total: progress(Tick("validate", done, total, "normalising the clip")),
+    )
+    with replacing(work / REPORT) as inside:
+        inside.write_text(json.dumps(inspection.as_dict(), indent=1), encoding="utf-8")
+    return inspection
