@@ -171,7 +171,7 @@ class TrainingOut(JobOut):
     upload_id: str | None = Field(description="null when the clip was deleted")
     preset: str
     seed: int
-    result: dict[str, Any] | None = Field(description="Measures of the finished training")
+    result: dict[str, Any] | None = Field(description="The person file's manifest, with its metrics")
 
 
 class VideoOut(JobOut):

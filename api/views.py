@@ -99,7 +99,13 @@ def job_view(session: Session, job: Job) -> AnyJob:
                 "size": entry["size"] if entry else None,
             }
         )
-    return InspectionOut.model_validate({**base, "upload_id": inputs.get("clip"), "report": job.result})
+    report = job.result
+    if report is not None and job.inputs and job.inputs[0].upload is not None:
+        report = {
+            **report,
+            "name": job.inputs[0].upload.filename,
+        }  # the worker saw the file under another name
+    return InspectionOut.model_validate({**base, "upload_id": inputs.get("clip"), "report": report})
 
 
 def video_file(job: Job) -> dict[str, object] | None:

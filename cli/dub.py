@@ -40,7 +40,8 @@ def dub(
         Path | None, typer.Option(help="With --pose reference: the video whose head motion is taken.")
     ] = None,
     expression_video: Annotated[
-        Path | None, typer.Option(help="Take the expressions of this video too, instead of the sound's: reenactment.")
+        Path | None,
+        typer.Option(help="Take the expressions of this video too, instead of the sound's: reenactment."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     seed: Annotated[int, typer.Option(help="The same seed gives the same video.")] = 0,
@@ -57,7 +58,7 @@ def dub(
     with long_command(as_json=as_json, resume="run the same command again.") as progress:
         from workers.stages import dub as stage
 
-        stage.run(
+        frames = stage.run(
             person,
             recording,
             out,
@@ -70,6 +71,14 @@ def dub(
         )
     seconds = seconds_of(started)
     if as_json:
-        print_json({"video": str(out), "bytes": out.stat().st_size, "pose": pose.value, "seconds": seconds})
+        print_json(
+            {
+                "video": str(out),
+                "bytes": out.stat().st_size,
+                "pose": pose.value,
+                "frames": frames,
+                "seconds": seconds,
+            }
+        )
     else:
         print(f"{out}  ({file_size(out)}, {seconds:.0f} s)")

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from problems import Problem
-from training.progress import Tick
+from cli.terminal import JsonOption, long_command, print_json
 
 if TYPE_CHECKING:
     from fitting.inspect import Finding, Inspection
+
+EXIT_NOT_TRAINABLE = 1
 
 
 def register(app: typer.Typer) -> None:
@@ -26,42 +25,22 @@ def register(app: typer.Typer) -> None:
 
 def inspect(
     clip: Annotated[Path, typer.Argument(help="The video in which the person speaks.", metavar="CLIP")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object and nothing else.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Look at a clip for some seconds: format, face, sound, and whether it can be trained on.
 
-    The exit code is 0 when it can, 1 when it can't.
+    The exit code is 0 when it can, 1 when it can't, 3 when the file can't be read at all.
     """
-    # MediaPipe takes a second to import; `likeness --help` should not wait for it.
-    from fitting.inspect import inspect_clip
+    with long_command(as_json=as_json) as progress:
+        from fitting.inspect import inspect_clip
 
-    try:
-        if as_json:
-            inspection = inspect_clip(clip)
-        else:
-            bar = Progress(
-                TextColumn("looking"), BarColumn(), TimeRemainingColumn(), console=Console(stderr=True), transient=True
-            )
-            with bar:
-                task = bar.add_task("inspect", total=None)
-
-                def show(tick: Tick) -> None:
-                    bar.update(task, completed=tick.done, total=tick.total)
-
-                inspection = inspect_clip(clip, progress=show)
-    except Problem as problem:
-        if as_json:
-            typer.echo(json.dumps({"trainable": False, "problem": problem.as_dict()}))
-        else:
-            console = Console(stderr=True)
-            console.print(f"[bold red]{problem.title}[/]: {escape(problem.message)}", highlight=False)
-            console.print(f"What to do: {escape(problem.remedy)}", highlight=False)
-        raise typer.Exit(1) from problem
+        inspection = inspect_clip(clip, progress=progress)
     if as_json:
-        typer.echo(json.dumps(inspection.as_dict()))
+        print_json(inspection.as_dict())
     else:
-        _show(Console(), inspection)
-    raise typer.Exit(0 if inspection.trainable else 1)
+        _show(Console(highlight=False, soft_wrap=True), inspection)
+    if not inspection.trainable:
+        raise typer.Exit(EXIT_NOT_TRAINABLE)
 
 
 def _show(console: Console, inspection: Inspection) -> None:
@@ -70,15 +49,15 @@ def _show(console: Console, inspection: Inspection) -> None:
     table.add_column()
     for name, value in _rows(inspection):
         table.add_row(name, escape(value))
-    console.print(f"[bold]{escape(inspection.name)}[/]", highlight=False)
-    console.print(table, highlight=False)
+    console.print(f"[bold]{escape(inspection.name)}[/]")
+    console.print(table)
     for finding in inspection.findings:
         error = finding.severity == "error"
         mark = "[bold red]error[/]  " if error else "[yellow]warning[/]"
-        console.print(f"{mark} {escape(finding.message)}{escape(_frames(finding))}", highlight=False)
-        console.print(f"        {escape(finding.remedy)}", style="dim", highlight=False)
+        console.print(f"{mark} {escape(finding.message)}{escape(_frames(finding))}")
+        console.print(f"        {escape(finding.remedy)}", style="dim")
     verdict = "[bold green]trainable[/]" if inspection.trainable else "[bold red]not trainable[/]"
-    console.print(f"verdict: {verdict}", highlight=False)
+    console.print(f"verdict: {verdict}")
 
 
 def _rows(inspection: Inspection) -> list[tuple[str, str]]:
@@ -88,7 +67,9 @@ def _rows(inspection: Inspection) -> list[tuple[str, str]]:
         video = media.video
         kind = "variable" if video.variable_fps else "constant"
         turn = f", turned by {video.rotation_deg} degrees" if video.rotation_deg else ""
-        rows.append(("video", f"{video.codec}, {video.width}x{video.height}{turn}, {video.fps:g} fps ({kind})"))
+        rows.append(
+            ("video", f"{video.codec}, {video.width}x{video.height}{turn}, {video.fps:g} fps ({kind})")
+        )
     if media.audio is not None:
         audio = media.audio
         rows.append(("sound", f"{audio.codec}, {audio.sample_rate} Hz, {audio.channels} channels"))
@@ -96,20 +77,19 @@ def _rows(inspection: Inspection) -> list[tuple[str, str]]:
         rows.append(
             (
                 "",
-                f"level {sound.level_dbfs:.0f} dBFS, peak {sound.peak_dbfs:.0f} dBFS, "
-                f"{sound.snr_db:.0f} dB over the background, {sound.clipped:.1%} clipped",
+                f"level {sound.level_dbfs:.0f}, peak {sound.peak_dbfs:.0f} dBFS, SNR {sound.snr_db:.0f} dB",
             )
         )
     if face is not None:
         rows += [
             ("face", f"in {face.share:.0%} of {len(inspection.sampled)} frames looked at"),
-            ("", f"{face.box_px[0]:.0f}x{face.box_px[1]:.0f} px, {face.iod_px:.0f} px between the eyes' outer corners"),
-            ("", f"sharpness {face.sharpness:.2f}, brightness {face.brightness:.0f} of 255"),
             (
                 "",
-                f"yaw {face.yaw_deg[0]:+.0f} to {face.yaw_deg[1]:+.0f} degrees, "
-                f"pitch {face.pitch_deg[0]:+.0f} to {face.pitch_deg[1]:+.0f}",
+                f"{face.box_px[0]:.0f}x{face.box_px[1]:.0f} px, {face.iod_px:.0f} px between eye corners",
             ),
+            ("", f"sharpness {face.sharpness:.2f}, brightness {face.brightness:.0f} of 255"),
+            ("yaw", f"{face.yaw_deg[0]:+.0f} to {face.yaw_deg[1]:+.0f} degrees"),
+            ("pitch", f"{face.pitch_deg[0]:+.0f} to {face.pitch_deg[1]:+.0f} degrees"),
         ]
     rows.append(("frames", f"{inspection.frames} at 25 fps"))
     return rows

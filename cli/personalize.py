@@ -26,7 +26,9 @@ def register(app: typer.Typer) -> None:
 
 
 def personalize(
-    clip: Annotated[Path, typer.Argument(help="A video of one person who faces the camera and speaks, about 12 s.")],
+    clip: Annotated[
+        Path, typer.Argument(help="A video of one person who faces the camera and speaks, about 12 s.")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The PERSON file to write.")],
     preset: Annotated[
         Preset, typer.Option(help="preview: minutes on a CPU; standard and best want a GPU.")
@@ -34,11 +36,14 @@ def personalize(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     seed: Annotated[int, typer.Option(help="The same seed gives the same person.")] = 0,
     frames: Annotated[
-        int | None, typer.Option(min=1, help="Learn from the first N frames (25 a second) only.", show_default="all")
+        int | None,
+        typer.Option(min=1, help="Learn from the first N frames (25 a second) only.", show_default="all"),
     ] = None,
     work: Annotated[
         Path | None,
-        typer.Option(help="Folder for checkpoints; a second run with it goes on.", show_default="beside PERSON"),
+        typer.Option(
+            help="Folder for checkpoints; a second run with it goes on.", show_default="beside PERSON"
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -48,7 +53,9 @@ def personalize(
     are kept, and training goes on from its last checkpoint.
     """
     started = time.monotonic()
-    resume = "run the same command again: finished stages are kept and training goes on from its last checkpoint."
+    resume = (
+        "run the same command again: finished stages are kept and training goes on from its last checkpoint."
+    )
     with long_command(as_json=as_json, resume=resume) as progress:
         from workers.personalize import personalize as run
 
@@ -64,7 +71,9 @@ def personalize(
         )
     seconds = seconds_of(started)
     if as_json:
-        print_json({"person": str(out), "bytes": out.stat().st_size, "preset": preset.value, "seconds": seconds})
+        print_json(
+            {"person": str(out), "bytes": out.stat().st_size, "preset": preset.value, "seconds": seconds}
+        )
     else:
         print(f"{out}  ({file_size(out)}, {seconds:.0f} s)")
         print(f"Next: likeness dub {out} RECORDING -o OUT.mp4")

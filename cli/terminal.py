@@ -28,12 +28,14 @@ from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress as Bars,
     TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+)
+from rich.progress import (
+    Progress as Bars,
 )
 
 from problems import InternalProblem, OutOfDisk, OutOfMemory, Problem, ResourceExhausted
@@ -49,7 +51,10 @@ DEBUG = "LIKENESS_DEBUG"
 """Environment variable: set it to see the Python traceback below an error."""
 
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="End with one JSON object on stdout, also when it fails.", show_default=False)
+    bool,
+    typer.Option(
+        "--json", help="End with one JSON object on stdout, also when it fails.", show_default=False
+    ),
 ]
 
 
@@ -97,7 +102,9 @@ class TerminalProgress:
 
     def _draw(self, tick: Tick, note: str) -> None:
         if tick.stage not in self._tasks:
-            self._tasks[tick.stage] = self._bars.add_task(escape(tick.stage), total=tick.total or None, note="")
+            self._tasks[tick.stage] = self._bars.add_task(
+                escape(tick.stage), total=tick.total or None, note=""
+            )
         self._bars.update(
             self._tasks[tick.stage], completed=tick.done, total=tick.total or None, note=escape(note)
         )
@@ -115,7 +122,11 @@ class TerminalProgress:
         share = f"{tick.done}/{tick.total}" if tick.total else str(tick.done)
         eta = eta_s(now - began, tick.done, tick.total)
         ending = "" if finished or eta is None else f", ETA {clock(eta)}"
-        print(f"{tick.stage}: {share}, {clock(now - began)}{ending} {note}".rstrip(), file=sys.stderr, flush=True)
+        print(
+            f"{tick.stage}: {share}, {clock(now - began)}{ending} {note}".rstrip(),
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def note_of(message: str, metrics: Mapping[str, float]) -> str:
@@ -155,11 +166,13 @@ def as_problem(error: BaseException) -> Problem:
         return OutOfMemory("memory ran out", remedy="use a smaller preset or a shorter clip, or free memory")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return OutOfDisk(
-            f"the disk is full ({error.filename or error})", remedy="free disk space, then run the command again"
+            f"the disk is full ({error.filename or error})",
+            remedy="free disk space, then run the command again",
         )
     if isinstance(error, OSError) and error.filename is not None:
         return InternalProblem(
-            f"{error.filename}: {error.strerror}", remedy="check that the path exists and may be read and written"
+            f"{error.filename}: {error.strerror}",
+            remedy="check that the path exists and may be read and written",
         )
     return InternalProblem(
         f"unexpected {type(error).__name__}: {error}",

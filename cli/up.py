@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -31,6 +33,12 @@ def up(
     except Problem as problem:
         show_problem(problem)
         raise typer.Exit(exit_code(problem)) from None
+    except KeyboardInterrupt:
+        typer.echo("Stopped; what was running goes on with the next `likeness up`.", err=True)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _serve(host: str | None, port: int | None, data_dir: Path | None) -> None:
@@ -48,6 +56,9 @@ def _serve(host: str | None, port: int | None, data_dir: Path | None) -> None:
             "listening on %s: there are no accounts, so whoever reaches this port can do everything",
             settings.host,
         )
+    # Once uvicorn has shut down it raises the signal again for whoever had it before: by default that would end this
+    # process before the worker could put down its stage.
+    signal.signal(signal.SIGTERM, _interrupt)
     listener = _listen(settings.host, settings.port)
     with listener, Supervisor(settings) as supervisor:
         config = uvicorn.Config(
@@ -60,7 +71,7 @@ def _serve(host: str | None, port: int | None, data_dir: Path | None) -> None:
         )
         shown = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
         typer.echo(
-            f"Likeness is on http://{shown}:{listener.getsockname()[1]}, its data in {settings.data_dir}",
+            f"Likeness is on http://{shown}:{listener.getsockname()[1]} with its data in {settings.data_dir}",
             err=True,
         )
         uvicorn.Server(config).run(sockets=[listener])

@@ -1,2 +1,1 @@
-"""Real against generated: metrics, tables and pictures. Pure functions on arrays; the protocol lives in
-workers."""
+"""Real against generated: metrics, tables and pictures. The protocol that uses them lives in workers."""

@@ -60,7 +60,9 @@ def head_angles(landmarks: NDArray[Any], camera: Camera, points: NDArray[Any] | 
     angles = np.full((len(landmarks), 3), np.nan)
     for frame in np.flatnonzero(visible(landmarks)):
         seen = np.ascontiguousarray(landmarks[frame][rigid], np.float64)
-        solved, rotation, translation = cv2.solvePnP(face, seen, matrix, _NO_DISTORTION, flags=cv2.SOLVEPNP_SQPNP)
+        solved, rotation, translation = cv2.solvePnP(
+            face, seen, matrix, _NO_DISTORTION, flags=cv2.SOLVEPNP_SQPNP
+        )
         if not solved:
             continue
         rotation, _ = cv2.solvePnPRefineLM(face, seen, matrix, _NO_DISTORTION, rotation, translation)

@@ -63,7 +63,8 @@ def head_frame(track: NDArray[Any], template: NDArray[Any]) -> Floats:
     goal = np.asarray(template, np.float64) @ np.array([1, 1j])
     centre, goal_centre = points[:, rigid].mean(axis=1, keepdims=True), goal[rigid].mean()
     here, there = points[:, rigid] - centre, goal[rigid] - goal_centre
-    turn = (here.conj() * there).sum(axis=1, keepdims=True) / (abs(here) ** 2).sum(axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # frames without a face are NaN and stay so
+        turn = (here.conj() * there).sum(axis=1, keepdims=True) / (abs(here) ** 2).sum(axis=1, keepdims=True)
     moved = (points - centre) * turn + goal_centre
     return np.stack([moved.real, moved.imag], axis=-1)
 

@@ -11,6 +11,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,11 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+@cache
 def code_hash(*names: str) -> str:
-    """SHA-256 over sources and data files of this checkout.
+    """SHA-256 over sources and data files of this checkout, in hex.
+
+    Taken once per process: an edit meanwhile does not change the modules that are already loaded.
 
     Args:
         names: folders (with all below them) and files, relative to the checkout.

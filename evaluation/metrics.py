@@ -1,5 +1,4 @@
-"""The names of the metrics: what each is called, its unit, and which way is better. Tables are made from
-this list."""
+"""What each metric is called, its unit, and which way is better. Tables are made from this list."""
 
 from __future__ import annotations
 

@@ -17,12 +17,12 @@ Floats = NDArray[np.float64]
 PSNR_CAP_DB = 100.0
 """PSNR of identical pictures, which is infinite by its formula and would make every mean infinite."""
 _WINDOW, _SIGMA = 11, 1.5
-_LUMA = np.array([0.299, 0.587, 0.114])
+_LUMA = np.array([[0.299, 0.587, 0.114]])
 
 
 def luma(image: Image) -> Floats:
     """(H, W, 3) uint8 RGB -> (H, W) float64 luma 0..255 (ITU-R BT.601 weights, not rounded)."""
-    return np.asarray(image, np.float64) @ _LUMA
+    return cv2.transform(image.astype(np.float64), _LUMA).astype(np.float64, copy=False)
 
 
 def psnr(real: Image, generated: Image, where: Box | NDArray[np.bool_]) -> float:

@@ -1,7 +1,7 @@
 """The whole way by REST with nothing but the standard library: clip and recording up, a video down.
 
-    likeness up                       # in another terminal
-    python examples/rest_client.py --name "Ada Example" --i-have-consent CLIP RECORDING OUT.mp4
+likeness up                       # in another terminal
+python examples/rest_client.py --name "Ada Example" --i-have-consent CLIP RECORDING OUT.mp4
 """
 
 from __future__ import annotations
@@ -45,9 +45,13 @@ class Client:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             problem = json.load(error)
-            raise Refused(f"{problem['title']}: {problem['detail']}\nWhat to do: {problem['remedy']}") from None
+            raise Refused(
+                f"{problem['title']}: {problem['detail']}\nWhat to do: {problem['remedy']}"
+            ) from None
         except urllib.error.URLError as error:
-            raise Refused(f"{self.base} does not answer ({error.reason})\nWhat to do: start `likeness up`") from None
+            raise Refused(
+                f"{self.base} does not answer ({error.reason})\nWhat to do: start `likeness up`"
+            ) from None
 
     def upload(self, file: Path, purpose: str) -> str:
         """Stream a file up; returns its id."""
@@ -67,12 +71,17 @@ class Client:
             progress = job["progress"]
             eta = progress["eta_seconds"]
             left = f", about {eta:.0f} s left" if eta is not None else ""
-            print(f"{job['object']} {job['status']} {job['stage'] or ''} {progress['percent']:.0f} %{left}", flush=True)
+            print(
+                f"{job['object']} {job['status']} {job['stage'] or ''} {progress['percent']:.0f} %{left}",
+                flush=True,
+            )
             if job["status"] == "succeeded":
                 return job
             if job["status"] in FINAL:
                 error = job["error"] or {"detail": "it was canceled", "remedy": "start it again"}
-                raise Refused(f"{job['object']} {job['status']}: {error['detail']}\nWhat to do: {error['remedy']}")
+                raise Refused(
+                    f"{job['object']} {job['status']}: {error['detail']}\nWhat to do: {error['remedy']}"
+                )
             if time.monotonic() > deadline:
                 raise Refused(f"{path} is still {job['status']}\nWhat to do: wait longer (--timeout)")
             time.sleep(min(2.0, timeout_s))
@@ -91,7 +100,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("recording", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--name", required=True, help="full name of the person in the clip")
-    parser.add_argument("--i-have-consent", action="store_true", help="you attest that this person has agreed")
+    parser.add_argument(
+        "--i-have-consent", action="store_true", help="you attest that this person has agreed"
+    )
     parser.add_argument("--base", default="http://127.0.0.1:8000")
     parser.add_argument("--timeout", type=float, default=3600.0, help="seconds to wait for each job")
     options = parser.parse_args(arguments)
@@ -101,7 +112,9 @@ def main(arguments: list[str]) -> int:
         person = client.call("POST", "/v1/persons", {"name": options.name, "consent": consent})["id"]
         clip = client.upload(options.clip, "clip")
         recording = client.upload(options.recording, "recording")
-        training = client.call("POST", f"/v1/persons/{person}/trainings", {"upload_id": clip, "preset": "preview"})
+        training = client.call(
+            "POST", f"/v1/persons/{person}/trainings", {"upload_id": clip, "preset": "preview"}
+        )
         client.wait(f"/v1/trainings/{training['id']}", options.timeout)
         video = client.call("POST", "/v1/videos", {"person_id": person, "audio": {"upload_id": recording}})
         done = client.wait(f"/v1/videos/{video['id']}", options.timeout)

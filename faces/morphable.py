@@ -8,6 +8,8 @@ The model that ships, ``faces/data/head.npz``, is built from CC0 data by ``studi
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -89,7 +91,7 @@ class MorphableModel:
 
     def neutral(self, identity: NDArray[Any], offsets: NDArray[Any] | None = None) -> Array:
         """(K,) identity in standard deviations [and (V, 3) mm offsets] -> (V, 3) neutral head in millimetres."""
-        shape = self.mean + self.identity_basis @ np.asarray(identity, np.float32)
+        shape: Array = self.mean + self.identity_basis @ np.asarray(identity, np.float32)
         return shape if offsets is None else shape + np.asarray(offsets, np.float32)
 
     def vertices(
@@ -108,7 +110,8 @@ class MorphableModel:
         weights = np.atleast_2d(np.asarray(expression, np.float32))
         active = np.nonzero(np.abs(weights).max(0) > 1e-4)[0]
         basis = self._expression_rows[active]  # (A, V * 3)
-        shapes = (weights[:, active] @ basis).reshape(len(weights), -1, 3) + neutral.astype(np.float32)
+        moved: Array = np.matmul(weights[:, active], basis).reshape(len(weights), -1, 3)
+        shapes = moved + neutral.astype(np.float32)
         if gaze is not None:
             turns = gaze_matrices(np.atleast_2d(gaze)).astype(np.float32)  # (T, 3, 3)
             for eye in self.eyeballs:
@@ -161,7 +164,7 @@ def _load(path: Path) -> MorphableModel:
             landmark_triangles=data["landmark_triangles"].astype(np.int64),
             landmark_barycentric=data["landmark_barycentric"].astype(np.float32),
         )
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise InvalidPackage(
             f"the morphable model {path} is missing or damaged ({error})",
             remedy="restore faces/data/head.npz from the checkout, or build it with python -m studio.head_model",

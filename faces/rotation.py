@@ -28,7 +28,8 @@ def log_map(matrices: Floats) -> Floats:
 def euler_from_rotvec(rotvec: Floats) -> Floats:
     """(..., 3) axis-angle -> (..., 3) degrees: pitch (nodding, about x), yaw (shaking, about y), roll (about z).
 
-    R = Rx(pitch) Ry(yaw) Rz(roll) in the head frame (intrinsic order x, y, z).
+    R = Rx(pitch) Ry(yaw) Rz(roll) in the head frame (intrinsic order x, y, z). Positive pitch lowers the nose, positive
+    yaw turns it to the image's right (the person's left), positive roll tilts the crown to the image's left.
     """
     flat = np.asarray(rotvec, dtype=np.float64).reshape(-1, 3)
     return Rotation.from_rotvec(flat).as_euler("XYZ", degrees=True).reshape(*np.shape(rotvec)[:-1], 3)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faces.track import load_tensors, save_tensors
+from problems import InvalidPackage
 
 FORMAT = "likeness.texture/1"
 
@@ -37,4 +38,10 @@ class Texture:
     def load(cls, path: Path) -> Texture:
         """Read what :meth:`save` wrote; raises :class:`problems.InvalidPackage` when damaged."""
         tensors, _ = load_tensors(path, FORMAT)
-        return cls(tensors["image"], tensors["seen"])
+        try:
+            return cls(tensors["image"], tensors["seen"])
+        except KeyError as error:
+            raise InvalidPackage(
+                f"{path.name} is not a complete texture ({error} is missing)",
+                remedy="make the file again, or copy it again",
+            ) from error

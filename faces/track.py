@@ -125,7 +125,7 @@ class FaceTrack:
             "camera": json.dumps(vars(self.camera)),
             "fps": repr(self.fps),
         }
-        tensors = {
+        tensors: dict[str, NDArray[Any]] = {
             "rotation": self.motion.rotation,
             "translation": self.motion.translation,
             "expression": self.motion.expression,
@@ -143,21 +143,26 @@ class FaceTrack:
         """Read what :meth:`save` wrote.
 
         Raises:
-            InvalidPackage: the file is damaged or of another format.
+            InvalidPackage: the file is damaged, incomplete or of another format.
         """
         tensors, header = load_tensors(path, FORMAT)
-        return cls(
-            motion=Motion(tensors["rotation"], tensors["translation"], tensors["expression"], tensors["gaze"]),
-            model=header["model"],
-            expression_names=tuple(json.loads(header["expression_names"])),
-            identity=tensors["identity"],
-            offsets=tensors["offsets"],
-            camera=Camera(**json.loads(header["camera"])),
-            light=tensors["light"],
-            valid=tensors["valid"].astype(bool),
-            landmarks=tensors["landmarks"],
-            fps=float(header["fps"]),
-        )
+        try:
+            return cls(
+                motion=Motion(tensors["rotation"], tensors["translation"], tensors["expression"], tensors["gaze"]),
+                model=header["model"],
+                expression_names=tuple(json.loads(header["expression_names"])),
+                identity=tensors["identity"],
+                offsets=tensors["offsets"],
+                camera=Camera(**json.loads(header["camera"])),
+                light=tensors["light"],
+                valid=tensors["valid"].astype(bool),
+                landmarks=tensors["landmarks"],
+                fps=float(header["fps"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise InvalidPackage(
+                f"{path.name} is not a complete track ({error})", remedy="make the file again, or copy it again"
+            ) from error
 
 
 def save_tensors(path: Path, tensors: dict[str, NDArray[Any]], header: dict[str, str]) -> None:

@@ -134,7 +134,8 @@ def fit_landmarks(
             model, rows, camera, observations(subset), _take(start, subset), config, progress
         )
         start.identity = identity
-        start.expression = start_subset.expression[np.searchsorted(subset, np.arange(len(found))).clip(0, len(subset) - 1)]
+        nearest = np.searchsorted(subset, np.arange(len(found))).clip(0, len(subset) - 1)
+        start.expression = start_subset.expression[nearest]
     else:
         identity, offsets = person.identity, person.offsets
         start.identity = identity
@@ -301,12 +302,11 @@ class OffsetSpreader:
         degree = np.asarray(adjacency.sum(1)).ravel()
         laplacian = sparse.diags(degree) - adjacency
         laplacian = sparse.diags(1.0 / degree) @ laplacian
-        used = [n for n in range(LANDMARKS) if n not in IRISES and renumber[model.triangles[model.landmark_triangles[n]]].min() >= 0]
-        corners = renumber[model.triangles[model.landmark_triangles[used]]]
-        picks = sparse.coo_matrix(
-            (model.landmark_barycentric[used].ravel().astype(np.float64), (np.repeat(np.arange(len(used)), 3), corners.ravel())),
-            (len(used), count),
-        ).tocsr()
+        corners = renumber[model.triangles[model.landmark_triangles]]  # (478, 3), -1 where not on the skin
+        used = [n for n in range(LANDMARKS) if n not in IRISES and corners[n].min() >= 0]
+        shares = model.landmark_barycentric[used].ravel().astype(np.float64)
+        places = np.repeat(np.arange(len(used)), 3), corners[used].ravel()
+        picks = sparse.coo_matrix((shares, places), (len(used), count)).tocsr()
         self.used, self.picks, self.pull = used, picks, 3.0
         # A biharmonic field runs away where nothing holds it (neck, back of the head): calm it with the distance.
         reach = cKDTree(model.landmark_points(model.mean)[used]).query(model.mean[self.skin])[0]
@@ -320,7 +320,7 @@ class OffsetSpreader:
         offsets[self.skin] = self.factor.solve(self.pull * (self.picks.T @ landmark_offsets[self.used]))
         for eye, ring in zip(self.model.eyeballs, (RIGHT_EYE, LEFT_EYE), strict=True):
             offsets[eye] = landmark_offsets[list(ring)].mean(0)
-        inside = np.nonzero((self.model.vertex_part != SKIN) & (self.model.vertex_part != EYES) & (self.model.vertex_part != INNER_MOUTH))[0]
+        inside = ~np.isin(self.model.vertex_part, (SKIN, EYES, INNER_MOUTH))
         offsets[inside] = landmark_offsets[list(LIPS)].mean(0)
         return offsets
 
@@ -380,7 +380,8 @@ def _solve_gaze(
         angles.append(np.column_stack([np.arctan2(local[:, 0], local[:, 2]), np.arcsin(local[:, 1].clip(-1, 1))]))
     gaze = (angles[0] + angles[1]) / 2
     gaze = gaze - np.median(gaze, axis=0)
-    closed = state.expression[:, [model.expression_index("eyeBlinkLeft"), model.expression_index("eyeBlinkRight")]].mean(1) > 0.6
+    lids = [model.expression_index("eyeBlinkLeft"), model.expression_index("eyeBlinkRight")]
+    closed = state.expression[:, lids].mean(1) > 0.6
     if closed.any() and not closed.all():  # the detector guesses irises behind closed lids
         seen = np.nonzero(~closed)[0]
         for axis in range(2):

@@ -1,8 +1,10 @@
-"""Look at a clip before learning from it: is it usable, and if not, which frames are the trouble and what helps.
+"""Look at a clip before learning from it: is it usable, and if not, which frames are the trouble and what
+helps.
 
-One pass decodes the clip in a limited child process (:mod:`media.survey`); some 120 frames, evenly spread, are then
-shown to MediaPipe's mesh (is there a face that the fit can track?) and to its full-range face detector (is there one
-that is too far away, half hidden, or not alone?). All frame numbers are those of the normalised clip, 25 a second.
+One pass decodes the clip in a limited child process (:mod:`media.survey`); some 120 frames, evenly spread,
+are then shown to MediaPipe's mesh (is there a face that the fit can track?) and to its full-range face
+detector (is there one that is too far away, half hidden, or not alone?). All frame numbers are those of the
+normalised clip, 25 a second.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from problems import (
 )
 from training.progress import Progress, Tick, silent
 
+_FROZEN_LEVEL = 0.3  # of any block, from one frame to the next; the stillest real webcam frames reach 0.36
 _FOREHEAD, _CHIN, _RIGHT_CORNER, _LEFT_CORNER = 10, 152, 33, 263
 
 
@@ -62,7 +65,8 @@ class InspectConfig:
     far_iod_share: float = 0.075
     """Inter-ocular distance over the picture's longest side; below it the mesh no longer finds the face."""
     min_sharpness: float = 0.03
-    """Variance of the Laplacian over the face's own variance at an inter-ocular distance of 64 px; less is a warning."""
+    """Variance of the Laplacian over the face's own variance at an inter-ocular distance of 64 px; less is a
+    warning."""
     dark: float = 40.0
     """Mean grey of the face, 0..255; less is a warning."""
     bright: float = 225.0
@@ -78,7 +82,8 @@ class InspectConfig:
     clipped_share: float = 0.01
     """Share of 20 ms windows that are clipped; more is a warning."""
     still_level: float = 1.5
-    """Largest change of any 8x8 block of the 96 px thumbnails, grey levels; a video below it is a still image."""
+    """Largest change of any 8x8 block of the 96 px thumbnails, grey levels; a video below it is a still
+    image."""
     frozen_frames: int = 13
     """Frames in a row that repeat the one before; so many are a warning."""
     cut_level: float = 5.0
@@ -124,7 +129,8 @@ class FaceFigures:
     brightness: float
     """Median grey of the face, 0..255."""
     yaw_deg: tuple[float, float]
-    """5th and 95th percentile of the turn to the side, degrees, rough; positive: the nose points to the image's right."""
+    """5th and 95th percentile of the turn to the side, degrees, rough; positive: the nose points to the
+    image's right."""
     pitch_deg: tuple[float, float]
     """The same for the nod, positive: up; a neutral face may read 10 off."""
     mouth_range: float
@@ -226,6 +232,7 @@ def inspect_clip(
 
     Raises:
         NotFound, UnreadableMedia, DecodeTimeout: the file can't be read at all; all else is a finding.
+        MediaTooLarge: decoding it needs more memory than its limit.
     """
     limits, config = limits or ClipLimits(), config or InspectConfig()
     media: MediaInfo | None = None
@@ -243,7 +250,9 @@ def inspect_clip(
             else:
                 survey = item
     if survey is None or media is None:
-        raise InternalProblem("the survey of the clip ended early", remedy="report this with the clip, if you may")
+        raise InternalProblem(
+            "the survey of the clip ended early", remedy="report this with the clip, if you may"
+        )
     return _judge(Path(path), survey, sights, limits, config)
 
 
@@ -260,7 +269,7 @@ class _Looker:
         from mediapipe.python.solutions.face_detection import FaceDetection
 
         self._config = config
-        self._mesh = FaceLandmarker(still=True, max_faces=2)
+        self._mesh = FaceLandmarker(still=True, max_faces=2)  # the larger one is the face
         self._detector: Any = FaceDetection(model_selection=1, min_detection_confidence=0.6)
 
     def __enter__(self) -> _Looker:
@@ -281,8 +290,8 @@ class _Looker:
             boxes.append((box.xmin * width, box.ymin * height, box.width * width, box.height * height))
             right, left = detection.location_data.relative_keypoints[:2]
             eyes.append(np.hypot((right.x - left.x) * width, (right.y - left.y) * height))
-        regions = [*boxes, *((*mesh[:, :2].min(0), *np.ptp(mesh[:, :2], axis=0)) for mesh in meshes)]
-        count = _distinct(regions, self._config.second_face_size)
+        # Only the detector counts: the mesh alone sees faces in collars and folds.
+        count = _distinct(boxes, self._config.second_face_size) or int(bool(meshes))
         if not meshes:
             # The detector gives the eyes' centres; their outer corners are about 1.5 times as far apart.
             iod = 1.5 * float(max(eyes)) * scale if eyes else np.nan
@@ -296,7 +305,9 @@ class _Looker:
         return _Sight(
             index=frame.index,
             seen=True,
-            confirmed=any(_overlap(b, regions[len(boxes)]) > 0.2 for b in boxes),
+            confirmed=any(
+                _overlap(other, (*mesh[:, :2].min(0), *np.ptp(mesh[:, :2], axis=0))) > 0.2 for other in boxes
+            ),
             count=count,
             iod=float(inter_ocular_distance(mesh)) * scale,
             box=(float(box[0]), float(box[1])),
@@ -309,10 +320,13 @@ class _Looker:
 
 
 def _distinct(boxes: Sequence[tuple[float, ...]], smallest: float) -> int:
-    """How many different faces the boxes (x, y, w, h) show, leaving out those far smaller than the largest."""
+    """How many different faces the boxes (x, y, w, h) show, leaving out those far smaller than the
+    largest."""
     kept: list[tuple[float, ...]] = []
     for box in sorted(boxes, key=lambda b: -b[2]):
-        if all(_overlap(box, other) < 0.2 for other in kept) and (not kept or box[2] >= smallest * kept[0][2]):
+        if all(_overlap(box, other) < 0.2 for other in kept) and (
+            not kept or box[2] >= smallest * kept[0][2]
+        ):
             kept.append(box)
     return len(kept)
 
@@ -348,7 +362,9 @@ def _pose(mesh: NDArray[np.float32]) -> tuple[float, float]:
     return float(yaw), float(pitch)
 
 
-def _judge(path: Path, survey: Survey, sights: list[_Sight], limits: ClipLimits, config: InspectConfig) -> Inspection:
+def _judge(
+    path: Path, survey: Survey, sights: list[_Sight], limits: ClipLimits, config: InspectConfig
+) -> Inspection:
     found: list[Finding] = []
     face: FaceFigures | None = None
     cuts: tuple[int, ...] = ()
@@ -359,7 +375,9 @@ def _judge(path: Path, survey: Survey, sights: list[_Sight], limits: ClipLimits,
         cuts = find_cuts(survey.thumbnails, config)
         face = _face_figures(sights, len(survey.thumbnails))
         found += _still_findings(survey.thumbnails, config)
-        found += _face_findings(sights, face, len(survey.thumbnails), _longest_side(survey.info, limits), config)
+        found += _face_findings(
+            sights, face, len(survey.thumbnails), _longest_side(survey.info, limits), config
+        )
         found += _sound_findings(survey, config)
         found += _clip_findings(survey, cuts, limits)
     return Inspection(
@@ -419,7 +437,7 @@ def _face_findings(
             Finding(
                 "face_too_small",
                 "error",
-                f"the face is too small: {iod:.0f} px between the eyes' outer corners, in a picture of {longest:.0f} px",
+                f"the face is too small: {iod:.0f} px between the outer eye corners",
                 f"{closer}; at least {config.min_iod:.0f} px are needed, {config.good_iod:.0f} are good",
                 missing,
                 {"iod_px": round(iod, 1)},
@@ -432,7 +450,7 @@ def _face_findings(
                 "no_face",
                 "error",
                 f"{what} ({len(missing)} of {len(sights)} frames looked at have none)",
-                "film one person from the front, in good light, the whole face in the picture",
+                "film one person from the front, in good light, the face a third of the picture's height",
                 missing,
                 {"share": share},
             )
@@ -543,14 +561,20 @@ def _face_warnings(
             (),
         ),
     )
-    return [Finding(code, "warning", message, remedy, which) for holds, code, message, remedy, which in rows if holds]
+    return [
+        Finding(code, "warning", message, remedy, which)
+        for holds, code, message, remedy, which in rows
+        if holds
+    ]
 
 
 def _sound_findings(survey: Survey, config: InspectConfig) -> list[Finding]:
     sound = survey.sound
     speak = "film the person speaking, with the microphone on"
     if sound is None:
-        return [Finding("no_sound", "error", "the clip has no sound", f"{speak}: lips are learned from the voice")]
+        return [
+            Finding("no_sound", "error", "the clip has no sound", f"{speak}: lips are learned from the voice")
+        ]
     if sound.peak_dbfs < config.silence_dbfs:
         message = f"the sound is silent: its peak is {sound.peak_dbfs:.0f} dB of full scale"
         return [Finding("silent_sound", "error", message, speak, facts={"peak_dbfs": sound.peak_dbfs})]
@@ -615,12 +639,18 @@ def _clip_findings(survey: Survey, cuts: tuple[int, ...], limits: ClipLimits) ->
     return found
 
 
-def block_changes(thumbnails: NDArray[np.uint8], block: int = 8) -> NDArray[np.float64]:
+def block_changes(thumbnails: NDArray[np.uint8]) -> NDArray[np.float64]:
     """(T, h, w) -> (T,): largest mean change of any block against the clip's median picture, grey levels."""
-    frames, height, width = thumbnails.shape
-    if not frames:
+    if not len(thumbnails):
         return np.zeros(0)
-    change = np.abs(thumbnails.astype(np.float32) - np.median(thumbnails, axis=0).astype(np.float32))
+    return _largest_block(
+        np.abs(thumbnails.astype(np.float32) - np.median(thumbnails, axis=0).astype(np.float32))
+    )
+
+
+def _largest_block(change: NDArray[np.float32], block: int = 8) -> NDArray[np.float64]:
+    """(T, h, w) -> (T,): the largest mean of any block."""
+    frames, height, width = change.shape
     high, wide = max(1, height // block), max(1, width // block)
     change = change[:, : high * min(block, height), : wide * min(block, width)]
     blocks = change.reshape(frames, high, change.shape[1] // high, wide, change.shape[2] // wide)
@@ -628,7 +658,8 @@ def block_changes(thumbnails: NDArray[np.uint8], block: int = 8) -> NDArray[np.f
 
 
 def find_cuts(thumbnails: NDArray[np.uint8], config: InspectConfig) -> tuple[int, ...]:
-    """First frames after a cut: a jump far above the movement around it, after which the picture stays changed."""
+    """First frames after a cut: a jump far above the movement around it, after which the picture stays
+    changed."""
     pictures = thumbnails.astype(np.float32)
     if len(pictures) < 3:
         return ()
@@ -649,7 +680,7 @@ def find_frozen(thumbnails: NDArray[np.uint8], shortest: int) -> tuple[int, ...]
     """Frames inside runs of at least ``shortest`` that repeat the one before."""
     if len(thumbnails) < 2:
         return ()
-    same = np.abs(np.diff(thumbnails.astype(np.float32), axis=0)).max((1, 2)) <= 1.0
+    same = _largest_block(np.abs(np.diff(thumbnails.astype(np.float32), axis=0))) < _FROZEN_LEVEL
     found: list[int] = []
     run: list[int] = []
     for k, repeats in enumerate([*same.tolist(), False], start=1):

@@ -82,7 +82,8 @@ class FaceLandmarker:
             points.append(best[:, :2])
             depth.append(best[:, 2])
         if not points:
-            return Landmarks(np.zeros((0, LANDMARKS, 2), np.float32), np.zeros((0, LANDMARKS), np.float32), np.zeros(0, np.int64))
+            nothing = np.zeros((0, LANDMARKS, 2), np.float32)
+            return Landmarks(nothing, nothing[..., 0], np.zeros(0, np.int64))
         return Landmarks(np.stack(points), np.stack(depth), np.array(faces))
 
     def close(self) -> None:
@@ -92,5 +93,7 @@ class FaceLandmarker:
     def __enter__(self) -> FaceLandmarker:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()

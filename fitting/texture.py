@@ -7,9 +7,8 @@ frames with open eyes. What was never seen is filled in from its neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
@@ -23,7 +22,13 @@ from faces.texture import Texture
 from faces.track import FaceTrack
 from training.progress import Progress, Tick, silent
 
-ImageSequence = Sequence[NDArray[np.uint8]]
+
+class ImageSequence(Protocol):
+    """Indexable (H, W, 3) uint8 RGB frames."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> NDArray[np.uint8]: ...
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,8 @@ def unwrap_texture(
         place = (local[model.triangles[triangle]] * weights[:, :, None]).sum(1).astype(np.float32)  # (N, 3)
         nearest = _sample(depth.astype(np.float32), place[:, :2] - 0.5, cv2.INTER_NEAREST)
         visible = (place[:, 2] - nearest < config.depth_tolerance) & (facing[triangle] > config.min_facing)
+        # Beyond the picture's edge its last pixels would be taken for what lies there.
+        visible &= ((place[:, :2] >= 0) & (place[:, :2] <= span)).all(1)
         if not eyes_open[index]:
             visible &= part != EYES
         samples[n] = _sample(image, place[:, :2] + low.astype(np.float32) - 0.5, cv2.INTER_LINEAR)
@@ -123,7 +130,8 @@ def _sample(image: NDArray[Any], where: NDArray[np.float32], interpolation: int)
     count, width = len(where), 4096
     folded = np.zeros((-(-count // width) * width, 2), np.float32)
     folded[:count] = where
-    result = cv2.remap(image, folded.reshape(-1, width, 2), None, interpolation, borderMode=cv2.BORDER_REPLICATE)
+    x, y = folded.reshape(-1, width, 2).transpose(2, 0, 1)
+    result = cv2.remap(image, x, y, interpolation, borderMode=cv2.BORDER_REPLICATE)
     return result.reshape(-1, *image.shape[2:])[:count]
 
 
@@ -150,7 +158,7 @@ def _eyes_open(track: FaceTrack) -> NDArray[np.bool_]:
 def _robust_colour(
     samples: NDArray[np.uint8], confidence: NDArray[np.float16], chunk: int = 1 << 15
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Per texel: start at the confident samples' mean, then down-weigh outliers (three reweightings, 12 grey levels)."""
+    """Per texel: from the confident samples' mean on, outliers are down-weighed (three times, 12 grey levels)."""
     count = samples.shape[1]
     colour = np.zeros((count, 3), np.uint8)
     total = confidence.astype(np.float32).sum(0)
@@ -171,11 +179,14 @@ def _robust_colour(
 
 def _complete(image: NDArray[np.uint8], seen: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Fill unseen texels by pulling colours down from coarser levels (normalised pyramid)."""
-    levels = [(image.astype(np.float32) * (seen > 0)[..., None], (seen > 0).astype(np.float32))]
+    levels: list[tuple[NDArray[Any], NDArray[Any]]] = [
+        (image.astype(np.float32) * (seen > 0)[..., None], (seen > 0).astype(np.float32))
+    ]
     while levels[-1][0].shape[0] > 2:
         colour, weight = levels[-1]
         half = (colour.shape[1] // 2, colour.shape[0] // 2)
-        levels.append((cv2.resize(colour, half, interpolation=cv2.INTER_AREA), cv2.resize(weight, half, interpolation=cv2.INTER_AREA)))
+        smaller = [cv2.resize(level, half, interpolation=cv2.INTER_AREA) for level in (colour, weight)]
+        levels.append((smaller[0], smaller[1]))
     filled = levels[-1][0] / np.maximum(levels[-1][1], 1e-6)[..., None]
     for colour, weight in reversed(levels[:-1]):
         up = cv2.resize(filled, (colour.shape[1], colour.shape[0]), interpolation=cv2.INTER_LINEAR)

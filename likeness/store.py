@@ -71,6 +71,11 @@ class LocalStore:
         self._incoming = self.root / ".incoming"
         self._incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
 
+    def sweep(self) -> None:
+        """Remove what a crash left half stored or half deleted; only while nobody else uses the store."""
+        shutil.rmtree(self._incoming)
+        self._incoming.mkdir(mode=0o700)
+
     def put_file(self, key: str, source: Path, *, move: bool = False) -> StoredObject:
         target = self._path(key)
         target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -107,12 +112,15 @@ class LocalStore:
         return self._path(key).is_file()
 
     def delete_prefix(self, prefix: str) -> int:
-        path = self._path(prefix)
-        if path.is_file():
-            path.unlink(missing_ok=True)
-            return 1
-        count = sum(1 for _ in self.keys(prefix))
-        shutil.rmtree(path, ignore_errors=False) if path.is_dir() else None
+        trash = self._incoming / secrets.token_hex(16)
+        try:
+            os.replace(
+                self._path(prefix), trash
+            )  # at once and by one: API and worker may both be deleting this
+        except FileNotFoundError:
+            return 0
+        count = 1 if trash.is_file() else sum(len(names) for _, _, names in os.walk(trash))
+        shutil.rmtree(trash) if trash.is_dir() else trash.unlink()
         return count
 
     def keys(self, prefix: str = "") -> Iterator[str]:
@@ -120,8 +128,9 @@ class LocalStore:
         if base.is_file():
             yield prefix
             return
-        files = (path for path in base.rglob("*") if path.is_file())
-        for key in sorted(path.relative_to(self.root).as_posix() for path in files):
+        # os.walk passes over folders that vanish while it walks.
+        found = (Path(folder, name) for folder, _, names in os.walk(base) for name in names)
+        for key in sorted(path.relative_to(self.root).as_posix() for path in found):
             if not key.startswith(".incoming/"):
                 yield key
 

@@ -17,9 +17,10 @@ from problems import OutOfDisk
 def replacing(path: Path) -> Iterator[Path]:
     """Write to the yielded path; on a clean exit it is synced and renamed to ``path``, else it vanishes.
 
-    Survives a crash at any point: readers see the old file or the new one. The yielded path lies in a private folder
-    beside ``path`` (same file system, so the rename is atomic), which is removed with whatever else was left in it,
-    such as a killed child's own temporary files. A body that writes nothing leaves ``path`` as it was.
+    Survives a crash at any point: readers see the old file or the new one. The yielded path lies in a private
+    folder beside ``path`` (same file system, so the rename is atomic), which is removed with whatever else
+    was left in it, such as a killed child's own temporary files. A body that writes nothing leaves ``path``
+    as it was.
 
     Raises:
         OutOfDisk: the disk is full.

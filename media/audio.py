@@ -63,13 +63,14 @@ def stream_wav(path: Path, chunk_s: float, overlap_s: float = 0.0) -> Iterator[W
     body, overlap = round(chunk_s * SAMPLE_RATE), round(overlap_s * SAMPLE_RATE)
     if body <= 0 or overlap < 0:
         raise InvalidParameter(
-            f"chunks of {chunk_s} s with {overlap_s} s of overlap", remedy="use chunk_s > 0 and overlap_s >= 0"
+            f"chunks of {chunk_s} s with {overlap_s} s of overlap",
+            remedy="use chunk_s > 0 and overlap_s >= 0",
         )
     try:
         with soundfile.SoundFile(_existing(path)) as file:
             if file.samplerate != SAMPLE_RATE or file.channels != 1:
                 raise InvalidParameter(
-                    f"{Path(path).name} has {file.samplerate} Hz and {file.channels} channels, not 16000 Hz mono",
+                    f"{Path(path).name} has {file.samplerate} Hz, {file.channels} channels; not 16000 Hz, 1",
                     remedy="pass it through normalise_recording first",
                 )
             total = file.frames

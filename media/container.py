@@ -19,16 +19,19 @@ from av.stream import Disposition
 from problems import NotFound, NoVideo, UnreadableMedia
 
 CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,flv,wav,w64,mp3,ogg,flac,aac,aiff,caf,amr,asf"
-"""Demuxers that may open a file. Playlists (hls, concat, dash) are not among them: they read other files and URLs."""
-VIDEO_CODECS = frozenset(
-    "h264 hevc vp8 libvpx vp9 libvpx-vp9 av1 libdav1d mpeg4 msmpeg4v3 h263 mpeg1video mpeg2video "
-    "mjpeg prores dnxhd ffv1 theora wmv2 wmv3 vc1 rawvideo png".split()
-)
-AUDIO_CODECS = frozenset(
-    "aac aac_fixed aac_latm mp3 mp3float mp2 mp2float opus libopus vorbis libvorbis flac alac ac3 eac3 amrnb amrwb "
-    "wmav1 wmav2 adpcm_ima_wav adpcm_ms gsm_ms pcm_s8 pcm_u8 pcm_s16le pcm_s16be pcm_s24le pcm_s24be pcm_s32le "
-    "pcm_s32be pcm_f32le pcm_f32be pcm_f64le pcm_alaw pcm_mulaw".split()
-)
+"""Demuxers that may open a file. Playlists (hls, concat, dash) are not among them: they read other files and
+URLs."""
+_VIDEO_CODECS = """
+    h264 hevc vp8 libvpx vp9 libvpx-vp9 av1 libdav1d mpeg4 msmpeg4v3 h263 mpeg1video mpeg2video
+    mjpeg prores dnxhd ffv1 theora wmv2 wmv3 vc1 rawvideo png
+"""
+_AUDIO_CODECS = """
+    aac aac_fixed aac_latm mp3 mp3float mp2 mp2float opus libopus vorbis libvorbis flac alac ac3 eac3
+    amrnb amrwb wmav1 wmav2 adpcm_ima_wav adpcm_ms gsm_ms pcm_s8 pcm_u8 pcm_s16le pcm_s16be pcm_s24le
+    pcm_s24be pcm_s32le pcm_s32be pcm_f32le pcm_f32be pcm_f64le pcm_alaw pcm_mulaw
+"""
+VIDEO_CODECS, AUDIO_CODECS = frozenset(_VIDEO_CODECS.split()), frozenset(_AUDIO_CODECS.split())
+"""Decoders that may see a file."""
 _REMEDY = "upload an mp4, mov, webm or mkv video, or a wav, mp3, m4a, ogg or flac recording"
 _PICTURES = {
     b"\xff\xd8\xff": "a JPEG picture",
@@ -107,7 +110,9 @@ def require_video(container: InputContainer, name: str) -> Any:
     """
     stream = video_stream(container)
     if stream is None:
-        raise NoVideo(f"{name} has no video, only sound", remedy="upload the video in which the person speaks")
+        raise NoVideo(
+            f"{name} has no video, only sound", remedy="upload the video in which the person speaks"
+        )
     check_codec(stream, VIDEO_CODECS, name)
     return stream
 

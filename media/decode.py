@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,9 @@ def read_frames(
 ) -> Iterator[NDArray[np.uint8]]:
     """Decode a video at a constant frame rate.
 
-    The clock starts at the first shown frame (edit lists and start offsets are honoured). Frame k is the last frame
-    that began by k / fps plus a quarter of a frame, which absorbs the rounding and jitter of cameras' timestamps.
+    The clock starts at the first shown frame (edit lists and start offsets are honoured). Frame k is the last
+    frame that began by k / fps plus a quarter of a frame, which absorbs the rounding and jitter of cameras'
+    timestamps.
 
     Args:
         path: a video file.
@@ -50,7 +52,8 @@ def read_frames(
     """
     if start < 0 or fps <= 0 or (stop is not None and stop < start):
         raise InvalidParameter(
-            f"frames {start} to {stop} at {fps} fps are not a range", remedy="use 0 <= start <= stop and fps > 0"
+            f"frames {start} to {stop} at {fps} fps are not a range",
+            remedy="use 0 <= start <= stop and fps > 0",
         )
     with reading(path) as container, ToRgb(max_side) as to_rgb:
         stream = require_video(container, Path(path).name)
@@ -80,7 +83,11 @@ def timed_frames(
     previous = -np.inf
     for index, frame in enumerate(decoded_frames(container, stream)):
         shown = float(frame.duration * stream.time_base) if frame.duration else nominal
-        at = float(frame.pts * stream.time_base) if frame.pts is not None else (previous + nominal if index else 0.0)
+        at = (
+            float(frame.pts * stream.time_base)
+            if frame.pts is not None
+            else (previous + nominal if index else 0.0)
+        )
         if origin is None:
             origin = at
         if seek_s > 0 and index == 0 and at - origin > seek_s:
@@ -96,7 +103,8 @@ def timed_frames(
 def resampled(
     timed: Iterator[tuple[float, float, Any]], fps: float, start: int = 0, stop: int | None = None
 ) -> Iterator[tuple[int, Any]]:
-    """Frames at their own times -> (k, frame) at a constant rate; the same object again where one is repeated."""
+    """Frames at their own times -> (k, frame) at a constant rate; the same object again where one is
+    repeated."""
     early = 0.25 / fps
     k, held, end = start, None, 0.0
     for at, shown, frame in timed:
@@ -112,7 +120,8 @@ def resampled(
 
 
 def prepare(stream: Any, max_pixels: int | None = None) -> None:
-    """Let a stream's decoder use the cores there are, and refuse frames that claim more than ``max_pixels``."""
+    """Let a stream's decoder use the cores there are, and refuse frames that claim more than
+    ``max_pixels``."""
     context = stream.codec_context
     if context.is_open:
         return
@@ -165,7 +174,8 @@ def video_origin(path: Path, max_pixels: int | None = None) -> float:
 
 
 def first_time(container: InputContainer, stream: Any) -> float | None:
-    """The container's time of the first shown frame, seconds, None if it has none; moves the read position."""
+    """The container's time of the first shown frame, seconds, None if it has none; moves the read
+    position."""
     frame = next(decoded_frames(container, stream), None)
     return float(frame.pts * stream.time_base) if frame is not None and frame.pts is not None else None
 
@@ -180,8 +190,8 @@ def _seek(container: InputContainer, stream: Any, seconds: float) -> None:
 class ToRgb:
     """Turn decoded frames into upright 8-bit RGB with square pixels, in BT.709.
 
-    A filter graph is built for each kind of frame that appears (a stream may change size or colour midway); all frames
-    come out in the size of the first.
+    A filter graph is built for each kind of frame that appears (a stream may change size or colour midway);
+    all frames come out in the size of the first.
 
     Args:
         max_side: longest side, px; None for any.
@@ -214,7 +224,7 @@ class ToRgb:
         width, height = self._size[::-1] if turn.transpose else self._size
         graph = self._graph(frame, width, height)
         graph.push(frame)
-        image = turn.apply(graph.pull().to_ndarray())
+        image = turn.apply(np.asarray(graph.pull().to_ndarray(), np.uint8))
         if self._even and (image.shape[0] % 2 or image.shape[1] % 2):
             image = np.ascontiguousarray(image[: max(2, image.shape[0] & ~1), : max(2, image.shape[1] & ~1)])
         return image
@@ -250,15 +260,20 @@ class ToRgb:
         scale = f"w={width}:h={height}:flags={self._flags}"
         if space == _UNKNOWN:
             # swscale would take BT.601; players take BT.709 for anything of HD size, and so did the camera.
-            scale += f":in_color_matrix={'bt709' if stored_height >= 720 or stored_width >= 1280 else 'bt601'}"
+            scale += (
+                f":in_color_matrix={'bt709' if stored_height >= 720 or stored_width >= 1280 else 'bt601'}"
+            )
         chain.append(graph.add("scale", scale))
         if needs_mapping(transfer, primaries):
             table = Path(self._tables.name) / f"{transfer}-{primaries}.cube"
             if not table.exists():
                 write_cube(table, transfer, primaries)
-            chain += [graph.add("format", "pix_fmts=gbrp12le"), graph.add("lut3d", f"file={table}:interp=tetrahedral")]
+            chain += [
+                graph.add("format", "pix_fmts=gbrp12le"),
+                graph.add("lut3d", f"file={table}:interp=tetrahedral"),
+            ]
         chain += [graph.add("format", "pix_fmts=rgb24"), graph.add("buffersink")]
-        for left, right in zip(chain, chain[1:], strict=False):
+        for left, right in pairwise(chain):
             left.link_to(right)
         graph.configure()
         return graph

@@ -12,9 +12,9 @@ from typing import Any
 import av
 import av.error
 import numpy as np
+from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
-from av.video.reformatter import Interpolation
 from media.atomic import disk_full, replacing
 from media.container import audio_stream, reading
 from media.isolate import run_isolated
@@ -30,9 +30,9 @@ _SCALER = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FUL
 class VideoWriter:
     """Write frames one by one; on a clean exit the sound is added and the file takes its name.
 
-    The result is BT.709 limited-range 4:2:0, its index stands in front (it plays while it loads), and it lasts exactly
-    as many frames as were written: the sound is cut or padded with silence to that length. If the block ends with an
-    error nothing is left behind.
+    The result is BT.709 limited-range 4:2:0, its index stands in front (it plays while it loads), and it
+    lasts exactly as many frames as were written: the sound is cut or padded with silence to that length. If
+    the block ends with an error nothing is left behind.
 
     Args:
         path: the mp4 to write.
@@ -40,13 +40,15 @@ class VideoWriter:
         fps: frames a second.
         crf: x264's quality, 0 (lossless) to 51.
         preset: x264's speed.
-        audio: a file whose sound is added as AAC 160 kbit/s, from its beginning; decoded in a limited child process.
+        audio: a file whose sound is added as AAC 160 kbit/s, from its beginning; decoded in a limited child
+            process.
         keyframe_every: longest distance between key frames, frames.
         bframes: longest run of B-frames; 0 for cheap random access.
 
     Raises:
         InvalidParameter: sizes or rates out of range.
-        NoSound, UnreadableMedia: ``audio`` has no sound or can't be read (on entering, before any work is done).
+        NoSound, UnreadableMedia: ``audio`` has no sound or can't be read (on entering, before any work is
+        done).
         TooShort: no frame was written.
         OutOfDisk: the disk is full.
     """
@@ -71,6 +73,7 @@ class VideoWriter:
             )
         self.path = Path(path)
         self.width, self.height = width, height
+        self._shape = (height, width, 3)
         self.frames = 0
         self._rate = Fraction(fps).limit_denominator(1001)
         self._options = {"crf": str(crf), "preset": preset, "bf": str(bframes), "g": str(keyframe_every)}
@@ -87,7 +90,11 @@ class VideoWriter:
             flags = {"movflags": "+faststart"} if self._audio is None else {}
             self._container = av.open(str(self._picture), "w", format="mp4", options=flags)
             self._stream = _h264_stream(
-                self._container, self.width + self.width % 2, self.height + self.height % 2, self._rate, self._options
+                self._container,
+                self.width + self.width % 2,
+                self.height + self.height % 2,
+                self._rate,
+                self._options,
             )
         except BaseException as error:
             self._place.__exit__(type(error), error, error.__traceback__)
@@ -96,9 +103,9 @@ class VideoWriter:
 
     def write(self, image: NDArray[np.uint8]) -> None:
         """Append (H, W, 3) uint8 RGB."""
-        if image.shape != (self.height, self.width, 3) or image.dtype != np.uint8:
+        if image.shape != self._shape or image.dtype != np.uint8:
             raise InvalidParameter(
-                f"frame {self.frames} is {image.dtype} {image.shape}, not uint8 {(self.height, self.width, 3)}",
+                f"frame {self.frames} is {image.dtype} {image.shape}; uint8 {self._shape} was expected",
                 remedy="write frames of the size that the writer was made for",
                 details={"frames": [self.frames]},
             )
@@ -106,7 +113,11 @@ class VideoWriter:
             image = np.pad(image, ((0, self.height % 2), (0, self.width % 2), (0, 0)), mode="edge")
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
         frame = frame.reformat(
-            format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG", interpolation=_SCALER, threads=1
+            format="yuv420p",
+            dst_colorspace="ITU709",
+            dst_color_range="MPEG",
+            interpolation=_SCALER,
+            threads=1,
         )
         frame.pts, frame.time_base = self.frames, 1 / self._rate
         self._mux(frame)
@@ -162,8 +173,6 @@ class VideoWriter:
         )
 
 
-
-
 def _h264_stream(container: Any, width: int, height: int, rate: Fraction, options: dict[str, str]) -> Any:
     stream = container.add_stream("libx264", rate=rate, options=options)
     stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
@@ -178,12 +187,17 @@ def require_sound(path: str) -> None:
     """Raise :class:`NoSound` unless the file has a sound stream."""
     with reading(Path(path)) as container:
         if audio_stream(container) is None:
-            raise NoSound(f"{Path(path).name} has no sound", remedy="give a recording with the voice to speak")
+            raise NoSound(
+                f"{Path(path).name} has no sound", remedy="give a recording with the voice to speak"
+            )
 
 
 def mux_sound(picture: str, sound: str, out: str, seconds: float) -> None:
     """Copy ``picture``'s packets and add ``sound`` as AAC, cut or padded to ``seconds``."""
-    with av.open(picture) as source, av.open(out, "w", format="mp4", options={"movflags": "+faststart"}) as target:
+    with (
+        av.open(picture) as source,
+        av.open(out, "w", format="mp4", options={"movflags": "+faststart"}) as target,
+    ):
         video_in = source.streams.video[0]
         video_out = target.add_stream_from_template(video_in)
         rate, channels = _sound_shape(Path(sound))
@@ -192,13 +206,17 @@ def mux_sound(picture: str, sound: str, out: str, seconds: float) -> None:
         packets = (packet for packet in source.demux(video_in) if packet.dts is not None)
         waiting = next(packets, None)
         written = 0
-        for samples in _exactly(read_sound(Path(sound), rate=rate, channels=channels), round(seconds * rate), channels):
-            while waiting is not None and float(waiting.dts * waiting.time_base) * rate <= written:
+        for samples in _exactly(
+            read_sound(Path(sound), rate=rate, channels=channels), round(seconds * rate), channels
+        ):
+            while waiting is not None and float((waiting.dts or 0) * waiting.time_base) * rate <= written:
                 waiting.stream = video_out
                 target.mux(waiting)
                 waiting = next(packets, None)
             frame = av.AudioFrame.from_ndarray(
-                np.ascontiguousarray(np.clip(samples, -1.0, 1.0).T), format="fltp", layout=audio_out.layout.name
+                np.ascontiguousarray(np.clip(samples, -1.0, 1.0).T),
+                format="fltp",
+                layout=audio_out.layout.name,
             )
             frame.sample_rate, frame.pts, frame.time_base = rate, written, Fraction(1, rate)
             written += len(samples)
@@ -221,7 +239,9 @@ def _sound_shape(path: Path) -> tuple[int, int]:
         return (44100 if stream.sample_rate == 44100 else 48000), min(2, max(1, stream.channels))
 
 
-def _exactly(pieces: Iterator[NDArray[np.float32]], total: int, channels: int) -> Iterator[NDArray[np.float32]]:
+def _exactly(
+    pieces: Iterator[NDArray[np.float32]], total: int, channels: int
+) -> Iterator[NDArray[np.float32]]:
     """Pieces of at most a second, ``total`` samples in all: cut, or padded with silence."""
     left, second = total, 48000
     for piece in pieces:

@@ -21,8 +21,9 @@ from problems import TooShort
 class FrameStore:
     """A read-only sequence of frames; ``store[i]`` -> (H, W, 3) uint8 RGB. Threads may share it.
 
-    JPEG at quality 97 without colour subsampling keeps 45 to 50 dB of a talking head in a tenth of its bytes. What
-    goes over ``memory_mb`` lies in a nameless temporary file, so that a long clip does not fill the memory.
+    JPEG at quality 97 without colour subsampling keeps 45 to 50 dB of a talking head in a tenth of its bytes.
+    What goes over ``memory_mb`` lies in a nameless temporary file, so that a long clip does not fill the
+    memory.
 
     Args:
         frames: (H, W, 3) uint8 RGB images of one size.
@@ -35,7 +36,12 @@ class FrameStore:
     """
 
     def __init__(
-        self, frames: Iterable[NDArray[np.uint8]], *, quality: int = 97, memory_mb: int = 768, decoded: int = 16
+        self,
+        frames: Iterable[NDArray[np.uint8]],
+        *,
+        quality: int = 97,
+        memory_mb: int = 768,
+        decoded: int = 16,
     ) -> None:
         options = [
             cv2.IMWRITE_JPEG_QUALITY,
@@ -71,7 +77,8 @@ class FrameStore:
         memory_mb: int = 768,
         progress: Callable[[int, int], None] | None = None,
     ) -> FrameStore:
-        """All frames (or ``start`` to ``stop``) of a clip that :func:`media.normalise.normalise_clip` wrote."""
+        """All frames (or ``start`` to ``stop``) of a clip that :func:`media.normalise.normalise_clip`
+        wrote."""
 
         def counted() -> Iterator[NDArray[np.uint8]]:
             for done, image in enumerate(read_frames(path, start=start, stop=stop), start=1):
@@ -98,7 +105,7 @@ class FrameStore:
             if position in self._recent:
                 self._recent.move_to_end(position)
                 return self._recent[position]
-        image = cv2.cvtColor(cv2.imdecode(self._read(position), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        image: Any = cv2.cvtColor(cv2.imdecode(self._read(position), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
         image.flags.writeable = False  # shared by all who ask for it
         with self._lock:
             self._recent[position] = image
@@ -111,7 +118,7 @@ class FrameStore:
 
     def _spill(self, jpeg: bytes) -> tuple[int, int]:
         if self._file is None:
-            self._file = tempfile.TemporaryFile(prefix="likeness-frames-")
+            self._file = tempfile.TemporaryFile(prefix="likeness-frames-")  # noqa: SIM115 - lives with self
         offset = self._file.tell()
         self._file.write(jpeg)
         return offset, len(jpeg)

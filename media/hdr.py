@@ -1,8 +1,9 @@
 """High dynamic range and wide gamut to 8-bit BT.709, as one 3D lookup table.
 
-Phones film in HLG (ITU-R BT.2100, also Dolby Vision profile 8.4) or PQ with BT.2020 primaries. Read as if they were
-BT.709, faces turn grey. The table undoes the transfer function, turns the primaries, sets HDR reference white
-(203 nits, ITU-R BT.2408) to white, rolls off what is brighter, and applies the inverse of BT.1886.
+Phones film in HLG (ITU-R BT.2100, also Dolby Vision profile 8.4) or PQ with BT.2020 primaries. Read as if
+they were BT.709, faces turn grey. The table undoes the transfer function, turns the primaries, sets HDR
+reference white (203 nits, ITU-R BT.2408) to white, rolls off what is brighter, and applies the inverse of
+BT.1886.
 """
 
 from __future__ import annotations
@@ -19,7 +20,11 @@ BT2020, P3_DCI, P3_D65 = 9, 11, 12
 _WHITE_NITS = 203.0
 _HLG_PEAK_NITS = 1000.0
 _TO_709 = {
-    BT2020: [[1.660491, -0.587641, -0.072850], [-0.124550, 1.132900, -0.008349], [-0.018151, -0.100579, 1.118730]],
+    BT2020: [
+        [1.660491, -0.587641, -0.072850],
+        [-0.124550, 1.132900, -0.008349],
+        [-0.018151, -0.100579, 1.118730],
+    ],
     P3_D65: [[1.224940, -0.224940, 0.0], [-0.042057, 1.042057, 0.0], [-0.019638, -0.078636, 1.098274]],
 }
 
@@ -72,7 +77,8 @@ def _hlg_nits(signal: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _roll_off(light: NDArray[np.float64], knee: float = 0.8) -> NDArray[np.float64]:
-    """Identity below the knee, then an exponential approach to 1; all channels by one factor, so hue stays."""
+    """Identity below the knee, then an exponential approach to 1; all channels by one factor, so hue
+    stays."""
     brightest = light.max(-1, keepdims=True)
     over = np.maximum(brightest - knee, 0.0) / (1 - knee)
     squeezed = np.where(brightest > knee, knee + (1 - knee) * (1 - np.exp(-over)), brightest)

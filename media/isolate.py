@@ -1,9 +1,9 @@
 """Run a function in a child process that a hostile file may crash, fill or stall without harm to the caller.
 
-A decoder is a large C program that reads bytes from strangers. It runs in a fresh interpreter with limits on address
-space, processor time and file size, without the caller's environment variables (which hold keys), and dies with its
-caller. What comes back crosses the border as JSON and raw arrays, never as pickle: a decoder that was taken over can't
-make the caller run code.
+A decoder is a large C program that reads bytes from strangers. It runs in a fresh interpreter with limits on
+address space, processor time and file size, without the caller's environment variables (which hold keys), and
+dies with its caller. What comes back crosses the border as JSON and raw arrays, never as pickle: a decoder
+that was taken over can't make the caller run code.
 
 The function is imported by name in the child and gets its arguments pickled; it returns (or, for
 :func:`stream_isolated`, yields) JSON types and numpy arrays in any nesting of dicts and lists.
@@ -51,7 +51,17 @@ _BOOT = (
     "import sys,json;sys.path[:]=json.loads(sys.stdin.buffer.readline());"
     "from media.isolate import _child_main;_child_main()"
 )
-_KEPT_VARIABLES = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "SYSTEMROOT", "HOME")
+_KEPT_VARIABLES = (
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "TMPDIR",
+    "TZ",
+    "LD_LIBRARY_PATH",
+    "SYSTEMROOT",
+    "HOME",
+)
 
 
 def run_isolated(
@@ -95,8 +105,8 @@ def stream_isolated(
 ) -> Iterator[Any]:
     """Like :func:`run_isolated` for a generator function: yields its items as they come.
 
-    The pipe holds about one item, so a slow caller slows the child and memory stays flat. Time that the caller spends
-    between items does not count towards ``budget.wall_s``. Closing the iterator ends the child.
+    The pipe holds about one item, so a slow caller slows the child and memory stays flat. Time that the
+    caller spends between items does not count towards ``budget.wall_s``. Closing the iterator ends the child.
     """
     for kind, value in _messages(fn, args, budget, progress):
         if kind == "item":
@@ -107,7 +117,7 @@ def _messages(
     fn: Callable[..., Any], args: tuple[Any, ...], budget: DecodeBudget, progress: StepsDone | None
 ) -> Iterator[tuple[str, Any]]:
     read_end, write_end = os.pipe()
-    stderr = tempfile.TemporaryFile()
+    stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed below, after the child has ended
     environment = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
     # One arena and one BLAS thread: each arena or thread reserves address space that the limit counts.
     environment |= {"MALLOC_ARENA_MAX": "2", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -255,7 +265,7 @@ def _death(status: int, budget: DecodeBudget, stderr: IO[bytes]) -> Problem:
     if status == -signal.SIGKILL:
         return OutOfMemory(
             "the system stopped the decoder, most likely for want of memory",
-            remedy="try again when the machine has more memory free, or upload the file at a lower resolution",
+            remedy="try again when more memory is free, or export the file at a lower resolution",
         )
     if status < 0:
         return _crashed(f"the decoder was stopped by {signal.Signals(-status).name}")
@@ -289,19 +299,19 @@ def _crashed(why: str) -> UnreadableMedia:
 def _child_main() -> None:
     module, name, args, budget, descriptor, wants_progress, parent = pickle.loads(sys.stdin.buffer.read())
     _die_with_parent(parent)
-    _limit(budget)
 
     def send(kind: str, value: Any) -> None:
         text, arrays = _encode(kind, value)
         _write(descriptor, _HEADER.pack(len(text), sum(array.nbytes for array in arrays)) + text)
         for array in arrays:
-            _write(descriptor, memoryview(array.reshape(-1).view(np.uint8)))
+            _write(descriptor, array.reshape(-1).view(np.uint8).data)
 
     def report(done: int, total: int) -> None:
         send("tick", [int(done), int(total)])
 
     try:
         fn: Any = __import__(module, fromlist=["_"])
+        _limit(budget)  # after the imports, which are ours and need their own files
         for part in name.split("."):
             fn = getattr(fn, part)
         value = fn(*args, **({"progress": report} if wants_progress else {}))
@@ -321,7 +331,10 @@ def _child_main() -> None:
         if known is not None:
             send("problem", known.as_dict())
         else:
-            send("fault", {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()[-4000:]})
+            send(
+                "fault",
+                {"error": f"{type(error).__name__}: {error}", "traceback": traceback.format_exc()[-4000:]},
+            )
     os._exit(0)  # a decoder that corrupted its memory may crash in its destructors; the answer is out
 
 

@@ -44,7 +44,9 @@ class ClipLimits:
 
     def check_bytes(self, size: int) -> None:
         """Raise :class:`MediaTooLarge` for a file of ``size`` bytes over the limit."""
-        _check_bytes(size, self.max_bytes, "clip", "film at 1080p, or cut it to the part in which the person speaks")
+        _check_bytes(
+            size, self.max_bytes, "clip", "film at 1080p, or cut it to the part in which the person speaks"
+        )
 
     def check_duration(self, seconds: float) -> None:
         """Raise :class:`MediaTooLarge` for a clip that is longer than ``max_duration_s``."""
@@ -59,7 +61,7 @@ class ClipLimits:
         """Raise :class:`MediaTooLarge` for frames of more than ``max_pixels``."""
         if width * height > self.max_pixels:
             raise MediaTooLarge(
-                f"the clip's frames are {width}x{height}; the limit is {self.max_pixels / 1e6:.1f} megapixels",
+                f"the clip's frames are {width}x{height}; the limit is {self.max_pixels / 1e6:.1f} MP",
                 remedy="export it at 3840x2160 or less; 1920x1080 is all that is used",
                 details={"width": width, "height": height, "limit_pixels": self.max_pixels},
             )

@@ -40,8 +40,8 @@ def normalise_clip(
     """Write a clip as 25 fps upright video and 16 kHz mono sound of the same length.
 
     ``out_video``: H.264 4:2:0 BT.709, constant rate, square pixels, even size, longest side at most
-    ``limits.max_side``, nearly lossless (crf 12), a key frame every 12 frames and no B-frames, no sound. ``out_audio``:
-    16-bit wav whose sample 640 k is at frame k; no file is written when the clip has no sound.
+    ``limits.max_side``, nearly lossless (crf 12), a key frame every 12 frames and no B-frames, no sound.
+    ``out_audio``: 16-bit wav whose sample 640 k is at frame k; no file is written when the clip has no sound.
 
     Args:
         clip: any video file.
@@ -89,7 +89,11 @@ def write_clip(path: str, out_video: str, out_audio: str, limits: ClipLimits, pr
         limits.check_pixels(info.video.coded_width, info.video.coded_height)
     info.check_complete(clip.name)
     origin = video_origin(clip, limits.max_pixels)
-    stop = round(limits.max_seconds * FPS) if limits.max_seconds is not None else round(limits.max_duration_s * FPS)
+    stop = (
+        round(limits.max_seconds * FPS)
+        if limits.max_seconds is not None
+        else round(limits.max_duration_s * FPS)
+    )
     expected = min(stop, round(info.video.duration_s * FPS)) if info.video else 0
     with reading(clip) as container, ToRgb(limits.max_side, even=True) as to_rgb:
         stream = require_video(container, clip.name)

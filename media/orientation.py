@@ -1,4 +1,5 @@
-"""How a stored picture must be turned to stand upright: the container's display matrix and its pixels' shape."""
+"""How a stored picture must be turned to stand upright: the container's display matrix and its pixels'
+shape."""
 
 from __future__ import annotations
 
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 class Orientation:
     """A turn by a multiple of 90 degrees with mirroring, as: swap the axes first, then flip.
 
-    libav's display matrix maps a stored (x, y) to (a x + c y, b x + d y); phones write only quarter turns, others are
-    taken to the nearest.
+    libav's display matrix maps a stored (x, y) to (a x + c y, b x + d y); phones write only quarter turns,
+    others are taken to the nearest.
     """
 
     transpose: bool = False
@@ -53,7 +54,8 @@ class Orientation:
 
 
 def square_size(width: int, height: int, aspect: Fraction | None, max_side: int | None) -> tuple[int, int]:
-    """The stored size with square pixels: the shorter direction of a pixel is stretched; at most ``max_side``.
+    """The stored size with square pixels: the shorter direction of a pixel is stretched; at most
+    ``max_side``.
 
     Args:
         width, height: stored size, px.

@@ -90,7 +90,7 @@ class MediaInfo:
         """Raise :class:`UnreadableMedia` for a truncated file."""
         if self.truncated:
             raise UnreadableMedia(
-                f"{name} ends after {self.duration_s:.1f} s, but its header promises {self.declared_s:.1f} s: it is cut off",
+                f"{name} is cut off: it ends after {self.duration_s:.1f} s of {self.declared_s:.1f} s",
                 remedy="the copy or the upload was interrupted: send the whole file again",
                 details={"found_s": self.duration_s, "declared_s": self.declared_s},
             )
@@ -117,7 +117,8 @@ def probe(path: Path, *, isolated: bool = True) -> MediaInfo:
 
     Args:
         path: any media file.
-        isolated: do it in a limited child process (0.3 s). False only for files the product wrote, or inside a child.
+        isolated: do it in a limited child process (0.3 s). False only for files the product wrote, or inside
+            a child.
 
     Raises:
         NotFound: there is no such file.
@@ -154,8 +155,11 @@ def read_info(path: str) -> dict[str, Any]:
 def _turned(video: VideoInfo, path: str) -> VideoInfo:
     """The display matrix and the pixels' shape come with the first frame."""
     with reading(Path(path)) as container:
-        stream = video_stream(container)
-        if stream.codec_context.codec.name not in VIDEO_CODECS or video.coded_width * video.coded_height > _MOST_PIXELS:
+        stream: Any = video_stream(container)
+        if (
+            stream.codec_context.codec.name not in VIDEO_CODECS
+            or video.coded_width * video.coded_height > _MOST_PIXELS
+        ):
             return video
         prepare(stream, _MOST_PIXELS)
         frame = next(decoded_frames(container, stream), None)
@@ -205,7 +209,9 @@ def _video_info(stream: Any, times: np.ndarray, length: float) -> VideoInfo:
         coded_height=context.height,
         fps=round(average, 3),
         # Two ticks of rounding are the container's; more than a twentieth of a frame is the camera's.
-        variable_fps=bool(len(gaps) > 2 and np.percentile(np.abs(gaps - gap), 98) > max(2 * tick, 0.05 * gap)),
+        variable_fps=bool(
+            len(gaps) > 2 and np.percentile(np.abs(gaps - gap), 98) > max(2 * tick, 0.05 * gap)
+        ),
         frames_estimate=len(times) or int(stream.frames),
         rotation_deg=0,
         duration_s=length,

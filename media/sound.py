@@ -24,7 +24,12 @@ _PIECE_S = 10.0
 
 
 def read_sound(
-    path: Path, *, rate: int = 16000, channels: int = 1, origin_s: float | None = None, stop_s: float | None = None
+    path: Path,
+    *,
+    rate: int = 16000,
+    channels: int = 1,
+    origin_s: float | None = None,
+    stop_s: float | None = None,
 ) -> Iterator[NDArray[np.float32]]:
     """Decode, mix and resample the sound of a media file; memory stays flat whatever its length.
 
@@ -34,8 +39,8 @@ def read_sound(
         path: a sound or video file.
         rate: samples a second to yield.
         channels: 1 (the mean of all) or 2.
-        origin_s: the file's time that becomes sample 0 (earlier sound is cut, later is padded); None for the sound's
-            own beginning.
+        origin_s: the file's time that becomes sample 0 (earlier sound is cut, later is padded); None for the
+            sound's own beginning.
         stop_s: end after this many seconds, None for all.
 
     Yields:
@@ -65,23 +70,25 @@ def _continuous(
         if stream is None:
             raise NoSound(f"{path.name} has no sound", remedy="upload a file with the person's voice")
         check_codec(stream, AUDIO_CODECS, path.name)
-        seconds, rate, mixer = 0.0, 0, None
+        seconds, rate, kind, mixer = 0.0, 0, None, None
         for frame in decoded_frames(container, stream):
-            if frame.sample_rate != rate or mixer is None:
-                rate = frame.sample_rate
-                mixer = av.AudioResampler(format="flt", layout="mono" if channels == 1 else "stereo", rate=rate)
+            if mixer is None or kind != (frame.sample_rate, frame.layout.name, frame.format.name):
+                kind, rate = (frame.sample_rate, frame.layout.name, frame.format.name), frame.sample_rate
+                layout = "mono" if frame.layout.nb_channels == 1 else "stereo"
+                mixer = av.AudioResampler(format="flt", layout=layout, rate=rate)
             at = float(frame.pts * frame.time_base) if frame.pts is not None else None
             if origin_s is None:
                 origin_s = at or 0.0
             samples = _mixed(mixer, frame, channels)
             if at is not None:
                 drift = at - origin_s - seconds
-                if drift > _DRIFT_S:
+                allowed = _DRIFT_S if seconds else 0.0  # the beginning is set exactly
+                if drift > allowed:
                     if stop_s is not None:
                         drift = min(drift, stop_s - seconds + 1.0)
                     yield from _silence(drift, rate, channels)
                     seconds += round(drift * rate) / rate
-                elif drift < -_DRIFT_S:
+                elif drift < -allowed:
                     samples = samples[round(-drift * rate) :]
             seconds += len(samples) / rate
             yield rate, samples
@@ -90,10 +97,16 @@ def _continuous(
 
 
 def _mixed(mixer: Any, frame: Any, channels: int) -> NDArray[np.float32]:
+    """A frame as (N, channels). The mixer only makes floats and folds surround into stereo: from stereo to mono it
+    would add 3 dB, and clip."""
     frame.pts = None  # the mixer would fill gaps by its own rules
-    pieces = [out.to_ndarray().reshape(-1, channels) for out in mixer.resample(frame)]
-    samples = np.concatenate(pieces) if pieces else np.zeros((0, channels), np.float32)
-    return np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
+    heard = min(2, frame.layout.nb_channels)
+    pieces = [out.to_ndarray().reshape(-1, heard) for out in mixer.resample(frame)]
+    samples = np.concatenate(pieces) if pieces else np.zeros((0, heard), np.float32)
+    samples = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
+    if channels < heard:
+        return np.asarray(samples.mean(1, keepdims=True), np.float32)
+    return np.repeat(samples, 2, 1) if channels > heard else samples
 
 
 def _silence(seconds: float, rate: int, channels: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
@@ -113,7 +126,9 @@ def _resampled(
         if in_rate != source_rate:
             if converter is not None:
                 yield converter.resample_chunk(np.zeros((0, channels), np.float32), last=True)
-            converter = soxr.ResampleStream(in_rate, rate, channels, dtype="float32") if in_rate != rate else None
+            converter = (
+                soxr.ResampleStream(in_rate, rate, channels, dtype="float32") if in_rate != rate else None
+            )
             source_rate = in_rate
         yield samples if converter is None else converter.resample_chunk(samples)
     if converter is not None:

@@ -1,4 +1,5 @@
-"""One pass over a clip for those who must judge it: thumbnails of all frames, some frames whole, the sound's figures."""
+"""One pass over a clip for those who must judge it: thumbnails of all frames, some frames whole, the sound's
+figures."""
 
 from __future__ import annotations
 
@@ -63,7 +64,8 @@ class Survey:
     sound: SoundFigures | None
     """None when the clip has no sound."""
     refused: Problem | None
-    """Set when the file can be read but is not decoded (too large, cut off, without video): no thumbnails then."""
+    """Set when the file can be read but is not decoded (too large, cut off, without video): no thumbnails
+    then."""
 
 
 def survey_clip(
@@ -83,7 +85,9 @@ def survey_clip(
     Raises:
         NotFound, UnreadableMedia, DecodeTimeout, MediaTooLarge.
     """
-    for item in stream_isolated(look, str(Path(clip).absolute()), limits, samples, max_side, budget=limits.budget):
+    for item in stream_isolated(
+        look, str(Path(clip).absolute()), limits, samples, max_side, budget=limits.budget
+    ):
         if item["kind"] == "info":
             info = MediaInfo.from_dict(item["info"])
             yield info

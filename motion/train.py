@@ -15,9 +15,9 @@ from motion.network import SpeechMotionNet, sequence_loss
 class TrainConfig:
     """How long and how fast one fold learns."""
 
-    steps: int = 160
+    steps: int = 200
     """Optimiser steps at most, 1..2000."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-3
     """AdamW's, from scratch."""
     steps_from_general: int = 120
     """Steps at most when a general model is the start."""

@@ -53,7 +53,9 @@ class RenderBatch:
 
     def to(self, device: torch.device) -> RenderBatch:
         """The same batch on ``device``; copies from pinned memory overlap with computation."""
-        return RenderBatch(*(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self)))
+        return RenderBatch(
+            *(getattr(self, field.name).to(device, non_blocking=True) for field in fields(self))
+        )
 
 
 class RenderDataset(Protocol):
@@ -69,7 +71,8 @@ class RenderDataset(Protocol):
 
     @property
     def held_out(self) -> RenderBatch:
-        """A few frames that training never sees, for the preview strip and the early stop; may be empty (B = 0)."""
+        """A few frames that training never sees, for the preview strip and the early stop; may be empty (B =
+        0)."""
 
     def __len__(self) -> int:
         """N examples."""

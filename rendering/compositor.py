@@ -6,8 +6,9 @@ For an output frame with some motion, a source frame of the clip is chosen elsew
    carried to hair and collar by extrapolation that falls off with the distance from the head and vanishes at the
    crop's border, so that the body and the room stay still;
 2. the head model is rendered with the person's texture, in the new expression and gaze;
-3. its colours are brought to the source frame's light: the low-frequency difference between the source frame and the
-   model rendered in the source's own pose is carried along (a ratio-free form of image-based relighting);
+3. its colours are brought to the source frame's: the difference between the source frame and the model rendered in the
+   source's own pose, without lips and eyes and without the finest grain, is carried along, so that light, highlights
+   and skin follow the real frame;
 4. both are blended inside the face oval with a soft border.
 
 This composite alone is close to a photograph (docs/rendering.md); the network repairs what it can't know.
@@ -48,13 +49,13 @@ class CompositorConfig:
     """Side of the square crop round the head."""
     max_crop_px: int = 640
     """Upper limit of the crop's working size in pixels; larger crops are worked on at this size."""
-    fall_off: float = 0.5
+    fall_off: float = 0.3
     """Distance from the head at which the warp has fallen to 1/e."""
     border: float = 0.14
     """Share of the crop over which the warp fades to nothing at the border."""
-    light_blur: float = 0.16
-    """Standard deviation of the low-pass that separates light from detail."""
-    light_size: int = 64
+    light_blur: float = 0.025
+    """Standard deviation of the low-pass on the carried difference; it also bridges lips and eyes."""
+    light_size: int = 128
     """Side in pixels of the low-resolution light difference."""
 
 

@@ -36,13 +36,13 @@ class DatasetConfig:
     passes: int = 3
     """Different source frames per target."""
     min_gap: int = 25
-    """Frames between a target and its source at least (fewer in clips under 100 frames)."""
+    """Frames between a target and its source at least (a sixth of the clip where that is fewer)."""
     nearest: int = 50
     """Sources are drawn among this many frames of nearest pose."""
     stretch: int = 14
     """Frames for which the source runs along with the target."""
     held_out: int = 8
-    """Frames that training never sees, for the preview strip and early stop."""
+    """Frames that are never a training target, for the preview strip and early stop."""
 
 
 class ClipDataset:
@@ -89,11 +89,11 @@ class ClipDataset:
             self.masks[n] = network_masks(layers, size)
             self.inside[n] = _inside(layers.box, image.shape[1], image.shape[0], size)
             local = (track.landmarks[index] - [layers.box[0], layers.box[1]]) * (size / layers.box[2])
+            mouth_box, eyes_box = _around(local, LIPS_OUTER, 0.3), _around(local, (*RIGHT_EYE, *LEFT_EYE), 0.2)
             values.append(
                 appearance_value(
-                    self.target[n], _around(local, LIPS_OUTER, 0.3), _around(local, (*RIGHT_EYE, *LEFT_EYE), 0.2),
-                    describe.describe(image, track.landmarks[index]),
-                )  # fmt: skip
+                    self.target[n], mouth_box, eyes_box, describe.describe(image, track.landmarks[index])
+                )
             )
             progress(Tick("render.composites", n + 1, len(valid)))
         self._values = torch.from_numpy(np.stack(values))
@@ -204,7 +204,8 @@ def _resize(image: Images, size: int) -> Images:
     if image.shape[0] == size:
         return image
     kind = cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_CUBIC
-    return cv2.resize(image, (size, size), interpolation=kind)
+    resized: Images = cv2.resize(image, (size, size), interpolation=kind).astype(np.uint8, copy=False)
+    return resized
 
 
 def _colours(image: Images) -> Tensor:

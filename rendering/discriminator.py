@@ -1,4 +1,4 @@
-"""PatchGAN discriminator (Isola et al. 2017): real or painted, judged patch by patch, given the three composites."""
+"""PatchGAN discriminator (Isola et al. 2017): real or painted, judged patch by patch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class DiscriminatorConfig:
 
 
 class Discriminator(nn.Module):
-    """(B, 9, S, S) composites, (B, 3, S, S) image -> (B, 1, s, s) scores; towards 1 real, 0 painted (LSGAN)."""
+    """(B, 9, S, S) composites, (B, 3, S, S) image -> (B, 1, s, s) scores: 1 real, 0 painted (LSGAN)."""
 
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx.utils
 import onnxruntime
 import torch
 from numpy.typing import NDArray
@@ -74,7 +75,7 @@ def load_renderer(path: Path) -> Renderer:
     try:
         with safe_open(path, framework="pt") as file:
             facts = json.loads((file.metadata() or {})["likeness"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
         if facts.pop("format") != FORMAT:
             raise KeyError("format")
         generator = Generator(GeneratorConfig(**facts.pop("generator")))
@@ -92,7 +93,9 @@ def load_renderer(path: Path) -> Renderer:
 
 def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors whose names start with ``prefix.``, without it."""
-    return {name[len(prefix) + 1 :]: value for name, value in tensors.items() if name.startswith(prefix + ".")}
+    return {
+        name[len(prefix) + 1 :]: value for name, value in tensors.items() if name.startswith(prefix + ".")
+    }
 
 
 class _Graph(nn.Module):
@@ -110,8 +113,8 @@ class _Graph(nn.Module):
 def export_onnx(renderer: Renderer, path: Path, *, size: int | None = None) -> None:
     """Write generator and memory as one ONNX file: any batch, fixed size S, opset 17.
 
-    Inputs ``frames`` (B, 15, S, S) and ``value`` (B, Dv); outputs ``image`` (B, 3, S, S), ``attention`` (B, 1, S, S),
-    ``recalled`` (B, Dv). Empty slots are left out.
+    Inputs ``frames`` (B, 15, S, S) and ``value`` (B, Dv); outputs ``image`` (B, 3, S, S), ``attention`` (B,
+    1, S, S), ``recalled`` (B, Dv). Empty slots are left out.
     """
     side = size or renderer.size
     graph = _Graph(Renderer(renderer.generator, _without_empty_slots(renderer.memory), side, {}, {})).eval()
@@ -127,7 +130,9 @@ def export_onnx(renderer: Renderer, path: Path, *, size: int | None = None) -> N
                 str(temporary),
                 input_names=["frames", "value"],
                 output_names=["image", "attention", "recalled"],
-                dynamic_axes={name: {0: "batch"} for name in ("frames", "value", "image", "attention", "recalled")},
+                dynamic_axes={
+                    name: {0: "batch"} for name in ("frames", "value", "image", "attention", "recalled")
+                },
                 opset_version=17,
                 dynamo=False,  # the newer exporter needs onnxscript and gains nothing here
             )
@@ -169,45 +174,56 @@ class OnnxGenerator:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads  # 0: as many as there are cores
         try:
-            self._session = onnxruntime.InferenceSession(
-                path.read_bytes(), sess_options=options, providers=["CPUExecutionProvider"]
+            # ONNX Runtime computes a whole graph, whatever outputs are asked for: so one session per question.
+            extractor = onnx.utils.Extractor(onnx.load(path))
+            self._painting, self._recalling = (
+                onnxruntime.InferenceSession(
+                    extractor.extract_model(inputs, outputs).SerializeToString(),
+                    sess_options=options,
+                    providers=["CPUExecutionProvider"],
+                )
+                for inputs, outputs in (
+                    (["frames", "value"], ["image", "attention"]),
+                    (["frames"], ["recalled"]),
+                )
             )
-        except Exception as error:  # onnxruntime's error classes are private
+        except Exception as error:  # onnx's and onnxruntime's error classes are private
             raise InvalidPackage(
                 f"{path.name} can't be loaded as a generator: {error}",
                 remedy="train the person again with this version of Likeness",
             ) from error
-        frames, value = self._session.get_inputs()
+        frames, value = self._painting.get_inputs()
         self.size: int = frames.shape[-1]
         self.value_size: int = value.shape[-1]
         self.half_window = half_window
-        # Without this ONNX Runtime computes the whole graph, whatever outputs are asked for.
-        self._partial = onnxruntime.RunOptions()
-        self._partial.only_execute_path_to_fetches = True
 
     def recall(self, frames: Array) -> Array:
-        """frames (B, 15, S, S) as ``RenderBatch.network_input`` -> (B, Dv); interpolate over time before :meth:`run`."""
-        value = np.zeros((len(frames), self.value_size), np.float32)
-        return self._fetch("recalled", frames, value)
+        """frames (B, 15, S, S) as ``RenderBatch.network_input`` -> (B, Dv); interpolate over time before
+        :meth:`run`."""
+        recalled: Array = self._recalling.run(["recalled"], {"frames": np.ascontiguousarray(frames)})[0]
+        return recalled
 
     def run(self, frames: Array, value: Array) -> Array:
         """frames (B, 15, S, S), value (B, Dv) -> image (B, 3, S, S) RGB in [-1, 1]."""
-        return self._fetch("image", frames, value)
+        return self._paint("image", frames, value)
 
     def paint(self, frames: Array, value: Array) -> tuple[Array, Array]:
-        """frames (B, 15, S, S), value (B, Dv) -> image (B, 3, S, S) in [-1, 1] and attention (B, 1, S, S) in [0, 1]."""
+        """frames (B, 15, S, S), value (B, Dv) -> image (B, 3, S, S) in [-1, 1] and attention (B, 1, S, S) in
+        [0, 1]."""
         feeds = {"frames": np.ascontiguousarray(frames), "value": np.ascontiguousarray(value)}
-        image, attention = self._session.run(["image", "attention"], feeds, self._partial)
+        image, attention = self._painting.run(["image", "attention"], feeds)
         return image, attention
 
     def attention(self, frames: Array, value: Array) -> Array:
         """frames (B, 15, S, S), value (B, Dv) -> (B, 1, S, S) in [0, 1]: where the composite is kept."""
-        return self._fetch("attention", frames, value)
+        return self._paint("attention", frames, value)
 
     def stream(self, chunks: Iterable[Array]) -> Iterator[Array]:
-        """Consecutive frames in chunks (T, 15, S, S) -> images (T', 3, S, S), as many in all, ``half_window`` later.
+        """Consecutive frames in chunks (T, 15, S, S) -> images (T', 3, S, S), as many in all, ``half_window``
+        later.
 
-        Recalls, interpolates over time, generates. Memory stays flat: at most a chunk and the window are held.
+        Recalls, interpolates over time, generates. Memory stays flat: at most a chunk and the window are
+        held.
         """
         waiting: deque[Array] = deque()
 
@@ -220,7 +236,7 @@ class OnnxGenerator:
         for values in interpolate_stream(recalled(), self.half_window):
             yield self.run(np.stack([waiting.popleft() for _ in values]), values)
 
-    def _fetch(self, name: str, frames: Array, value: Array) -> Array:
+    def _paint(self, name: str, frames: Array, value: Array) -> Array:
         feeds = {"frames": np.ascontiguousarray(frames), "value": np.ascontiguousarray(value)}
-        result: Array = self._session.run([name], feeds, self._partial)[0]
+        result: Array = self._painting.run([name], feeds)[0]
         return result

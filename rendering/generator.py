@@ -1,11 +1,12 @@
 """Generator: three composited frames -> one real-looking frame (arXiv 2002.10137, section 3.4).
 
-A U-Net whose encoder is modulated by the recalled memory value (AdaIN, all encoder blocks but the first and the last)
-and whose two heads blend a painted colour with the composite: ``image = m * composite + (1 - m) * colour``.
-Departures from the paper, for a CPU's sake: a strided stem, so that no wide layer runs at full resolution; a low-rank
-MLP (the paper's AdaIN MLP is 79 % of its parameters); the composite's and the source's own pixels join the last
-decoder block by space-to-depth, and the heads return to full resolution by depth-to-space: all of the detail, at a
-quarter of a full-resolution layer's cost. Up-sampling is nearest neighbour + convolution, which leaves no checkerboard.
+A U-Net whose encoder is modulated by the recalled memory value (AdaIN, all encoder blocks but the first and
+the last) and whose two heads blend a painted colour with the composite: ``image = m * composite + (1 - m) *
+colour``. Departures from the paper, for a CPU's sake: a strided stem, so that no wide layer runs at full
+resolution; a low-rank MLP (the paper's AdaIN MLP is 79 % of its parameters); the composite's and the source's
+own pixels join the last decoder block by space-to-depth, and the heads return to full resolution by
+depth-to-space: all of the detail, at a quarter of a full-resolution layer's cost. Up-sampling is nearest
+neighbour + convolution, which leaves no checkerboard.
 """
 
 from __future__ import annotations
@@ -110,19 +111,25 @@ class Generator(nn.Module):
         inner = range(1, len(widths) - 1)
         self.encoder = nn.ModuleList(
             Encode(inputs, outputs, config.rank if level in inner else None)
-            for level, (inputs, outputs) in enumerate(zip([INPUT_CHANNELS, *widths], widths))
+            for level, (inputs, outputs) in enumerate(
+                zip([INPUT_CHANNELS, *widths[:-1]], widths, strict=True)
+            )
         )
         outputs = [8 * w, 4 * w, 2 * w, w, w]  # at S/32, ... S/2
         joins = [*widths[-2:0:-1], w + 4 * 6]  # the last also takes composite and source, space to depth
         self.decoder = nn.ModuleList(
             Decode(inputs, skip, output, norm=level < len(outputs) - 1)
-            for level, (inputs, skip, output) in enumerate(zip([widths[-1], *outputs], joins, outputs))
+            for level, (inputs, skip, output) in enumerate(
+                zip([widths[-1], *outputs[:-1]], joins, outputs, strict=True)
+            )
         )
         self.heads = nn.Conv2d(w, 4 * 5, 3, padding=1)  # (colour 3, attention 1, gate 1) of 2x2 pixels each
         nn.init.normal_(self.heads.weight, std=0.002)
+        bias = self.heads.bias
+        assert bias is not None
         with torch.no_grad():
             odds = math.log(config.attention / (1 - config.attention))
-            self.heads.bias.copy_(torch.tensor([0.0, 0.0, 0.0, odds, 3.0]).repeat_interleave(4))
+            bias.copy_(torch.tensor([0.0, 0.0, 0.0, odds, 3.0]).repeat_interleave(4))
 
     def standardise(self, values: Tensor) -> None:
         """Set the range of memory values, from all of the training frames' (N, Dv)."""
@@ -140,11 +147,12 @@ class Generator(nn.Module):
         composite, source = frames[:, COMPOSITE_CHANNELS], frames[:, SOURCE_CHANNELS]
         detail = F.pixel_unshuffle(torch.cat([composite, source], dim=1), 2)  # (B, 24, S/2, S/2)
         skips[0] = torch.cat([skips[0], detail], dim=1)
-        for decode, skip in zip(self.decoder, skips[-2::-1]):
+        for decode, skip in zip(self.decoder, skips[-2::-1], strict=True):
             x = decode(x, skip)  # ends as (B, w, S/2, S/2)
         heads = F.pixel_shuffle(self.heads(x), 2)  # (B, 5, S, S)
         colour, attention, gate = heads[:, :3], torch.sigmoid(heads[:, 3:4]), torch.sigmoid(heads[:, 4:5])
-        # Starting from the composite, the colour head learns corrections; the gate lets it paint freely instead,
-        # where the composite's details are wrong (inside the mouth). 1.2 makes tanh the identity on the average.
+        # Starting from the composite, the colour head learns corrections; the gate lets it paint freely
+        # instead, where the composite's details are wrong (inside the mouth). 1.2 makes tanh the identity on
+        # the average.
         colour = torch.tanh(colour + 1.2 * gate * composite)
         return GeneratorOutput(attention * composite + (1 - attention) * colour, colour, attention)

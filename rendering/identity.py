@@ -34,7 +34,8 @@ def appearance_value(
         descriptor: (128,) of the same frame, any length.
 
     Returns:
-        (Dv,) float32: the unit descriptor, then the unit appearance code (mouth 8x8x3, eyes 4x4x3, from [-1, 1]).
+        (Dv,) float32: the unit descriptor, then the unit appearance code (mouth 8x8x3, eyes 4x4x3, from [-1,
+        1]).
 
     Raises:
         InvalidParameter: a box does not meet the crop, or the descriptor has another size.

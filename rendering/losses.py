@@ -1,4 +1,5 @@
-"""What the generator is asked for: the real frame's pixels, mouth first; its edges; a plausible patch; little flicker."""
+"""What the generator is asked for: the real frame's pixels, mouth first; its edges; a plausible patch; little
+flicker."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ class LossConfig:
     """Weights, relative to the reconstruction's L1."""
 
     gradient: float = 1.0
-    """Of the L1 of image gradients: edges and teeth."""
+    """Of the L1 of image gradients inside the face: edges and teeth. Elsewhere (hair) layers are a pixel or two off,
+    and asking for gradients there is asking for blur."""
     coarse: float = 0.5
     """Of the L1 at a quarter of the resolution: colour and shading."""
     mouth_share: float = 0.4
@@ -28,7 +30,10 @@ class LossConfig:
     adversarial: float = 0.02
     """Of the discriminator's verdict, once the warm-up is over."""
     attention_mean: float = 0.01
-    """Of the mean attention: keeps the generator from copying the composite everywhere."""
+    """Of the mean attention inside mouth and eyes: the paper's, keeps the generator from copying there."""
+    attention_keep: float = 0.01
+    """Of the mean lack of attention below 0.9 elsewhere: real pixels stay where painting gains little (hair,
+    background). Pushing on to 1 would close the blend for good before the colours are learnt."""
     attention_smooth: float = 0.02
     """Of the attention's mean total variation: no holes, no flicker at its edges."""
 
@@ -45,8 +50,9 @@ class Reconstruction(NamedTuple):
 class ReconstructionLoss(nn.Module):
     """L1 of pixels, gradients and a coarse image, each pixel weighted so that the mouth carries its share.
 
-    The mouth is under 4 % of the pixels: unweighted, the loss hardly sees speech (``papers.md`` 3.1). The weights of
-    mouth and eyes follow the measured errors (running means in buffers), so the shares hold while the errors fall.
+    The mouth is under 4 % of the pixels: unweighted, the loss hardly sees speech (``papers.md`` 3.1). The
+    weights of mouth and eyes follow the measured errors (running means in buffers), so the shares hold while
+    the errors fall.
     """
 
     errors: Tensor
@@ -64,7 +70,8 @@ class ReconstructionLoss(nn.Module):
         # A difference of gradients is the gradient of the difference.
         right = (difference[..., :, 1:] - difference[..., :, :-1]).abs().mean(1)
         down = (difference[..., 1:, :] - difference[..., :-1, :]).abs().mean(1)
-        error = error + self.config.gradient * (F.pad(right, (0, 1)) + F.pad(down, (0, 0, 0, 1)))
+        edges = F.pad(right, (0, 1)) + F.pad(down, (0, 0, 0, 1))
+        error = error + self.config.gradient * edges * masks.amax(1)
         coarse = F.avg_pool2d(difference, 4).abs().mean(1, keepdim=True)
         error = error + self.config.coarse * F.interpolate(coarse, scale_factor=4.0, mode="nearest")[:, 0]
 
@@ -87,15 +94,21 @@ class ReconstructionLoss(nn.Module):
         return torch.cat([wanted.clamp(0.1, 300), torch.ones_like(wanted[:1])])
 
 
-def attention_loss(attention: Tensor, config: LossConfig) -> Tensor:
-    """attention (B, 1, S, S) -> scalar: mean and mean total variation, weighted."""
+def attention_loss(attention: Tensor, masks: Tensor, config: LossConfig) -> Tensor:
+    """attention (B, 1, S, S), masks (B, 3, S, S) -> scalar: the means and the mean total variation, weighted."""
     variation = (attention[..., 1:] - attention[..., :-1]).abs().mean()
     variation = variation + (attention[..., 1:, :] - attention[..., :-1, :]).abs().mean()
-    return config.attention_mean * attention.mean() + config.attention_smooth * variation
+    free = masks[:, [MOUTH, EYES]].amax(1, keepdim=True)  # (B, 1, S, S)
+    copied = (free * attention).sum() / free.sum().clamp_min(1)
+    painted = ((1 - free) * F.relu(0.9 - attention)).sum() / (1 - free).sum().clamp_min(1)
+    means = config.attention_mean * copied + config.attention_keep * painted
+    return means + config.attention_smooth * variation
 
 
-def discriminator_loss(discriminator: Discriminator, composites: Tensor, real: Tensor, painted: Tensor) -> Tensor:
-    """composites (B, 9, s, s), real and painted (B, 3, s, s) -> scalar (least squares GAN, Mao et al. 2017)."""
+def discriminator_loss(
+    discriminator: Discriminator, composites: Tensor, real: Tensor, painted: Tensor
+) -> Tensor:
+    """composites (B, 9, s, s), real and painted (B, 3, s, s) -> scalar (LSGAN, Mao et al. 2017)."""
     both = torch.cat([real, painted.detach()])
     scores = discriminator(torch.cat([composites, composites]), both)
     on_real, on_painted = scores.chunk(2)
@@ -108,28 +121,36 @@ def generator_loss(discriminator: Discriminator, composites: Tensor, painted: Te
 
 
 def judged_windows(masks: Tensor, side: int, generator: torch.Generator) -> list[tuple[int, int]]:
-    """masks (B, 3, S, S) -> per frame the top left (y, x) of a window of ``side`` pixels over the mouth or the eyes.
+    """masks (B, 3, S, S) -> per frame the top left (y, x) of a window of ``side`` pixels over mouth, eyes or anywhere.
 
-    A discriminator that sees only these costs a quarter at half the side, and spends its capacity where it counts.
+    A discriminator that sees only these costs a quarter at half the side, and spends its capacity where it
+    counts.
     """
     batch, _, size, _ = masks.shape
     if side >= size:
         return [(0, 0)] * batch
-    region = torch.rand(batch, generator=generator) < 0.7  # the mouth more often than the eyes
+    region = torch.rand(batch, generator=generator)  # below .5 the mouth, below .7 the eyes, else anywhere
+    anywhere = torch.rand(batch, 2, generator=generator) * size
     shift = torch.rand(batch, 2, generator=generator) * 0.3 - 0.15
     axis = torch.arange(size, dtype=masks.dtype, device=masks.device)
-    windows = []
-    for mask, is_mouth, move in zip(masks, region.tolist(), shift.tolist()):
-        chosen = mask[MOUTH if is_mouth else EYES]
+    windows: list[tuple[int, int]] = []
+    for mask, draw, point, move in zip(
+        masks, region.tolist(), anywhere.tolist(), shift.tolist(), strict=True
+    ):
+        chosen = mask[MOUTH if draw < 0.5 else EYES]
         mass = chosen.sum()
-        centre = torch.stack([(chosen.sum(1) * axis).sum(), (chosen.sum(0) * axis).sum()]) / mass.clamp_min(1e-3)
-        y, x = centre.tolist() if float(mass) > 0.5 else (size / 2, size / 2)
-        windows.append(tuple(int(min(max(c - side / 2 + m * side, 0), size - side)) for c, m in zip((y, x), move)))
-    return [(y, x) for y, x in windows]
+        centre = torch.stack([(chosen.sum(1) * axis).sum(), (chosen.sum(0) * axis).sum()])
+        centre = centre / mass.clamp_min(1e-3)
+        y, x = centre.tolist() if draw < 0.7 and float(mass) > 0.5 else point
+        top, left = y + (move[0] - 0.5) * side, x + (move[1] - 0.5) * side
+        windows.append((int(min(max(top, 0), size - side)), int(min(max(left, 0), size - side))))
+    return windows
 
 
 def cut(images: Tensor, windows: list[tuple[int, int]], side: int) -> Tensor:
     """(B, C, S, S) -> (B, C, side, side): each frame's window."""
     if side >= images.shape[-1]:
         return images
-    return torch.stack([image[:, y : y + side, x : x + side] for image, (y, x) in zip(images, windows)])
+    return torch.stack(
+        [image[:, y : y + side, x : x + side] for image, (y, x) in zip(images, windows, strict=True)]
+    )

@@ -1,7 +1,7 @@
 """Learn one person's looks: adversarial training of the memory-augmented generator on a clip's frames.
 
-arXiv 2002.10137, section 3.4, at today's cost. A killed run that starts again with the same arguments goes on from its
-last checkpoint and, on a CPU with a budget of steps, ends with the same weights bit for bit.
+arXiv 2002.10137, section 3.4, at today's cost. A killed run that starts again with the same arguments goes on
+from its last checkpoint and, on a CPU with a budget of steps, ends with the same weights bit for bit.
 """
 
 from __future__ import annotations
@@ -52,16 +52,17 @@ class RendererConfig:
     """Budget in steps."""
     max_seconds: float = math.inf
     """Budget in seconds of wall time, over all resumed runs; whichever budget ends first."""
-    rate: float = 5e-4
+    rate: float = 1e-3
     """Adam's learning rate; falls to a twentieth along a cosine."""
-    memory_rate: float = 3e-4
-    """The key encoder's own Adam."""
+    memory_rate: float = 1e-4
+    """The key encoder's own Adam; at ten times this its keys collapse into one."""
     ema: float = 0.995
     """Decay per step of the running mean of the weights that is exported, 0..1."""
     clip: float = 1.0
     """Largest gradient norm."""
-    recalled: float = 0.75
-    """Share of the examples that train with a value recalled from other moments, as in use; the rest with their own."""
+    recalled: float = 0.9
+    """Share of the examples that train with a value recalled from other moments, as in use; the rest with
+    their own."""
     apart: int = 12
     """Frames around an example whose slots its recall passes over."""
     adversarial_start: float = 0.3
@@ -84,6 +85,10 @@ class RendererConfig:
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+
+    def rates(self) -> dict[str, float]:
+        """Learning rate per optimiser, before its decay."""
+        return {"generator": self.rate, "discriminator": self.rate, "memory": self.memory_rate}
 
     @staticmethod
     def preset(name: str) -> RendererConfig:
@@ -117,7 +122,8 @@ class RendererReport:
     metrics: dict[str, float]
     """Last reported means, ``mouth_share`` among them."""
     held_out: dict[str, float]
-    """``psnr_face``, ``psnr_mouth`` of the output and ``composite_...`` of the composite, dB; empty without frames."""
+    """``psnr_face``, ``psnr_mouth`` of the output and ``composite_...`` of the composite, dB; empty without
+    frames."""
     slots: int
     """Memory slots written."""
 
@@ -125,7 +131,9 @@ class RendererReport:
 class _Run:
     """All that changes while training, so that it can be saved and restored as one."""
 
-    def __init__(self, config: RendererConfig, dataset: RenderDataset, seed: int, device: torch.device) -> None:
+    def __init__(
+        self, config: RendererConfig, dataset: RenderDataset, seed: int, device: torch.device
+    ) -> None:
         torch.manual_seed(seed)  # initial weights; everything after draws from self.rng
         self.rng = torch.Generator().manual_seed(seed)
         self.generator, self.discriminator = Generator(config.generator), Discriminator(config.discriminator)
@@ -139,13 +147,18 @@ class _Run:
             if cuda:
                 module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = copy.deepcopy(self.generator).eval().requires_grad_(False)
-        rates = {"generator": config.rate, "discriminator": config.rate, "memory": config.memory_rate}
         self.optimizers = {
             name: torch.optim.Adam(getattr(self, name).parameters(), rate, betas=(0.5, 0.99), fused=cuda)
-            for name, rate in rates.items()
+            for name, rate in config.rates().items()
         }
         self.step = 0
-        self.state: dict[str, Any] = {"elapsed": 0.0, "best": -math.inf, "stale": 0, "stopped": "", "metrics": {}}
+        self.state: dict[str, Any] = {
+            "elapsed": 0.0,
+            "best": -math.inf,
+            "stale": 0,
+            "stopped": "",
+            "metrics": {},
+        }
 
     def begin_from(self, start: Renderer) -> None:
         """Take over general weights; slots and the range of values stay this person's."""
@@ -153,7 +166,9 @@ class _Run:
             weights = {k: v for k, v in start.generator.state_dict().items() if not k.startswith("value_")}
             self.generator.load_state_dict(weights, strict=False)
             self.average.load_state_dict(weights, strict=False)
-            self.memory.encoder.load_state_dict(start.memory.encoder.state_dict())
+            encoder = start.memory.encoder.state_dict().items()
+            ranges = ("view_mean", "view_scale", "key_mean")
+            self.memory.encoder.load_state_dict({k: v for k, v in encoder if k not in ranges}, strict=False)
             if start.discriminator:
                 self.discriminator.load_state_dict(start.discriminator)
         except RuntimeError as error:
@@ -194,7 +209,8 @@ def train_renderer(
     progress: Progress = silent,
     preview: Path | None = None,
 ) -> RendererReport:
-    """Train on ``dataset``, write the renderer to ``out`` (safetensors) and the held-out strip to ``preview`` (PNG).
+    """Train on ``dataset``, write the renderer to ``out`` (safetensors) and the held-out strip to ``preview``
+    (PNG).
 
     Args:
         seed: of the initial weights, the order of examples and their augmentation.
@@ -209,7 +225,9 @@ def train_renderer(
         Cancelled, LeaseLost: raised by ``progress``, passed on; the last checkpoint stays.
     """
     if config.size % STRIDE:
-        raise InvalidParameter(f"size {config.size} can't be halved six times", remedy=f"use a multiple of {STRIDE}")
+        raise InvalidParameter(
+            f"size {config.size} can't be halved six times", remedy=f"use a multiple of {STRIDE}"
+        )
     if len(dataset) == 0:
         raise TooShort("no frame of the clip can be learnt from", remedy="use a clip with the face visible")
     try:
@@ -229,6 +247,8 @@ def _train(
     general = load_renderer(start) if start else None
     if general:
         run.begin_from(general)
+    some = dataset.batch(torch.linspace(0, len(dataset) - 1, min(len(dataset), 64)).long(), torch.Generator())
+    run.memory.encoder.standardise(some.network_input().to(device))
     run.state["fingerprint"] = _fingerprint(config, dataset, seed, start)
     if found := load_checkpoint(checkpoint, fingerprint=run.state["fingerprint"]):
         run.restore(found)
@@ -241,7 +261,7 @@ def _train(
         if fraction >= 1:
             run.state["stopped"] = "steps" if run.step >= config.steps else "seconds"
             break
-        for optimizer, rate in zip(run.optimizers.values(), (config.rate, config.rate, config.memory_rate)):
+        for optimizer, rate in zip(run.optimizers.values(), config.rates().values(), strict=True):
             optimizer.param_groups[0]["lr"] = rate * _decay(fraction) * min(1.0, (run.step + 1) / 20)
         indices = torch.multinomial(
             dataset.weights, config.batch, replacement=len(dataset) < config.batch, generator=run.rng
@@ -253,7 +273,8 @@ def _train(
             run.state["metrics"] = _report(run, metrics, config, fraction, progress)
         if held_out and (run.step % config.preview_every == 0 or run.step == config.steps):
             _look(run, held_out, config, fraction, preview)
-        if run.step - saved_step >= config.checkpoint_steps or time.monotonic() - saved_at > config.checkpoint_seconds:
+        due = time.monotonic() - saved_at > config.checkpoint_seconds
+        if due or run.step - saved_step >= config.checkpoint_steps:
             run.save(checkpoint)
             saved_at, saved_step = time.monotonic(), run.step
 
@@ -264,7 +285,8 @@ def _train(
     report = RendererReport(
         run.step, run.state["elapsed"], run.state["stopped"], run.state["metrics"], scores, slots
     )
-    save_renderer(Renderer(run.average, run.memory, config.size, run.discriminator.state_dict(), asdict(report)), out)
+    weights = run.discriminator.state_dict()
+    save_renderer(Renderer(run.average, run.memory, config.size, weights, asdict(report)), out)
     progress(Tick(STAGE, config.steps, config.steps, metrics={**report.metrics, **scores}))
     return report
 
@@ -274,7 +296,7 @@ def _step(run: _Run, batch: RenderBatch, config: RendererConfig, fraction: float
     frames, loss_config = batch.network_input(), config.loss
     if frames.is_cuda:
         frames = frames.contiguous(memory_format=torch.channels_last)
-    query = run.memory.query(frames)
+    query = run.memory.query(frames, learning=True)
     triplet = run.memory.triplet_loss(query, batch.value)
     _descend(triplet, run.optimizers["memory"], run.memory, config)
 
@@ -285,19 +307,21 @@ def _step(run: _Run, batch: RenderBatch, config: RendererConfig, fraction: float
     value = torch.where(chosen[:, None], recalled, batch.value)
     run.memory.update(query, batch.value, batch.frame)
 
-    adversarial = fraction >= config.adversarial_start and run.step % config.adversarial_every == 0
+    adversarial = fraction >= config.adversarial_start and (run.step + 1) % config.adversarial_every == 0
     with torch.autocast(frames.device.type, torch.bfloat16, enabled=frames.is_cuda):
         output = run.generator(frames, value)
     image = output.image.float()
     reconstruction = run.reconstruction(image, batch.target, batch.masks, batch.valid)
-    metrics = {"triplet": triplet.detach(), "l1": reconstruction.l1, "mouth_share": reconstruction.mouth_share}
-    loss = reconstruction.loss + attention_loss(output.attention.float(), loss_config)
+    mouth_share = reconstruction.mouth_share
+    metrics = {"triplet": triplet.detach(), "l1": reconstruction.l1, "mouth_share": mouth_share}
+    loss = reconstruction.loss + attention_loss(output.attention.float(), batch.masks, loss_config)
     if adversarial:
         side = max(STRIDE, round(config.size * config.judged))
         windows = judged_windows(batch.masks, side, run.rng)
         # Outside of the frame both show the target, so that there is nothing to tell apart.
         painted = cut(image * batch.valid + batch.target * (1 - batch.valid), windows, side)
-        composites, real = cut(batch.composite_window.flatten(1, 2), windows, side), cut(batch.target, windows, side)
+        composites = cut(batch.composite_window.flatten(1, 2), windows, side)
+        real = cut(batch.target, windows, side)
         with torch.autocast(frames.device.type, torch.bfloat16, enabled=frames.is_cuda):
             judgement = discriminator_loss(run.discriminator, composites, real, painted)
             _descend(judgement, run.optimizers["discriminator"], run.discriminator, config)
@@ -311,7 +335,9 @@ def _step(run: _Run, batch: RenderBatch, config: RendererConfig, fraction: float
     return metrics | {"loss": loss.detach(), "attention": output.attention.detach().mean()}
 
 
-def _descend(loss: Tensor, optimizer: torch.optim.Optimizer, module: nn.Module, config: RendererConfig) -> None:
+def _descend(
+    loss: Tensor, optimizer: torch.optim.Optimizer, module: nn.Module, config: RendererConfig
+) -> None:
     if not loss.requires_grad:
         return
     optimizer.zero_grad(set_to_none=True)
@@ -322,7 +348,8 @@ def _descend(loss: Tensor, optimizer: torch.optim.Optimizer, module: nn.Module, 
 
 @torch.no_grad()
 def _average(run: _Run, config: RendererConfig) -> None:
-    """Running mean of the weights; at the start it follows fast, or it would remember the first, random ones."""
+    """Running mean of the weights; at the start it follows fast, or it would remember the first, random
+    ones."""
     keep = min(config.ema, (1 + run.step) / (10 + run.step))
     torch._foreach_lerp_(list(run.average.parameters()), list(run.generator.parameters()), 1 - keep)
 
@@ -340,7 +367,8 @@ def _report(
             f"the renderer's loss is {values['loss']} at step {run.step}",
             remedy="start again with another seed; if it happens again, report the clip",
         )
-    smooth = {name: 0.8 * run.state["metrics"].get(name, value) + 0.2 * value for name, value in values.items()}
+    last = run.state["metrics"]
+    smooth = last | {name: 0.8 * last.get(name, value) + 0.2 * value for name, value in values.items()}
     remaining = run.state["elapsed"] * (1 - fraction) / max(fraction, 1e-6)
     message = f"step {run.step}, mouth {values['mouth_share']:.0%} of the loss, about {remaining:.0f} s to go"
     progress(Tick(STAGE, round(fraction * config.steps), config.steps, message, smooth))

@@ -49,7 +49,9 @@ VISEMES = {
     "oɔ": Viseme({"jawOpen": 0.36, "mouthPucker": 0.4, "mouthFunnel": 0.35}, 1.6),
     "iɪ": Viseme({"jawOpen": 0.13, "mouthStretchL": 0.2, "mouthSmileL": 0.28, "mouthUpperUpL": 0.1}, 1.2),
     "eɛ": Viseme({"jawOpen": 0.36, "mouthSmileL": 0.18, "mouthLowerDownL": 0.2, "mouthUpperUpL": 0.1}, 1.3),
-    "æa": Viseme({"jawOpen": 0.58, "mouthStretchL": 0.15, "mouthLowerDownL": 0.25, "mouthUpperUpL": 0.12}, 1.5),
+    "æa": Viseme(
+        {"jawOpen": 0.58, "mouthStretchL": 0.15, "mouthLowerDownL": 0.25, "mouthUpperUpL": 0.12}, 1.5
+    ),
     "ɑɒʌɐ": Viseme({"jawOpen": 0.62, "mouthLowerDownL": 0.12}, 1.8),
     "əᵻ": Viseme({"jawOpen": 0.2, "mouthLowerDownL": 0.08}, 0.6),
 }
@@ -140,7 +142,9 @@ def perform(phonemes: tuple[Phoneme, ...], frames: int, names: tuple[str, ...], 
     for side in ("Left", "Right"):
         expression[:, index[f"eyeBlink{side}"]] = closed
         expression[:, index[f"eyeSquint{side}"]] = 0.12 + 0.3 * closed
-        expression[:, index[f"browOuterUp{side}"]] = np.clip(0.12 + 0.12 * wander(rng, frames, 1.6) + 0.1 * beat, 0, 1)
+        expression[:, index[f"browOuterUp{side}"]] = np.clip(
+            0.12 + 0.12 * wander(rng, frames, 1.6) + 0.1 * beat, 0, 1
+        )
     expression[:, index["browInnerUp"]] = np.clip(0.1 + 0.13 * wander(rng, frames, 1.4) + 0.18 * beat, 0, 1)
     euler = np.column_stack(
         [
@@ -151,7 +155,9 @@ def perform(phonemes: tuple[Phoneme, ...], frames: int, names: tuple[str, ...], 
     )
     euler -= euler.mean(0) + np.array([1.0, 0.0, 0.0])
     move = np.column_stack([wander(rng, frames, s) for s in (2.0, 1.8, 2.2)]) * np.array([4.0, 2.0, 6.0])
-    looks = gaze(rng, frames) - np.radians(np.column_stack([euler[:, 1], -euler[:, 0]])) * 0.6  # towards the camera
+    looks = (
+        gaze(rng, frames) - np.radians(np.column_stack([euler[:, 1], -euler[:, 0]])) * 0.6
+    )  # towards the camera
     return Motion(
         rotation=rotvec_from_euler(euler).astype(np.float32),
         translation=(move + np.array([0.0, -rise_mm, distance_mm])).astype(np.float32),

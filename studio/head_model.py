@@ -232,7 +232,8 @@ def _align(points: Floats, reference: Floats, rigid: NDArray[np.bool_]) -> Float
 
 def expression_space(wheel: AnnyWheel, head: HeadMesh, body_size: int) -> tuple[list[str], Floats]:
     """Names and basis (V, 3, E) of the ARKit units, then the MakeHuman units."""
-    names, shapes = [], []
+    names: list[str] = []
+    shapes: list[Floats] = []
     for name in sorted(n for n in wheel.names if "faceunits/" in n and n.endswith(".target")):
         names.append(name.split("/")[-1].removesuffix(".target"))
         shapes.append(wheel.target(name, body_size)[head.body_ids])
@@ -242,7 +243,7 @@ def expression_space(wheel: AnnyWheel, head: HeadMesh, body_size: int) -> tuple[
             for race in RACES
         ]
         names.append(f"mh:{unit}")
-        shapes.append(sum(parts) / len(parts))
+        shapes.append(sum(parts, start=np.zeros_like(parts[0])) / len(parts))
     basis = np.stack(shapes, axis=-1)
     # The eyeballs turn by gaze angles (exact rotations); the eyeLook units keep only what they do to the lids.
     look = [n for n, name in enumerate(names) if name.startswith("eyeLook")]

@@ -5,7 +5,7 @@
 
 The head is the CC0 morphable model; skin, brows, irises, lips, hair, clothes and light are painted by the functions
 below in the head's own millimetres, so they move with it. Speech and phoneme times come from espeak-ng, the motion from
-``studio.gestures``. Everything is seeded: the same versions write the same pixels.
+``studio.gestures``. All noise is seeded.
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ class Presenter:
         noise = Noise(seed)
         volume = 8.0 + 9.0 * smooth_step(skin[:, 1], 40.0, 100.0)
         thickness = volume * hair_cover(skin) * (1.0 + 0.15 * noise(skin, 14.0))
-        outward = vertex_normals(skin, model.triangles) * np.where(model.vertex_part == 0, thickness, 0.0)[:, None]
+        outward = (
+            vertex_normals(skin, model.triangles) * np.where(model.vertex_part == 0, thickness, 0.0)[:, None]
+        )
         return cls(model, (skin + outward).astype(np.float32), skin, lips, noise)
 
 
@@ -133,7 +135,9 @@ def paint_skin(person: Presenter, at: Floats, lip: Floats) -> Floats:
         -((x / 11) ** 2 + ((y + 33) / 12) ** 2)
     )
     tone *= 1 - np.outer(0.5 * flush * (z > 30), [0.05, 0.22, 0.20])
-    freckles = smooth_step(noise(at, 2.6), 2.0, 2.8) * np.exp(-((x / 48) ** 2 + ((y + 25) / 22) ** 2)) * (z > 40)
+    freckles = (
+        smooth_step(noise(at, 2.6), 2.0, 2.8) * np.exp(-((x / 48) ** 2 + ((y + 25) / 22) ** 2)) * (z > 40)
+    )
     tone *= 1 - np.outer(freckles, [0.25, 0.38, 0.42])
     socket = np.exp(-(((np.abs(x) - 30) / 19) ** 2 + ((y - 2) / 11) ** 2)) * (z > 30)
     tone *= 1 - np.outer(socket, [0.13, 0.17, 0.15])
@@ -143,7 +147,9 @@ def paint_skin(person: Presenter, at: Floats, lip: Floats) -> Floats:
     along = np.clip((np.abs(x) - 12.0) / 38.0, 0, 1)
     arch = 17.5 + 7.5 * np.sin(np.pi * np.clip(along, 0, 1) ** 0.85) - 3.0 * along
     thick = 4.6 * (1 - 0.6 * along)
-    brow = np.exp(-(((y - arch) / thick) ** 4)) * smooth_step(np.abs(x), 9, 15) * smooth_step(np.abs(x), 53, 46)
+    brow = (
+        np.exp(-(((y - arch) / thick) ** 4)) * smooth_step(np.abs(x), 9, 15) * smooth_step(np.abs(x), 53, 46)
+    )
     hairs = np.clip(0.85 + 0.25 * noise(at + np.outer(y, [0.7, 0, 0]), (0.8, 5.0, 5.0)), 0, 1)
     tone += (HAIR_TONE * 1.2 - tone) * (brow * hairs * (z > 20))[:, None]
 
@@ -162,7 +168,9 @@ def paint_eyes(person: Presenter, at: Floats) -> Floats:
         centre = (shape.min(0) + shape.max(0)) / 2
         ray = at[mine] - centre
         ray /= np.linalg.norm(ray, axis=1, keepdims=True)
-        radius = np.ptp(shape[:, 1]) / 2 * np.arccos(np.clip(ray[:, 2], -1, 1))  # mm along the ball from its front
+        radius = (
+            np.ptp(shape[:, 1]) / 2 * np.arccos(np.clip(ray[:, 2], -1, 1))
+        )  # mm along the ball from its front
         angle = np.arctan2(ray[:, 1], ray[:, 0])
         spokes = 1 + 0.25 * np.sin(angle * 23 + 2 * np.sin(angle * 7)) * smooth_step(radius, 2, 4)
         iris = IRIS_TONE * (spokes * (1.15 - 0.5 * smooth_step(radius, 4.6, 6.0)))[:, None]
@@ -214,7 +222,12 @@ def body_plate(side: int) -> tuple[Floats, Floats]:
     wall = WALL_TONE * (1.12 - 0.45 * away + 0.5 * mottle)[..., None]
 
     offset = np.abs(columns - SIZE / 2)
-    shoulder = 356 + 62 * smooth_step(offset, 70, 140) + 0.10 * offset + 1400 * np.clip(offset / SIZE - 0.3, 0, 1) ** 2.4
+    shoulder = (
+        356
+        + 62 * smooth_step(offset, 70, 140)
+        + 0.10 * offset
+        + 1400 * np.clip(offset / SIZE - 0.3, 0, 1) ** 2.4
+    )
     collar = 352 + 40 * np.sqrt(np.clip(1 - (offset / 84) ** 2, 0, None))
     edge = np.where(offset < 84, collar, shoulder)
     cloth = smooth_step(rows - edge, -1.0, 1.0)
@@ -272,10 +285,14 @@ class Studio:
 
 def lash_line(eyes: Floats) -> Floats:
     """(h, w) mask of the eyeballs -> (h, w) 0..1: lashes along the upper lid and the shadow it casts on the ball."""
-    seen = cv2.morphologyEx(eyes.astype(np.float32), cv2.MORPH_OPEN, np.ones((7, 7), np.uint8))  # no closing slits
+    seen = cv2.morphologyEx(
+        eyes.astype(np.float32), cv2.MORPH_OPEN, np.ones((7, 7), np.uint8)
+    )  # no closing slits
     above = cv2.dilate(seen, np.ones((5, 3), np.uint8), anchor=(1, 0)) - seen  # just over the opening
     below = seen - cv2.erode(seen, np.ones((7, 1), np.uint8), anchor=(0, 6))  # its uppermost rows
-    return np.clip(cv2.GaussianBlur(above, (0, 0), 1.0) * 1.3 + 0.6 * cv2.GaussianBlur(below, (0, 0), 2.0), 0, 1)
+    return np.clip(
+        cv2.GaussianBlur(above, (0, 0), 1.0) * 1.3 + 0.6 * cv2.GaussianBlur(below, (0, 0), 2.0), 0, 1
+    )
 
 
 def perform_sentence(person: Presenter, speech: Speech, seed: int) -> Motion:
@@ -307,9 +324,9 @@ def main(folder: Path) -> None:
     """Write ``presenter.mp4`` and ``recording.flac`` into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     person = Presenter.invent(seed=11)
-    speech = speak(SENTENCE, voice=VOICE, words_per_minute=160)
+    speech = speak(SENTENCE, voice=VOICE, words_per_minute=154)
     write_clip(folder / "presenter.mp4", Studio(person), perform_sentence(person, speech, seed=3), speech)
-    other = speak(OTHER_SENTENCE, voice=VOICE, words_per_minute=160)
+    other = speak(OTHER_SENTENCE, voice=VOICE, words_per_minute=154)
     mono = soxr.resample(other.samples, other.sample_rate, 16000)
     soundfile.write(folder / "recording.flac", mono, 16000, subtype="PCM_16")
 

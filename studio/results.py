@@ -64,8 +64,10 @@ def section(content: Mapping[str, Any], picture: str | None) -> str:
     lines = [
         f"## {protocol['clip']}",
         "",
-        f"Learnt from the first {protocol['train_frames']} frames, preset `{protocol['preset']}`, "
-        f"seed {protocol['seed']}; judged on the next {protocol['held_out_frames']}.",
+        (
+            f"Learnt from the first {protocol['train_frames']} frames, preset `{protocol['preset']}`, "
+            f"seed {protocol['seed']}; judged on the next {protocol['held_out_frames']}."
+        ),
         "",
         "| metric | " + " | ".join(COLUMNS) + " | unit |",
         "|---|" + "---:|" * len(COLUMNS) + "---|",
@@ -78,9 +80,11 @@ def section(content: Mapping[str, Any], picture: str | None) -> str:
     )
     lines += [
         "",
-        f"Personalising took **{seconds['personalize'] / 60:.1f} minutes**, dubbing ran at "
-        f"**{protocol['dub_frames_per_second']:.1f} frames a second**, peak memory was "
-        f"**{content['peak_rss_mb'] / 1024:.2f} GiB** ({stages}).",
+        (
+            f"Personalising took **{seconds['personalize'] / 60:.1f} minutes**, dubbing ran at "
+            f"**{protocol['dub_frames_per_second']:.1f} frames a second**, peak memory was "
+            f"**{content['peak_rss_mb'] / 1024:.2f} GiB** ({stages})."
+        ),
         "",
     ]
     missed = marks_missed(content["reenact"], content["dub"], content["replay"])

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-_RETRIEVAL, _PHONEME_EVENTS, _IPA, _UTF8 = 1, 0x1, 0x2, 1
+_SYNCHRONOUS, _PHONEME_EVENTS, _IPA, _UTF8 = 2, 0x1, 0x2, 1
 _RATE, _PITCH, _RANGE = 1, 3, 4  # espeak_PARAMETER
 _END, _PHONEME = 0, 7  # espeak_EVENT_TYPE
 
@@ -64,6 +65,16 @@ _Callback = ctypes.CFUNCTYPE(
 )
 
 
+@cache
+def _library() -> tuple[ctypes.CDLL, int]:
+    """The library and its sample rate; it can be started once in a process only."""
+    import espeakng_loader
+
+    library = ctypes.CDLL(str(espeakng_loader.get_library_path()))
+    data = str(Path(espeakng_loader.get_data_path())).encode()
+    return library, library.espeak_Initialize(_SYNCHRONOUS, 0, data, _PHONEME_EVENTS | _IPA)
+
+
 def speak(text: str, *, voice: str = "en-us", words_per_minute: int = 155, pitch: int = 50) -> Speech:
     """Speak ``text``.
 
@@ -77,12 +88,7 @@ def speak(text: str, *, voice: str = "en-us", words_per_minute: int = 155, pitch
         ModuleNotFoundError: espeakng-loader is not installed.
         ValueError: there is no such voice.
     """
-    import espeakng_loader
-
-    library = ctypes.CDLL(str(espeakng_loader.get_library_path()))
-    sample_rate = library.espeak_Initialize(
-        _RETRIEVAL, 0, str(Path(espeakng_loader.get_data_path())).encode(), _PHONEME_EVENTS | _IPA
-    )
+    library, sample_rate = _library()
     if library.espeak_SetVoiceByName(voice.encode()) != 0:
         raise ValueError(f"espeak-ng has no voice {voice!r}")
     for parameter, value in ((_RATE, words_per_minute), (_PITCH, pitch), (_RANGE, 60)):
@@ -105,7 +111,6 @@ def speak(text: str, *, voice: str = "en-us", words_per_minute: int = 155, pitch
     library.espeak_SetSynthCallback(callback)
     encoded = text.encode()
     library.espeak_Synth(encoded, len(encoded) + 1, 0, 0, 0, _UTF8, None, None)
-    library.espeak_Synchronize()
     samples = np.concatenate(chunks).astype(np.float32) / 32768.0
     starts = [start / sample_rate for start, _ in marks]
     ends = [*starts[1:], len(samples) / sample_rate]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -64,16 +67,40 @@ def test_a_broken_wall_is_noticed(tmp_path: Path) -> None:
     assert "faces -> workers" in result.stdout
 
 
-def test_the_pins_cover_the_dependencies() -> None:
-    from packaging.requirements import Requirement
-    from packaging.utils import canonicalize_name
-
+def pinned_versions() -> dict[str, str]:
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pins = [Requirement(line) for line in lines if line and not line.startswith("#")]
     assert all(str(pin.specifier).startswith("==") for pin in pins)
     versions = {canonicalize_name(pin.name): str(pin.specifier)[2:] for pin in pins}
     # The same build of OpenCV without libGL; constraints.txt says why.
-    versions["opencv-contrib-python"] = versions["opencv-contrib-python-headless"]
+    return {**versions, "opencv-contrib-python": versions["opencv-contrib-python-headless"]}
+
+
+def test_the_pins_are_complete() -> None:
+    # ./dev installs with --no-deps, so a package that a pinned one needs and nobody pinned would be missing.
+    left_out = {"jax", "jaxlib", "sentencepiece", "sounddevice"}  # constraints.txt says why
+    versions = pinned_versions()
+    missing = set()
+    for name in versions:
+        try:
+            requirements = importlib.metadata.requires(name) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue  # built in another way in this environment: its OpenCV, its installers
+        for wish in map(Requirement, requirements):
+            wanted = wish.marker is None or wish.marker.evaluate({"extra": ""})
+            if wanted and canonicalize_name(wish.name) not in versions:
+                missing.add((name, wish.name))
+    assert {wish for _, wish in missing} <= left_out | cuda_parts(), missing
+
+
+def cuda_parts() -> set[str]:
+    """What a CUDA build of torch brings along; ./dev installs torch with its dependencies."""
+    wishes = map(Requirement, importlib.metadata.requires("torch") or [])
+    return {wish.name for wish in wishes if wish.name.startswith(("nvidia-", "cuda-", "triton"))}
+
+
+def test_the_pins_cover_the_dependencies() -> None:
+    versions = pinned_versions()
     project = PROJECT["project"]
     for wish in map(Requirement, project["dependencies"] + project["optional-dependencies"]["dev"]):
         version = versions.get(canonicalize_name(wish.name))

@@ -7,9 +7,9 @@ import shlex
 import subprocess
 from pathlib import Path
 
-import click
 import pytest
 import typer
+from typer.core import TyperGroup
 
 from cli.main import app
 
@@ -39,12 +39,9 @@ CURL = [line for line in shell_lines() if "curl " in line]
 def test_a_likeness_command_parses(line: str) -> None:
     words = shlex.split(line)[1:]
     group = typer.main.get_command(app)
-    assert isinstance(group, click.Group)
-    with click.Context(group) as context:
-        name, command, rest = group.resolve_command(context, words)
-        assert command is not None
-        # Parsing alone: an unknown option, a missing argument or a value outside its choices raises UsageError.
-        command.make_context(name, rest, parent=context)
+    assert isinstance(group, TyperGroup)
+    # Parsing alone: an unknown option, a missing argument or a value outside its choices raises a usage error.
+    group.commands[words[0]].make_context(words[0], words[1:])
 
 
 @pytest.mark.parametrize("line", DEV)

@@ -8,6 +8,7 @@ either the whole previous checkpoint or the whole new one. Loading is the defaul
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,10 +54,9 @@ def load_checkpoint(path: Path, *, fingerprint: Mapping[str, Any] | None = None)
     continuing something else. Tensors are loaded with ``weights_only=True``: no code in the file can run.
     """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError):
+        checkpoint = Checkpoint(**torch.load(path, map_location="cpu", weights_only=True))
+    except (OSError, RuntimeError, EOFError, ValueError, TypeError, KeyError, pickle.UnpicklingError):
         return None
-    checkpoint = Checkpoint(**content)
     if fingerprint is not None and checkpoint.state.get("fingerprint") != dict(fingerprint):
         return None
     return checkpoint

@@ -6,6 +6,7 @@ import os
 import random
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
@@ -34,9 +35,13 @@ def pick_device(name: str = "auto") -> torch.device:
         raise InvalidParameter(
             f"device {name!r} is not known to torch", remedy="use auto, cpu, or cuda:N", details={"field": "device"}
         ) from error
-    if device.type == "cuda" and not torch.cuda.is_available():
+    if device.type not in ("cpu", "cuda"):
         raise InvalidParameter(
-            f"device {name!r} asks for a GPU and torch finds none",
+            f"device {name!r} is not supported", remedy="use auto, cpu, or cuda:N", details={"field": "device"}
+        )
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise InvalidParameter(
+            f"device {name!r} asks for a GPU and torch finds {torch.cuda.device_count()}",
             remedy="use --device cpu or auto, or install a CUDA build of torch",
             details={"field": "device"},
         )
@@ -68,4 +73,5 @@ def limit_threads(threads: int | None = None) -> int:
     """Cap torch, OpenMP and OpenCV at the cores there are: oversubscription costs more than it gives."""
     count = threads or available_cores()
     torch.set_num_threads(count)
+    cv2.setNumThreads(count)
     return count

@@ -98,6 +98,8 @@ class StageSpec:
     """Parameters its outputs depend on."""
     weight: float = 1.0
     """Its share of the job's time, for the overall percentage."""
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """Names of its ticks in their order, with their shares of its time; empty when it has one part."""
     produces: tuple[str, ...] = ()
     """Files that must be in the work folder afterwards."""
 
@@ -151,10 +153,10 @@ def _render(context: StageContext) -> None:
     )
 
 
-def _publish(context: StageContext) -> None:
+def _publish(context: StageContext) -> Mapping[str, Any]:
     from workers.stages import publish
 
-    publish.run(
+    return publish.run(
         context.work,
         context.work / "person.likeness",
         preset=context.params["preset"],
@@ -184,13 +186,27 @@ _DRIVES = ("person", "recording", "pose_video", "expression_video")
 
 STAGES: Mapping[str, StageSpec] = {
     "inspect": StageSpec(_inspect, "1", reads=("clip",)),
-    "validate": StageSpec(_validate, "1", reads=("clip",), weight=6, produces=("clip.mp4",)),
-    "fit": StageSpec(
-        _fit, "1", params=_LEARNS, weight=22, produces=("track.safetensors", "texture.safetensors")
+    "validate": StageSpec(
+        _validate, "1", reads=("clip",), weight=5, parts={"inspect": 4, "validate": 6}, produces=("clip.mp4",)
     ),
-    "motion": StageSpec(_motion, "1", params=_LEARNS, weight=10, produces=("motion.safetensors",)),
-    "render": StageSpec(_render, "1", params=_LEARNS, weight=58, produces=("renderer.safetensors",)),
-    "publish": StageSpec(_publish, "1", params=_LEARNS, weight=4, produces=("person.likeness",)),
+    "fit": StageSpec(
+        _fit,
+        "1",
+        params=_LEARNS,
+        weight=25,
+        parts={"fit.landmarks": 3, "fit.identity": 1, "fit.frames": 3, "fit.texture": 3},
+        produces=("track.safetensors", "texture.safetensors"),
+    ),
+    "motion": StageSpec(_motion, "1", params=_LEARNS, weight=8, produces=("motion.safetensors",)),
+    "render": StageSpec(
+        _render,
+        "1",
+        params=_LEARNS,
+        weight=60,
+        parts={"render.composites": 1, "render.train": 9},
+        produces=("renderer.safetensors",),
+    ),
+    "publish": StageSpec(_publish, "1", params=_LEARNS, weight=2, produces=("person.likeness",)),
     "dub": StageSpec(_dub, "1", reads=_DRIVES, params=("pose", "seed"), produces=("video.mp4",)),
 }
 """Every stage there is, by its name in ``likeness.requests.PLANS``; modules are imported when they run."""
@@ -266,35 +282,51 @@ class Meter:
     """One per stage of the job."""
     index: int
     """Which of them is running."""
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """See :attr:`StageSpec.parts`."""
     clock: Callable[[], float] = time.monotonic
-    _part: str = ""
-    _from: tuple[int, float] = (0, 0.0)
-    _peak: float = field(default=0.0)
+    _peak: float = 0.0
+    _first: tuple[float, float] | None = None
 
     def read(self, tick: Tick) -> dict[str, Any]:
+        """The progress to show after a tick."""
         moment = self.clock()
-        if tick.stage != self._part:  # another part of the stage: its units are its own
-            self._part, self._from = tick.stage, (tick.done, moment)
-        fraction = min(1.0, tick.done / tick.total) if tick.total > 0 else 0.0
+        self._peak = max(self._peak, self._fraction(tick))
+        if self._first is None:  # a resumed stage starts with what was done before, which took no time now
+            self._first = (self._peak, moment)
         before, mine = sum(self.weights[: self.index]), self.weights[self.index]
-        percent = 100.0 * (before + mine * fraction) / sum(self.weights)
-        self._peak = max(self._peak, percent)
         return {
-            "percent": round(self._peak, 1),
+            "percent": round(100.0 * (before + mine * self._peak) / sum(self.weights), 1),
             "done": tick.done,
             "total": tick.total,
-            "eta_seconds": self._eta(tick, moment),
+            "eta_seconds": self._eta(moment),
             "message": tick.message,
             "metrics": {name: float(value) for name, value in tick.metrics.items()},
         }
 
-    def _eta(self, tick: Tick, moment: float) -> float | None:
-        done, elapsed = tick.done - self._from[0], moment - self._from[1]
-        if done <= 0 or elapsed <= 0 or tick.total <= 0:
+    def _fraction(self, tick: Tick) -> float:
+        """How much of the stage is done, 0..1."""
+        done = min(1.0, tick.done / tick.total) if tick.total > 0 else 0.0
+        if not self.parts:
+            return done
+        if tick.stage not in self.parts:  # nobody said how long this part takes: stand still
+            return self._peak
+        names = list(self.parts)
+        earlier = sum(self.parts[name] for name in names[: names.index(tick.stage)])
+        return (earlier + self.parts[tick.stage] * done) / sum(self.parts.values())
+
+    def _eta(self, moment: float) -> float | None:
+        assert self._first is not None
+        gained, elapsed = self._peak - self._first[0], moment - self._first[1]
+        if gained < _LEAST_GAIN or elapsed <= 0:
             return None
-        whole = elapsed / done * tick.total
+        whole = elapsed / gained
         later = sum(self.weights[self.index + 1 :]) / self.weights[self.index]
-        return round(max(0, tick.total - tick.done) * elapsed / done + whole * later, 1)
+        return round(whole * (1.0 - self._peak + later), 1)
+
+
+_LEAST_GAIN = 0.01
+"""Share of a stage below which its speed says nothing yet."""
 
 
 # -- running -------------------------------------------------------------------------------------------------
@@ -468,7 +500,7 @@ class Runner:
 
     def _listener(self, claim: Claim, pulse: Pulse) -> Progress:
         weights = tuple(self.registry[name].weight for name in claim.stages if name in self.registry)
-        meter = Meter(weights, claim.stages.index(claim.stage))
+        meter = Meter(weights, claim.stages.index(claim.stage), self.registry[claim.stage].parts)
         last = -self.settings.progress_every_s
 
         def listen(tick: Tick) -> None:

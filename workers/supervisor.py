@@ -24,6 +24,7 @@ from likeness.health import WorkerState
 from likeness.locks import hold
 from likeness.schema import migrate
 from likeness.settings import Settings
+from likeness.store import LocalStore
 
 log = logging.getLogger("likeness.supervisor")
 
@@ -33,7 +34,8 @@ _LONGEST_PAUSE_S = 30.0
 
 
 class Supervisor:
-    """A context manager: the worker runs while the block does, on a database that was migrated first.
+    """A context manager: the worker runs while the block does, on a database that was migrated first and a data
+    folder in which what a crash left half received or half deleted was swept up.
 
     Raises on entry:
         Conflict: another supervisor owns the data folder.
@@ -58,6 +60,9 @@ class Supervisor:
             database = Database.of(self._settings)
             migrate(database)
             database.close()
+            LocalStore(self._settings.objects_dir).sweep()
+            for path in self._settings.incoming_dir.iterdir():
+                path.unlink()
             self._start()
         except BaseException:
             self._held.close()

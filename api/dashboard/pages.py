@@ -113,13 +113,13 @@ async def add_person(
     upload, fields = await receive_upload(request, settings, database, store, purpose="clip")
 
     def start() -> str:
+        preset = _choice(fields, "preset", PRESETS, "preview")
         person = create_person(
             database,
             name=fields.get("name", ""),
             consent_subject=fields.get("subject_name", ""),
             attested=fields.get("attested") == "yes",
         )
-        preset = _choice(fields, "preset", PRESETS, "preview")
         request_training(database, person_id=person.id, upload_id=upload.id, preset=preset, seed=0)
         return person.id
 

@@ -255,7 +255,8 @@ class LeaseRepository:
             self._cancel_job(job, now)
         elif following:
             following[0].status = "queued"
-            following[0].queued_at = now
+            # The job keeps its place: otherwise all jobs would advance in turn and the first end last but one.
+            following[0].queued_at = stage.queued_at
             following[0].attempt = 0
             job.stage = following[0].name
         else:
@@ -288,7 +289,8 @@ class LeaseRepository:
         job.status = "succeeded"
         job.finished_at = now
         job.result = dict(artifact.manifest.get("result") or {})
-        job.progress = {**job.progress, "percent": 100.0, "eta_seconds": 0.0, "message": ""}
+        total = job.progress.get("total", 0)
+        job.progress = {**job.progress, "percent": 100.0, "done": total, "eta_seconds": 0.0, "message": ""}
         if job.kind == "training" and job.person_id:
             self.session.execute(
                 update(Person).where(Person.id == job.person_id).values(package_artifact_id=artifact.id)

@@ -43,7 +43,8 @@ def test_json_is_the_last_line_and_options_reach_the_stage(
     assert json.loads(answer.stdout.splitlines()[-1]) == RESULT
     called.pop("progress")
     assert called == {
-        "clip": Path("a.mp4"), "out_dir": tmp_path, "train_frames": 200, "preset": "best", "seed": 7, "device": "cpu"
+        "clip": Path("a.mp4"), "out_dir": tmp_path, "train_frames": 200, "preset": "best", "seed": 7,
+        "device": "cpu",
     }  # fmt: skip
 
 
@@ -54,7 +55,8 @@ def test_without_json_a_table_is_printed(
     answer = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["a.mp4", "-o", str(tmp_path)])
     assert answer.exit_code == 0, answer.output
     assert all(metric.key in answer.stdout for metric in METRICS)
-    assert "peak memory 1234 MiB" in answer.stdout and "0.25" in answer.stdout
+    assert "peak memory 1234 MiB" in answer.stdout
+    assert "0.25" in answer.stdout
 
 
 def test_a_problem_becomes_an_exit_code_and_json(app: typer.Typer, monkeypatch: pytest.MonkeyPatch) -> None:

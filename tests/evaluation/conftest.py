@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from faces.camera import Camera, to_camera
-from faces.mouth import LIPS
 from faces.morphable import MorphableModel
+from faces.mouth import LIPS
 from faces.rotation import rotvec_from_euler
 
 LOWER_LIP = (14, 17, 84, 87, 178, 314, 317, 402)

@@ -48,7 +48,7 @@ def test_hs_is_one_minus_the_shift_over_ninety_degrees() -> None:
     real = swing()
     assert head_pose_similarity(real, real) == 1
     assert head_pose_similarity(real, real + 9) == pytest.approx(0.9)
-    assert head_pose_similarity(real, real + [9, 0, 0]) == pytest.approx(1 - 3 / 90)
+    assert head_pose_similarity(real, real + np.array([9, 0, 0])) == pytest.approx(1 - 3 / 90)
     assert head_pose_similarity(real, real + 500) == 0
     assert head_pose_similarity(real, np.random.default_rng(0).permutation(real)) == pytest.approx(1)
     assert math.isnan(pose_distance(real, real * np.nan))

@@ -53,7 +53,7 @@ def test_the_sheet_shows_each_clip_at_each_time(point_face: PointFace) -> None:
 
 def test_face_cells_keep_their_place_and_mouth_cells_follow_the_mouth(point_face: PointFace) -> None:
     track = point_face.track(np.zeros((12, 3)))
-    moved = track + [60.0, 0.0]
+    moved = track + np.array([60.0, 0.0])
     picture = np.zeros((480, 640, 3), np.uint8)
     mouth = track[0, [13, 14]].mean(axis=0).astype(int)
     cv2.circle(picture, (int(mouth[0]) + 60, int(mouth[1])), 3, (255, 255, 255), -1)
@@ -80,7 +80,8 @@ def test_a_png_is_written_whole_and_shrunk(tmp_path: Path) -> None:
     picture[..., 0] = 255
     save_png(picture, tmp_path / "deep" / "a.png", width=200)
     read = cv2.imread(str(tmp_path / "deep" / "a.png"))
-    assert read.shape == (50, 200, 3) and read[10, 10].tolist() == [0, 0, 255]  # OpenCV reads BGR
+    assert read.shape == (50, 200, 3)
+    assert read[10, 10].tolist() == [0, 0, 255]
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["a.png"]
 
 
@@ -89,7 +90,8 @@ def test_clips_stand_side_by_side_in_order() -> None:
     joined = list(side_by_side({"real": [red] * 3, "dub": [blue] * 5}))
     assert len(joined) == 3
     assert joined[0].shape == (90, 244, 3)
-    assert tuple(joined[0][80, 60]) == (255, 0, 0) and tuple(joined[0][80, 190]) == (0, 0, 255)
+    assert tuple(joined[0][80, 60]) == (255, 0, 0)
+    assert tuple(joined[0][80, 190]) == (0, 0, 255)
     assert (red == (255, 0, 0)).all()  # the name is drawn on a copy
 
 

@@ -17,7 +17,8 @@ def test_the_mouth_box_holds_the_lips_only_and_the_face_box_everything() -> None
     points = np.full((478, 2), 50.0)
     points[0] = [10, 10]  # landmark 0 is the upper lip's middle
     points[1] = [190, 190]  # landmark 1 is the nose tip
-    assert 0 in LIPS and 1 not in LIPS
+    assert 0 in LIPS
+    assert 1 not in LIPS
     assert mouth_box(points, (200, 200)) == Box(left=0, top=0, right=62, bottom=62)
     assert face_box(points, (200, 200)) == Box(left=0, top=0, right=200, bottom=200)
 
@@ -26,7 +27,10 @@ def test_the_hull_is_the_convex_hull() -> None:
     points = np.full((478, 2), 20.0)
     points[:3] = [[10, 10], [30, 10], [10, 30]]
     mask = hull_mask(points, (40, 40))
-    assert mask[12, 12] and mask[20, 20] and not mask[28, 28] and not mask[5, 5]
+    assert mask[12, 12]
+    assert mask[20, 20]
+    assert not mask[28, 28]
+    assert not mask[5, 5]
     assert 200 <= mask.sum() <= 240  # a right triangle with legs of 20 pixels, its border included
 
 

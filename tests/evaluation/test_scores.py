@@ -40,24 +40,26 @@ def test_a_clip_equals_itself(point_face: PointFace) -> None:
     assert scores.psnr_face == scores.psnr_hull == scores.psnr_mouth == 100
     assert scores.ssim_face == pytest.approx(1)
     assert scores.lmd_lips_pct_iod == scores.lmd_lips_place_pct_iod == 0
-    assert (
-        scores.lip_r == pytest.approx(1)
-        and scores.lip_best_lag == 0
-        and scores.eye_aperture_r == pytest.approx(1)
-    )
+    assert scores.lip_r == pytest.approx(1)
+    assert scores.lip_best_lag == 0
+    assert scores.eye_aperture_r == pytest.approx(1)
     assert scores.lip_range_ratio == scores.jitter_ratio == scores.sharpness_mouth_ratio == pytest.approx(1)
-    assert scores.hs == 1 and scores.pose_velocity_w1 == 0
-    assert scores.frames == FRAMES and scores.frames_face_lost == 0
+    assert scores.hs == 1
+    assert scores.pose_velocity_w1 == 0
+    assert scores.frames == FRAMES
+    assert scores.frames_face_lost == 0
 
 
 def test_another_performance_of_the_same_face_scores_low(point_face: PointFace) -> None:
     real, other = lively(point_face, 0), lively(point_face, 1)
     scores = score(take(real), take(other, drawn(other, 150)), np.zeros(3), camera=point_face.camera)
-    assert abs(scores.lip_r) < 0.4 and abs(scores.eye_aperture_r) < 0.4
+    assert abs(scores.lip_r) < 0.4
+    assert abs(scores.eye_aperture_r) < 0.4
     assert scores.lip_best_r >= scores.lip_r
     assert scores.lmd_lips_place_pct_iod > scores.lmd_lips_pct_iod > 0.5
     assert scores.psnr_face == pytest.approx(20 * np.log10(255 / 30))  # 150 against 120 everywhere
-    assert 0.9 < scores.hs < 1 and scores.pose_velocity_w1 > 0
+    assert 0.9 < scores.hs < 1
+    assert scores.pose_velocity_w1 > 0
 
 
 def test_lips_and_eyes_are_told_apart(point_face: PointFace) -> None:
@@ -66,14 +68,17 @@ def test_lips_and_eyes_are_told_apart(point_face: PointFace) -> None:
     real = point_face.track(still, opening_mm=wave, lids_mm=blink)
     made = point_face.track(still, opening_mm=5 + 0.5 * (wave - 5), lids_mm=-blink)
     scores = score(take(real), take(made), np.zeros(3), camera=point_face.camera)
-    assert scores.lip_r > 0.99 and scores.eye_aperture_r < -0.95
+    assert scores.lip_r > 0.99
+    assert scores.eye_aperture_r < -0.95
     assert scores.lip_range_ratio == pytest.approx(0.5, abs=0.1)
 
 
 def test_late_lips_show_as_a_lag(point_face: PointFace) -> None:
     track = lively(point_face, 3)
     scores = score(take(track[2:]), take(track[:-2]), np.zeros(3), camera=point_face.camera)
-    assert scores.lip_best_lag == 2 and scores.lip_best_r == pytest.approx(1) and scores.lip_r < 0.9
+    assert scores.lip_best_lag == 2
+    assert scores.lip_best_r == pytest.approx(1)
+    assert scores.lip_r < 0.9
 
 
 def test_identity_stands_beside_the_real_clips_own(point_face: PointFace) -> None:
@@ -93,7 +98,8 @@ def test_lost_faces_are_counted_and_pictures_still_compared(point_face: PointFac
     for picture in pictures[:30]:
         picture[:] = 0
     scores = score(take(hidden), take(made, pictures), np.zeros(3), camera=point_face.camera)
-    assert scores.frames == 70 and scores.frames_face_lost == 30
+    assert scores.frames == 70
+    assert scores.frames_face_lost == 30
     assert scores.psnr_face < 70
     assert scores.lip_r == pytest.approx(1)
 
@@ -120,8 +126,8 @@ def test_mismatched_takes_are_refused(point_face: PointFace) -> None:
 def test_every_score_has_a_line_in_the_tables() -> None:
     assert {metric.key for metric in METRICS} == set(Scores.__dataclass_fields__)
     issue = {
-        "psnr_face", "psnr_hull", "ssim_face", "psnr_mouth", "lmd_lips_pct_iod", "lip_r", "lip_range_ratio", "hs",
-        "identity_distance", "eye_aperture_r", "sharpness_mouth_ratio", "jitter_ratio",
+        "psnr_face", "psnr_hull", "ssim_face", "psnr_mouth", "lmd_lips_pct_iod", "lip_r", "lip_range_ratio",
+        "hs", "identity_distance", "eye_aperture_r", "sharpness_mouth_ratio", "jitter_ratio",
     }  # fmt: skip
     assert issue <= {metric.key for metric in METRICS}
 

@@ -1,4 +1,4 @@
-"""A tiny generated clip: an ellipse with a mouth that opens over a row of teeth, and a render that shows no teeth."""
+"""A tiny generated clip: an ellipse whose mouth opens over a row of teeth, and a render without them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""Real stage functions of a few milliseconds on files of a few bytes, for the tests of runner, supervisor and API.
+"""Real stage functions of a few milliseconds on files of a few bytes, for the tests of runner, supervisor and
+API.
 
-They read what the product's stages read and write what those write; the "training" is a chain of hashes over steps
-with a checkpoint after each, so a resumed run can be told from a repeated one and compared with an uninterrupted one.
+They read what the product's stages read and write what those write; the "training" is a chain of hashes over
+steps with a checkpoint after each, so a resumed run can be told from a repeated one and compared with an
+uninterrupted one.
 
 As a module it is the worker process of the supervisor's tests: ``python -m tests.workers.tiny_stages``.
 """
@@ -16,7 +18,6 @@ import sys
 import time
 import zipfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from likeness.settings import Settings
@@ -37,14 +38,18 @@ def chain(clip: bytes, seed: int, steps: int = STEPS) -> str:
 
 def inspect(context: StageContext) -> Mapping[str, Any]:
     context.progress(Tick("inspect", 1, 1))
-    return {"trainable": b"no face" not in context.inputs["clip"].read_bytes(), "problems": []}
+    found = {"severity": "error", "message": "no face in frame 7", "remedy": "film again", "frames": [7]}
+    trainable = b"no face" not in context.inputs["clip"].read_bytes()
+    return {"trainable": trainable, "findings": [] if trainable else [found]}
 
 
 def validate(context: StageContext) -> Mapping[str, Any]:
     clip = context.inputs["clip"].read_bytes()
     context.progress(Tick("validate", 0, 1))
     if b"no face" in clip:
-        raise NoFace("no face in frames 0-299", remedy="film again with the face in view", details={"frames": [0]})
+        raise NoFace(
+            "no face in frames 0-299", remedy="film again with the face in view", details={"frames": [0]}
+        )
     if b"bug" in clip:
         raise ValueError("a fault of the stage")
     if b"disk" in clip:
@@ -85,7 +90,7 @@ def publish(context: StageContext) -> Mapping[str, Any]:
     with zipfile.ZipFile(context.work / "person.likeness", "w") as package:
         for name in ("clip.mp4", "track.safetensors", "renderer.safetensors"):
             package.writestr(zipfile.ZipInfo(name), (context.work / name).read_bytes())
-    return {"psnr_face": 25.0}
+    return {"metrics": {"psnr_face": 25.0}}
 
 
 def dub(context: StageContext) -> Mapping[str, Any]:
@@ -104,7 +109,9 @@ REGISTRY = {
     "motion": StageSpec(lambda context: None, "1", params=("preset", "seed")),
     "render": StageSpec(render, "1", params=("preset", "seed"), weight=6, produces=("renderer.safetensors",)),
     "publish": StageSpec(publish, "1", params=("preset", "seed"), produces=("person.likeness",)),
-    "dub": StageSpec(dub, "1", reads=("person", "recording"), params=("pose", "seed"), produces=("video.mp4",)),
+    "dub": StageSpec(
+        dub, "1", reads=("person", "recording"), params=("pose", "seed"), produces=("video.mp4",)
+    ),
 }
 
 if __name__ == "__main__":

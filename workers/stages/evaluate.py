@@ -1,11 +1,10 @@
-"""The held-out protocol: personalise on the first frames of a clip, generate the rest, compare with the real
-rest.
+"""The held-out protocol: learn a person from a clip's first frames, generate the rest, compare with the real.
 
 Folder layout::
 
     real/       the whole clip, normalised (validate)
-    work/       the person: only the training frames and their sound are ever put here, so nothing else can
-    leak held_out.mp4, held_out.wav                      the rest, which drives
+    work/       the person: nothing but the training frames and their sound is put here, so nothing can leak
+    held_out.mp4, held_out.wav                      the rest, which drives
     reenact.mp4, dub.mp4, ceiling.mp4, replay.mp4   what is measured
     seen/*.npz                                      landmarks and descriptors found in them
     stages.json                                     key, seconds and memory of each finished stage
@@ -212,7 +211,9 @@ def _personalise(
     clip, sound, person = work / "clip.mp4", work / "audio.wav", work / "person.likeness"
     # A new cut empties the folder: what another split had learnt, checkpoints too, must not meet the new one.
     ledger.run("cut", key, [clip, sound], lambda: split.write_training(clip, sound), leftovers=[work])
-    fit_key = key_of(key, preset, seed, device, code_hash("fitting", "training", "workers/stages/fit.py"))
+    fit_key = key_of(
+        key, preset, seed, device, code_hash("training", "workers/presets.py", "workers/stages/fit.py")
+    )
     ledger.run(
         "fit", fit_key, [work / "track.safetensors", work / "texture.safetensors"],
         lambda: steps.fit(
@@ -232,7 +233,7 @@ def _personalise(
         lambda: steps.render(work, preset=preset, seed=seed, device=device, progress=progress),
         leftovers=[work / "checkpoints" / "render"],
     )  # fmt: skip
-    person_key = key_of(motion_key, render_key, code_hash("workers/stages/publish.py"))
+    person_key = key_of(motion_key, render_key, code_hash("workers/package.py", "workers/stages/publish.py"))
     ledger.run(
         "publish", person_key, [person],
         lambda: steps.publish(work, person, preset=preset, seed=seed, progress=progress),
@@ -261,8 +262,8 @@ def _generate(
     ledger.run(
         "reenact", dub_key, [video["reenact"]],
         lambda: steps.dub(
-            person, sound, video["reenact"], pose="reference", pose_video=clip, expression_video=clip, exact=True,
-            seed=seed, device=device, progress=progress,
+            person, sound, video["reenact"], pose="reference", pose_video=clip, expression_video=clip,
+            exact=True, seed=seed, device=device, progress=progress,
         ),
     )  # fmt: skip
     ledger.run(
@@ -278,7 +279,7 @@ def _generate(
         if abs(found - split.held) > 1:
             raise InternalProblem(
                 f"{path.name} has {found} frames and its sound lasts {split.held}",
-                remedy="report this with the clip: a video's length must equal its recording's within one frame",
+                remedy="report this with the clip: video and recording must be of one length",
             )
     return video
 
@@ -297,7 +298,7 @@ def _measure(
         if not visible(part.landmarks).any():
             raise NoFace(
                 f"no face was found in the {what} part of the clip",
-                remedy="split the clip elsewhere with --train-frames, or take one that shows the face throughout",
+                remedy="split elsewhere with --train-frames, or take a clip that shows the face throughout",
                 details={"field": "train_frames"},
             )
     # NaN makes the identity metrics null rather than wrong when nothing could be described.

@@ -12,11 +12,13 @@ from media.normalise import normalise_clip
 from training.progress import Progress, Tick, silent
 
 VIDEO, AUDIO, REPORT = "clip.mp4", "audio.wav", "inspection.json"
-"""What the stage writes into the work folder; the report comes last, so its presence means that the stage is done."""
+"""What the stage writes into the work folder; the report comes last: where it is, the stage is done."""
 
 
-def run(clip: Path, work: Path, *, limits: ClipLimits | None = None, progress: Progress = silent) -> Inspection:
-    """Inspect a clip, refuse what can't be trained on, and write ``clip.mp4``, ``audio.wav`` and ``inspection.json``.
+def run(
+    clip: Path, work: Path, *, limits: ClipLimits | None = None, progress: Progress = silent
+) -> Inspection:
+    """Inspect a clip, refuse what can't be trained on, write clip.mp4, audio.wav and inspection.json.
 
     Args:
         clip: any video file.

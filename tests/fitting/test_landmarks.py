@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from faces.mouth import eye_aperture, inter_ocular_distance, mouth_opening
+from fitting.landmarks import LANDMARKS, FaceLandmarker
+from tests.generated_clip import FRAMES, HEIGHT, WIDTH, detected_landmarks, generated_clip, wall
+
+
+def test_the_detector_finds_the_generated_face_in_every_frame() -> None:
+    found = detected_landmarks()
+    assert found.points.shape == (FRAMES, LANDMARKS, 2)
+    assert found.depth.shape == (FRAMES, LANDMARKS)
+    assert found.points.dtype == found.depth.dtype == np.float32
+    assert found.found.all()
+    assert (found.faces == 1).all()
+
+
+def test_points_lie_where_the_model_says() -> None:
+    """The landmarks of the model were placed by this detector: they agree to a few percent of the eyes' distance."""
+    found, truth = detected_landmarks().points, generated_clip().track.landmarks
+    error = np.linalg.norm(found - truth, axis=-1) / inter_ocular_distance(truth)[:, None]
+    assert error.mean() < 0.04
+    assert np.abs((found - truth).mean((0, 1))).max() < 1.0  # no offset by half a pixel or more in sum
+
+
+def test_openings_follow_the_truth() -> None:
+    found, truth = detected_landmarks().points, generated_clip().track.landmarks
+    assert np.corrcoef(mouth_opening(found), mouth_opening(truth))[0, 1] > 0.9
+    assert np.corrcoef(eye_aperture(found), eye_aperture(truth))[0, 1] > 0.8
+
+
+def test_frames_without_a_face_are_nan_and_tracking_goes_on() -> None:
+    frames = list(generated_clip().frames[:6])
+    frames[2] = frames[3] = wall()
+    with FaceLandmarker() as landmarker:
+        found = landmarker.track(frames)
+    np.testing.assert_array_equal(found.found, [True, True, False, False, True, True])
+    assert np.isnan(found.points[2:4]).all()
+    assert np.isnan(found.depth[2:4]).all()
+    assert np.isfinite(found.points[[0, 1, 4, 5]]).all()
+
+
+def test_nearer_points_have_less_depth() -> None:
+    depth = detected_landmarks().depth
+    assert (depth[:, 1] < depth[:, 234]).all()  # the nose before the ear
+
+
+def test_two_faces_come_largest_first() -> None:
+    one = generated_clip().frames[0]
+    small = one[::2, ::2]
+    both = np.concatenate([wall(), one], axis=1)
+    both[40 : 40 + small.shape[0], 60 : 60 + small.shape[1]] = small
+    with FaceLandmarker(still=True, max_faces=2, min_confidence=0.3) as landmarker:
+        faces = landmarker.detect(both)
+    assert len(faces) == 2
+    assert faces[0].shape == (LANDMARKS, 3)
+    assert faces[0][1, 0] > WIDTH > faces[1][1, 0]
+    assert np.ptp(faces[0][:, 1]) > 1.5 * np.ptp(faces[1][:, 1])
+
+
+def test_no_frames_and_no_face() -> None:
+    with FaceLandmarker(still=True) as landmarker:
+        assert landmarker.detect(np.zeros((HEIGHT, WIDTH, 3), np.uint8)) == []
+        nothing = landmarker.track([])
+    assert nothing.points.shape == (0, LANDMARKS, 2)
+    assert nothing.depth.shape == (0, LANDMARKS)
+    assert nothing.found.shape == (0,)
+
+
+@pytest.mark.parametrize("shape", [(HEIGHT, WIDTH), (241, 321)])
+def test_pixels_are_those_of_the_given_picture(shape: tuple[int, int]) -> None:
+    """An odd size or a view that is not contiguous changes nothing."""
+    padded = np.zeros((400, 400, 3), np.uint8)
+    padded[20 : 20 + HEIGHT, 30 : 30 + WIDTH] = generated_clip().frames[0]
+    cut = padded[20 : 20 + shape[0], 30 : 30 + shape[1]]
+    with FaceLandmarker(still=True) as landmarker:
+        found = landmarker.detect(cut)
+    truth = generated_clip().track.landmarks[0]
+    assert np.linalg.norm(found[0][:, :2] - truth, axis=1).mean() < 0.06 * inter_ocular_distance(truth)

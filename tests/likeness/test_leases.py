@@ -1,0 +1,231 @@
+"""Leases and fences, on both databases."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta
+
+from likeness.clock import now
+from likeness.database import Database
+from likeness.repositories.artifacts import ArtifactRepository
+from likeness.repositories.jobs import JobRepository
+from likeness.repositories.leases import Claim, LeaseRepository, Standing
+from likeness.requests import cancel
+from likeness.settings import Settings
+from likeness.store import LocalStore
+from problems import InternalProblem, OutOfDisk
+from tests.likeness.service import training
+
+LEASE_S = 60.0
+MANIFEST = {"files": [{"name": "clip.mp4", "size": 1, "sha256": "00"}], "result": {}}
+
+
+def claim(database: Database, owner: str = "a/1", at: datetime | None = None, **which: str) -> Claim | None:
+    with database.write() as session:
+        return LeaseRepository(session).claim(owner=owner, now=at or now(), lease_s=LEASE_S, **which)
+
+
+def reap(database: Database, at: datetime, attempts: int = 4) -> int:
+    with database.write() as session:
+        return LeaseRepository(session).reap(now=at, max_attempts=attempts)
+
+
+def beat(database: Database, held: Claim, at: datetime) -> Standing:
+    with database.write() as session:
+        return LeaseRepository(session).heartbeat(held, now=at, lease_s=LEASE_S)
+
+
+def complete(database: Database, held: Claim, key: str = "k", prefix: str = "p") -> bool:
+    with database.write() as session:
+        return LeaseRepository(session).complete(held, key=key, prefix=prefix, manifest=MANIFEST, now=now())
+
+
+def status(database: Database, job_id: str) -> tuple[str, list[str]]:
+    with database.read() as session:
+        job = JobRepository(session).get(job_id)
+        assert job is not None
+        return job.status, [stage.status for stage in job.stages]
+
+
+def test_a_stage_is_claimed_once(either_database: Database, settings: Settings, store: LocalStore) -> None:
+    _, job = training(settings, either_database, store)
+    first = claim(either_database)
+    assert first is not None
+    assert (first.stage, first.attempt, first.fence) == ("validate", 1, 1)
+    assert claim(either_database) is None
+    assert claim(either_database, stage_id=first.stage_id) is None, "a second delivery of the same message"
+    assert status(either_database, job) == ("running", ["running", *["pending"] * 4])
+
+
+def test_competing_workers_never_share_a_stage(
+    either_database: Database, settings: Settings, store: LocalStore
+) -> None:
+    for _ in range(6):
+        training(settings, either_database, store)
+    claimed: list[str] = []
+    start = threading.Barrier(4)
+
+    def compete(owner: str) -> None:
+        start.wait()
+        for _ in range(6):
+            held = claim(either_database, owner)
+            if held is not None:
+                claimed.append(held.stage_id)
+
+    threads = [threading.Thread(target=compete, args=(f"w{index}/1",)) for index in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(claimed) == 6
+    assert len(set(claimed)) == 6
+
+
+def test_heartbeats_keep_a_lease_and_silence_loses_it(
+    either_database: Database, settings: Settings, store: LocalStore
+) -> None:
+    training(settings, either_database, store)
+    start = now()
+    held = claim(either_database, at=start)
+    assert held is not None
+    assert beat(either_database, held, start + timedelta(seconds=50)) is Standing.HELD
+    assert reap(either_database, start + timedelta(seconds=100)) == 0
+    assert reap(either_database, start + timedelta(seconds=111)) == 1
+    second = claim(either_database, "b/1")
+    assert second is not None
+    assert (second.stage_id, second.fence, second.attempt) == (held.stage_id, held.fence + 1, 2)
+
+
+def test_a_stale_fence_can_write_nothing(
+    either_database: Database, settings: Settings, store: LocalStore
+) -> None:
+    _, job = training(settings, either_database, store)
+    sleeper = claim(either_database)
+    assert sleeper is not None
+    reap(either_database, now() + timedelta(seconds=61))
+    owner = claim(either_database, "b/1")
+    assert owner is not None
+    assert beat(either_database, sleeper, now()) is Standing.LOST
+    with either_database.write() as session:
+        leases = LeaseRepository(session)
+        problem = InternalProblem("x", remedy="y")
+        assert leases.report(sleeper, {"percent": 99.0}) is Standing.LOST
+        assert leases.set_key(sleeper, "stale") is Standing.LOST
+        assert not leases.fail(sleeper, problem, now=now())
+        assert not leases.postpone(sleeper, problem, now=now(), not_before=now())
+        assert not leases.release(sleeper, now=now())
+        assert not leases.cancel(sleeper, now=now())
+    assert not complete(either_database, sleeper, prefix="stale")
+    with either_database.read() as session:
+        assert ArtifactRepository(session).committed("k") is None
+    assert status(either_database, job) == ("running", ["running", *["pending"] * 4])
+    assert complete(either_database, owner)
+    assert not complete(either_database, owner), "a commit happens once"
+    assert status(either_database, job) == ("running", ["succeeded", "queued", *["pending"] * 3])
+
+
+def test_one_manifest_per_key(either_database: Database, settings: Settings, store: LocalStore) -> None:
+    training(settings, either_database, store)
+    training(settings, either_database, store)
+    one = claim(either_database)
+    two = claim(either_database, "b/1")
+    assert one is not None
+    assert two is not None
+    assert complete(either_database, one, key="same", prefix="one")
+    assert complete(either_database, two, key="same", prefix="two")
+    with either_database.read() as session:
+        artifact = ArtifactRepository(session).committed("same")
+        assert artifact is not None
+        assert artifact.prefix == "one"
+        job = JobRepository(session).get(two.job_id)
+        assert job is not None
+        assert job.stages[0].artifact_id == artifact.id
+        assert job.stages[0].reused
+
+
+def test_a_stage_that_keeps_killing_its_worker_is_given_up(
+    either_database: Database, settings: Settings, store: LocalStore
+) -> None:
+    _, job = training(settings, either_database, store)
+    for attempt in range(1, 4):
+        held = claim(either_database)
+        assert held is not None
+        assert held.attempt == attempt
+        assert reap(either_database, now() + timedelta(seconds=61), attempts=3) == 1
+    assert claim(either_database) is None
+    assert status(either_database, job)[0] == "failed"
+    with either_database.read() as session:
+        row = JobRepository(session).get(job)
+        assert row is not None
+        assert row.error is not None
+        assert row.error["slug"] == "poisoned"
+
+
+def test_a_slot_takes_over_only_its_own_leases(
+    either_database: Database, settings: Settings, store: LocalStore
+) -> None:
+    training(settings, either_database, store)
+    training(settings, either_database, store)
+    mine, other = claim(either_database, "embedded-1/10"), claim(either_database, "embedded-12/10")
+    assert mine is not None
+    assert other is not None
+    with either_database.write() as session:
+        assert LeaseRepository(session).reclaim("embedded-1", now=now()) == 1
+    assert reap(either_database, now()) == 1
+    again = claim(either_database, "embedded-1/11")
+    assert again is not None
+    assert again.stage_id == mine.stage_id
+    assert beat(either_database, other, now()) is Standing.HELD
+
+
+def test_a_postponed_stage_waits_for_its_time(
+    either_database: Database, settings: Settings, store: LocalStore
+) -> None:
+    training(settings, either_database, store)
+    held = claim(either_database)
+    assert held is not None
+    later = now() + timedelta(seconds=30)
+    with either_database.write() as session:
+        LeaseRepository(session).postpone(held, OutOfDisk("full", remedy="free"), now=now(), not_before=later)
+    assert claim(either_database) is None
+    again = claim(either_database, at=later)
+    assert again is not None
+    assert again.attempt == 2
+
+
+def test_a_released_stage_is_no_attempt(
+    either_database: Database, settings: Settings, store: LocalStore
+) -> None:
+    training(settings, either_database, store)
+    held = claim(either_database)
+    assert held is not None
+    with either_database.write() as session:
+        assert LeaseRepository(session).release(held, now=now())
+    again = claim(either_database)
+    assert again is not None
+    assert (again.attempt, again.fence) == (1, 2)
+
+
+def test_canceling_is_heard_and_survives_a_dead_worker(
+    either_database: Database, settings: Settings, store: LocalStore
+) -> None:
+    _, job = training(settings, either_database, store)
+    held = claim(either_database)
+    assert held is not None
+    cancel(either_database, job)
+    assert status(either_database, job)[0] == "canceling"
+    assert beat(either_database, held, now()) is Standing.CANCELING
+    reap(either_database, now() + timedelta(seconds=61))
+    assert status(either_database, job) == ("canceled", ["canceled"] * 5)
+    assert claim(either_database) is None
+
+
+def test_a_job_canceled_while_its_stage_ends_goes_no_further(
+    either_database: Database, settings: Settings, store: LocalStore
+) -> None:
+    _, job = training(settings, either_database, store)
+    held = claim(either_database)
+    assert held is not None
+    cancel(either_database, job)
+    assert complete(either_database, held)
+    assert status(either_database, job) == ("canceled", ["succeeded", *["canceled"] * 4])

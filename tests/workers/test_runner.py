@@ -1,0 +1,478 @@
+"""The runner, in this process, on tiny real stage functions."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from likeness.clock import now
+from likeness.database import Database
+from likeness.repositories.jobs import JobRepository
+from likeness.repositories.leases import LeaseRepository
+from likeness.repositories.people import PersonRepository
+from likeness.requests import PLANS, cancel, request_inspection, request_training, request_video, retry
+from likeness.settings import Settings
+from likeness.store import LocalStore
+from likeness.tables import Job
+from tests.likeness.service import training, upload
+from tests.workers.tiny_stages import REGISTRY, STEPS, chain
+from training.progress import Tick
+from workers.runner import STAGES, Meter, Runner, StageContext, work_forever
+
+
+@pytest.fixture
+def make(database: Database, store: LocalStore, settings: Settings) -> Callable[..., Runner]:
+    """Makes a runner; keyword arguments replace the function of a stage."""
+
+    def make(**stages: Callable[[StageContext], Any]) -> Runner:
+        specs = {name: replace(REGISTRY[name], run=run) for name, run in stages.items()}
+        return Runner(database, store, settings, registry={**REGISTRY, **specs})
+
+    return make
+
+
+@pytest.fixture
+def job_of(database: Database) -> Callable[[str], Job]:
+    def job_of(job_id: str) -> Job:
+        with database.read() as session:
+            job = JobRepository(session).get(job_id)
+        assert job is not None
+        return job
+
+    return job_of
+
+
+Make = Callable[..., Runner]
+JobOf = Callable[[str], Job]
+
+
+def test_every_planned_stage_has_a_function() -> None:
+    planned = [name for plan in PLANS.values() for name in plan.stages]
+    assert sorted(planned) == sorted(STAGES) == sorted(REGISTRY)
+
+
+def test_from_clip_to_video(
+    settings: Settings,
+    database: Database,
+    store: LocalStore,
+    make: Make,
+    job_of: JobOf,
+) -> None:
+    person, job = training(settings, database, store)
+    runner = make()
+    assert runner.run_all() == 5
+    done = job_of(job)
+    assert (done.status, done.stage, done.result) == (
+        "succeeded",
+        "publish",
+        {"metrics": {"psnr_face": 25.0}},
+    )
+    assert done.progress["percent"] == 100.0
+    assert [(stage.status, stage.attempt) for stage in done.stages] == [("succeeded", 1)] * 5
+    sound = upload(settings, database, store, b"sound", "recording")
+    video = request_video(database, person_id=person, recording_id=sound, pose="still", seed=1)
+    assert runner.run_all() == 1
+    with database.read() as session:
+        row = JobRepository(session).get(video)
+        assert row is not None
+        assert row.stages[0].artifact is not None
+        key = f"{row.stages[0].artifact.prefix}/video.mp4"
+    assert store.local_path(key).read_bytes() == chain(b"a clip", 0).encode() + b"soundstill"
+    assert list(settings.work_dir.iterdir()) == [], "nothing of a finished job stays in the work folders"
+
+
+def test_outputs_are_listed_in_a_manifest_that_matches_them(
+    settings: Settings,
+    database: Database,
+    store: LocalStore,
+    make: Make,
+) -> None:
+    _, job = training(settings, database, store)
+    make().run_all()
+    with database.read() as session:
+        row = JobRepository(session).get(job)
+        assert row is not None
+        listed = {}
+        for stage in row.stages:
+            assert stage.artifact is not None
+            written = json.loads(store.local_path(f"{stage.artifact.prefix}/manifest.json").read_text())
+            assert written == stage.artifact.manifest
+            listed[stage.name] = [entry["name"] for entry in written["files"]]
+            for entry in written["files"]:
+                store.fetch(
+                    f"{stage.artifact.prefix}/{entry['name']}",
+                    settings.data_dir / "copy",
+                    sha256=entry["sha256"],
+                )
+    assert listed == {
+        "validate": ["clip.mp4"],
+        "fit": ["track.safetensors"],
+        "motion": [],
+        "render": ["renderer.safetensors"],
+        "publish": ["person.likeness"],
+    }
+
+
+def test_committed_stages_are_reused_only_for_the_same_key(
+    settings: Settings,
+    database: Database,
+    store: LocalStore,
+    make: Make,
+    job_of: JobOf,
+) -> None:
+    person, first = training(settings, database, store)
+    make().run_all()
+    clip = job_of(first).inputs[0].upload_id
+    assert clip is not None
+
+    def reused(**changes: Any) -> list[str]:
+        wanted = {"upload_id": clip, "preset": "preview", "seed": 0, **changes}
+        job = request_training(database, person_id=person, **wanted)
+        make().run_all()
+        assert job_of(job).status == "succeeded"
+        return [stage.name for stage in job_of(job).stages if stage.reused]
+
+    assert reused() == ["validate", "fit", "motion", "render", "publish"]
+    assert reused(seed=1) == ["validate"]
+    assert reused(upload_id=upload(settings, database, store, b"another")) == []
+    other, job = training(settings, database, store)
+    make().run_all()
+    assert not any(stage.reused for stage in job_of(job).stages), f"{other} gets nothing of {person}"
+
+
+def test_a_committed_manifest_without_its_files_is_not_reused(
+    settings: Settings,
+    database: Database,
+    store: LocalStore,
+    make: Make,
+    job_of: JobOf,
+) -> None:
+    person, first = training(settings, database, store)
+    make().run_all()
+    for key in list(store.keys(f"people/{person}")):
+        if key.endswith("clip.mp4"):
+            store.delete_prefix(key)
+    clip = job_of(first).inputs[0].upload_id
+    assert clip is not None
+    job = request_training(database, person_id=person, upload_id=clip, preset="preview", seed=0)
+    make().run_all()
+    assert [stage.reused for stage in job_of(job).stages] == [False, True, True, True, True]
+
+
+def test_a_damaged_output_is_named_with_its_stage(
+    settings: Settings,
+    database: Database,
+    store: LocalStore,
+    make: Make,
+    job_of: JobOf,
+) -> None:
+    person, job = training(settings, database, store)
+    runner = make()
+    runner.run_once()
+    [key] = [key for key in store.keys(f"people/{person}") if key.endswith("clip.mp4")]
+    store.local_path(key).write_bytes(b"flipped")
+    (settings.work_dir / job / "clip.mp4").unlink()
+    runner.run_once()
+    error = job_of(job).error
+    assert error is not None
+    assert error["details"] == {"stage": "validate", "file": "clip.mp4"}
+    retry(database, store, settings, job, from_stage="validate")
+    runner.run_all()
+    assert job_of(job).status == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("content", "slug", "attempts"),
+    [
+        (b"no face", "no_face", 1),
+        (b"bug", "internal", 1),
+        (b"disk", "out_of_disk", 4),
+        (b"memory", "out_of_memory", 4),
+    ],
+)
+def test_what_a_stage_raises_ends_its_job_with_a_typed_problem(
+    settings: Settings,
+    database: Database,
+    store: LocalStore,
+    make: Make,
+    job_of: JobOf,
+    content: bytes,
+    slug: str,
+    attempts: int,
+) -> None:
+    person, job = training(settings, database, store, content)
+    runner = make()
+    runner.run_all()
+    ended = job_of(job)
+    assert ended.status == "failed"
+    assert ended.error is not None
+    assert ended.error["slug"] == slug
+    assert ended.error["remedy"]
+    assert ended.stages[0].attempt == attempts
+    assert runner.tainted == (content == b"memory")
+    assert list(store.keys(f"people/{person}")) == []
+
+
+def test_a_stage_that_writes_nothing_is_a_fault(
+    settings: Settings,
+    database: Database,
+    store: LocalStore,
+    make: Make,
+    job_of: JobOf,
+) -> None:
+    _, job = training(settings, database, store)
+    make(validate=lambda context: None).run_all()
+    error = job_of(job).error
+    assert error is not None
+    assert "clip.mp4" in error["message"]
+
+
+def test_cancel_is_noticed_at_the_next_tick_and_retry_goes_on_from_the_checkpoint(
+    settings: Settings,
+    database: Database,
+    store: LocalStore,
+    make: Make,
+    job_of: JobOf,
+) -> None:
+    _, job = training(settings, database, store)
+    steps: list[int] = []
+
+    def canceled_at_seven(context: StageContext) -> None:
+        def listen(tick: Tick) -> None:
+            steps.append(tick.done)
+            if tick.done == 7 and steps.count(7) == 1:
+                cancel(database, job)
+            context.progress(tick)
+
+        REGISTRY["render"].run(replace(context, progress=listen))
+
+    runner = make(render=canceled_at_seven)
+    runner.run_all()
+    assert steps == list(range(8))
+    assert job_of(job).status == "canceled"
+    assert [stage.status for stage in job_of(job).stages] == ["succeeded"] * 3 + ["canceled"] * 2
+    retry(database, store, settings, job)
+    runner.run_all()
+    assert steps == [*range(8), *range(7, STEPS)], "step 7 was never done before, and 0-6 not again"
+    assert job_of(job).status == "succeeded"
+
+
+def test_a_stopping_worker_puts_its_stage_down_for_the_next(
+    settings: Settings,
+    database: Database,
+    store: LocalStore,
+    make: Make,
+    job_of: JobOf,
+) -> None:
+    _, job = training(settings, database, store)
+    first = make()
+
+    def stop_at_five(context: StageContext) -> None:
+        def listen(tick: Tick) -> None:
+            if tick.done == 5:
+                first.stop.set()
+            context.progress(tick)
+
+        REGISTRY["render"].run(replace(context, progress=listen))
+
+    first.registry = {**REGISTRY, "render": replace(REGISTRY["render"], run=stop_at_five)}
+    first.run_all()
+    stage = job_of(job).stages[3]
+    assert (stage.status, stage.attempt) == ("queued", 0)
+    assert job_of(job).status == "running"
+    make().run_all()
+    assert job_of(job).status == "succeeded"
+
+
+def test_a_worker_that_lost_its_lease_commits_nothing(
+    settings: Settings,
+    database: Database,
+    store: LocalStore,
+    make: Make,
+    job_of: JobOf,
+) -> None:
+    """The sleeper wakes up after another worker took the stage over and finished it."""
+    person, job = training(settings, database, store)
+
+    def sleep_past_the_lease(context: StageContext) -> None:
+        with database.write() as session:
+            session.connection().exec_driver_sql(
+                "update stages set lease_until = '2000-01-01' where status = 'running'"
+            )
+        assert make().run_once(), "the other worker"
+        (context.work / "clip.mp4").write_bytes(b"of the sleeper")
+
+    assert make(validate=sleep_past_the_lease).run_once()
+    stage = job_of(job).stages[0]
+    assert (stage.status, stage.fence) == ("succeeded", 2)
+    committed = [key for key in store.keys(f"people/{person}") if key.endswith("clip.mp4")]
+    assert len(committed) == 1
+    assert store.local_path(committed[0]).read_bytes() == b"a clip"
+
+
+def test_the_pulse_keeps_a_silent_stage_alive_and_hears_of_loss(
+    settings: Settings,
+    database: Database,
+    store: LocalStore,
+    job_of: JobOf,
+) -> None:
+    """No tick of progress for several leases, and still nobody may take the stage."""
+    quick = settings.model_copy(update={"lease_s": 0.4, "heartbeat_s": 0.05})
+    _, job = training(settings, database, store)
+    reaped: list[int] = []
+
+    def silent_for_three_leases(context: StageContext) -> Any:
+        for _ in range(12):
+            threading.Event().wait(0.1)
+            with database.write() as session:
+                reaped.append(LeaseRepository(session).reap(now=now(), max_attempts=4))
+        return REGISTRY["validate"].run(context)
+
+    registry = {**REGISTRY, "validate": replace(REGISTRY["validate"], run=silent_for_three_leases)}
+    Runner(database, store, quick, registry=registry).run_once()
+    assert reaped == [0] * 12
+    assert job_of(job).stages[0].status == "succeeded"
+
+
+def test_what_takes_seconds_runs_between_the_stages_of_what_takes_minutes(
+    settings: Settings,
+    database: Database,
+    store: LocalStore,
+    make: Make,
+    job_of: JobOf,
+) -> None:
+    _, job = training(settings, database, store)
+    runner = make()
+    runner.run_once()
+    inspection = request_inspection(database, upload_id=upload(settings, database, store, b"no face"))
+    runner.run_once()
+    assert job_of(inspection).status == "succeeded"
+    result = job_of(inspection).result
+    assert result is not None
+    assert result["trainable"] is False
+    assert job_of(job).status == "running"
+
+
+def test_of_two_trainings_the_first_is_finished_first(
+    settings: Settings, database: Database, store: LocalStore, make: Make, job_of: JobOf
+) -> None:
+    _, first = training(settings, database, store)
+    _, second = training(settings, database, store)
+    runner = make()
+    for _ in range(5):
+        runner.run_once()
+    assert (job_of(first).status, job_of(second).status) == ("succeeded", "queued")
+
+
+def test_an_unknown_stage_fails_plainly(
+    settings: Settings,
+    database: Database,
+    store: LocalStore,
+    job_of: JobOf,
+) -> None:
+    _, job = training(settings, database, store)
+    Runner(database, store, settings, registry={}).run_all()
+    error = job_of(job).error
+    assert error is not None
+    assert "validate" in error["message"]
+
+
+def test_a_worker_without_disk_waits(
+    settings: Settings,
+    database: Database,
+    store: LocalStore,
+    job_of: JobOf,
+) -> None:
+    _, job = training(settings, database, store)
+    greedy = settings.model_copy(update={"min_free_mb": 10**9, "retry_backoff_s": 3600.0})
+    assert Runner(database, store, greedy, registry=REGISTRY).run_all() == 1
+    waiting = job_of(job)
+    assert (waiting.status, waiting.stages[0].status) == ("running", "queued")
+    assert "MiB" in waiting.progress["message"]
+
+
+def test_a_worker_is_in_the_register_while_it_lives(
+    settings: Settings,
+    database: Database,
+    store: LocalStore,
+    make: Make,
+) -> None:
+    from likeness.health import check_worker
+
+    _, _ = training(settings, database, store)
+    found: list[bool] = []
+
+    def look(context: StageContext) -> None:
+        found.append(check_worker(database, settings, None).ok)
+        runner.stop.set()
+
+    runner = make(validate=look)
+    assert work_forever(runner) == 0
+    assert found == [True]
+    assert not check_worker(database, settings, None).ok
+
+
+def test_weights_are_promoted_when_the_training_succeeds(
+    settings: Settings,
+    database: Database,
+    store: LocalStore,
+    make: Make,
+) -> None:
+    person, _ = training(settings, database, store)
+    runner = make()
+    for _ in range(4):
+        runner.run_once()
+    with database.read() as session:
+        row = PersonRepository(session).get(person)
+        assert row is not None
+        assert row.package_artifact_id is None
+    runner.run_once()
+    with database.read() as session:
+        row = PersonRepository(session).get(person)
+        assert row is not None
+        assert row.package is not None
+        assert row.package.stage_name == "publish"
+
+
+def readings(meter: Meter, *ticks: Tick) -> list[tuple[float, float | None]]:
+    return [(reading["percent"], reading["eta_seconds"]) for reading in map(meter.read, ticks)]
+
+
+def ten_seconds_each() -> Callable[[], float]:
+    return itertools.count(0.0, 10.0).__next__
+
+
+def test_the_meter_guesses_what_is_left_of_the_whole_job() -> None:
+    meter = Meter((1.0, 2.0, 1.0), 1, clock=ten_seconds_each())
+    half = 10.0 + 20.0 / 2.0  # the other half of this stage, and a stage of half its weight
+    assert readings(meter, Tick("fit", 0, 10), Tick("fit", 5, 10)) == [(25.0, None), (50.0, half)]
+
+
+def test_the_meter_knows_the_parts_of_a_stage_and_never_falls() -> None:
+    meter = Meter((1.0,), 0, {"a": 1.0, "b": 3.0}, clock=ten_seconds_each())
+    ticks = (
+        Tick("a", 0, 9),
+        Tick("a", 9, 9),
+        Tick("b", 0, 5),
+        Tick("other", 9, 9),
+        Tick("a", 1, 9),
+        Tick("b", 5, 5),
+    )
+    assert [percent for percent, _ in readings(meter, *ticks)] == [0.0, 25.0, 25.0, 25.0, 25.0, 100.0]
+
+
+def test_a_tick_of_unknown_length_is_no_progress() -> None:
+    meter = Meter((1.0,), 0, clock=ten_seconds_each())
+    reading = meter.read(Tick("fit", 4, 0, message="looking", metrics={"loss": 1}))
+    assert (reading["percent"], reading["message"], reading["metrics"]) == (0.0, "looking", {"loss": 1.0})
+
+
+def test_a_resumed_stage_does_not_count_what_was_done_before_in_its_guess() -> None:
+    meter = Meter((1.0,), 0, clock=ten_seconds_each())
+    assert readings(meter, Tick("render", 80, 100), Tick("render", 90, 100)) == [(80.0, None), (90.0, 10.0)]

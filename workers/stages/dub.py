@@ -1,0 +1,210 @@
+"""Stage dub: PERSON + recording -> video, streamed from the recording's first second to its last."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faces.rotation import compose
+from faces.texture import Texture
+from faces.track import FaceTrack, Motion
+from fitting.fit import Person, fit_landmarks, track_clip
+from media.audio import stream_wav
+from media.decode import read_frames
+from media.encode import VideoWriter
+from media.frames import FrameStore
+from media.normalise import normalise_clip, normalise_recording
+from motion.matching import SourceMatcher
+from motion.predict import MotionPredictor
+from problems import InvalidParameter
+from rendering.compositor import Compositor, CompositorConfig
+from rendering.export import OnnxGenerator
+from rendering.renderer import FrameRenderer
+from training.progress import Progress, Tick, silent, ticking
+from training.runtime import available_cores, limit_threads
+from workers.package import PersonPackage, open_package
+from workers.presets import preset_named
+
+FPS = 25.0
+SAMPLES_PER_FRAME = 640
+POSES = ("learned", "clip", "still", "reference")
+
+MotionChunks = Iterator[tuple[Motion, NDArray[np.integer]]]
+
+
+def run(
+    person: Path,
+    recording: Path,
+    out: Path,
+    *,
+    pose: str = "learned",
+    pose_video: Path | None = None,
+    expression_video: Path | None = None,
+    exact: bool = False,
+    seed: int = 0,
+    device: str = "auto",
+    progress: Progress = silent,
+) -> int:
+    """Make the person say the recording; returns the number of frames written.
+
+    Args:
+        person: a PERSON file.
+        recording: any sound or video file; its sound becomes the video's.
+        pose: ``learned`` (predicted from speech, in the person's manner), ``clip`` (the clip's own), ``still``, or
+            ``reference`` (of ``pose_video``).
+        pose_video: whose head motion to take with ``reference``.
+        expression_video: whose expressions to take as well: reenactment.
+        exact: take the reference's pose as it is, not relative to its mean; for another part of the same clip.
+        seed: of the sampled head motion.
+
+    Raises:
+        InvalidParameter: ``pose`` and the videos do not fit together.
+        Problem: what is wrong with the person, the recording or a video.
+    """
+    _check(pose, pose_video, expression_video)
+    limit_threads()
+    with open_package(person) as package, tempfile.TemporaryDirectory(prefix="likeness-dub-") as folder:
+        scratch = Path(folder)
+        sound = scratch / "recording.wav"
+        seconds = normalise_recording(recording, sound)
+        frames = max(int(np.ceil(seconds * FPS - 1e-6)), 1)
+        track = FaceTrack.load(package.path("track.safetensors"))
+        clip = FrameStore.from_clip(package.path("clip.mp4"), stop=len(track))
+        settings = preset_named(str(package.manifest.get("preset", "preview")))
+        compositor = Compositor(
+            track,
+            Texture.load(package.path("texture.safetensors")),
+            clip,
+            config=CompositorConfig(max_crop_px=settings.max_crop_px),
+        )
+        reference = _reference(track, pose_video, expression_video, exact, scratch, progress)
+        motion = _motion(package, track, sound, pose, reference, exact, seed, frames)
+        generator = OnnxGenerator(package.path("generator.onnx"), threads=available_cores())
+        width, height = clip.size
+        with VideoWriter(out, width, height, fps=FPS, audio=recording) as writer:
+            for image in ticking(FrameRenderer(compositor, generator).render(motion), progress, "dub", frames):
+                writer.write(image)
+    return frames
+
+
+def _check(pose: str, pose_video: Path | None, expression_video: Path | None) -> None:
+    if pose not in POSES:
+        raise InvalidParameter(
+            f"there is no pose mode {pose!r}", remedy=f"use one of {', '.join(POSES)}", details={"field": "pose"}
+        )
+    if pose == "reference" and pose_video is None:
+        raise InvalidParameter(
+            "pose mode reference needs a video to take the head motion from",
+            remedy="give one with --pose-video",
+            details={"field": "pose_video"},
+        )
+    if pose != "reference" and (pose_video or expression_video):
+        raise InvalidParameter(
+            f"a reference video was given, but the pose mode is {pose}",
+            remedy="use --pose reference with it",
+            details={"field": "pose"},
+        )
+
+
+def _motion(
+    package: PersonPackage,
+    track: FaceTrack,
+    sound: Path,
+    pose: str,
+    reference: tuple[Motion, bool] | None,
+    exact: bool,
+    seed: int,
+    frames: int,
+) -> MotionChunks:
+    """Chunks of motion with their source frames: ``frames`` in all."""
+    matcher = SourceMatcher(track.motion, track.valid)
+    if reference is not None and reference[1]:
+        whole = _to_length(reference[0], frames)
+        chunks: Iterator[Motion] = (whole[start : start + 250] for start in range(0, frames, 250))
+    else:
+        predictor = MotionPredictor.load(package.path("motion.safetensors"))
+        chunks = predictor.stream(
+            stream_wav(sound), pose=pose, seed=seed, reference=reference[0] if reference is not None else None
+        )
+    yield from matcher.stream(_first(chunks, frames), reachable=not exact)
+
+
+def _first(chunks: Iterator[Motion], frames: int) -> Iterator[Motion]:
+    """Exactly ``frames`` frames: a longer stream is cut, a shorter one holds its last frame."""
+    left, last = frames, None
+    for chunk in chunks:
+        part = chunk[:left]
+        if len(part):
+            yield part
+            last, left = part[-1:], left - len(part)
+        if left == 0:
+            return
+    if last is not None:
+        yield Motion.concatenate([last] * left)
+
+
+def _to_length(motion: Motion, frames: int) -> Motion:
+    """Play to and fro until ``frames`` are reached."""
+    period = max(2 * len(motion) - 2, 1)
+    index = np.arange(frames) % period
+    return motion[np.where(index < len(motion), index, period - index)]
+
+
+def _reference(
+    track: FaceTrack,
+    pose_video: Path | None,
+    expression_video: Path | None,
+    exact: bool,
+    scratch: Path,
+    progress: Progress,
+) -> tuple[Motion, bool] | None:
+    """The reference motion in this person's terms, and whether its expressions count."""
+    if pose_video is None:
+        return None
+    posed = _track_video(pose_video, track if exact else None, scratch / "pose.mp4", progress)
+    expressed = posed
+    if expression_video is not None and expression_video != pose_video:
+        expressed = _track_video(expression_video, track if exact else None, scratch / "expression.mp4", progress)
+    motion = posed.motion
+    if not exact:
+        # Another person in another room: their turns and shifts about their own mean, from this person's mean.
+        mean, own = motion.rotation.mean(0), track.motion.rotation[track.valid].mean(0)
+        shift = motion.translation - motion.translation.mean(0)
+        # Shifts count in inter-ocular distances of the picture, whatever the two cameras are.
+        ratio = float(track.motion.translation[:, 2].mean() / motion.translation[:, 2].mean())
+        motion = Motion(
+            compose(own, compose(-mean, motion.rotation)),
+            track.motion.translation[track.valid].mean(0) + shift * [ratio, ratio, ratio],
+            motion.expression,
+            motion.gaze,
+        )
+    if expression_video is None:
+        return motion, False
+    face = _to_length(expressed.motion, len(motion))
+    return Motion(motion.rotation, motion.translation, face.expression, face.gaze), True
+
+
+def _track_video(video: Path, known: FaceTrack | None, normalised: Path, progress: Progress) -> FaceTrack:
+    """Track a driving video; with ``known``, as that person in the same picture."""
+    normalise_clip(video, normalised, normalised.with_suffix(".wav"))
+    size: list[tuple[int, int]] = []
+
+    def frames() -> Iterator[NDArray[np.uint8]]:
+        for image in read_frames(normalised):
+            if not size:
+                size.append((image.shape[1], image.shape[0]))
+            yield image
+
+    landmarks = track_clip(frames(), 0, progress)
+    if known is not None and size[0] != (known.camera.width, known.camera.height):
+        raise InvalidParameter(
+            f"{video.name} has {size[0][0]}x{size[0][1]} pixels and the person's clip "
+            f"{known.camera.width}x{known.camera.height}",
+            remedy="use a part of the same recording, or leave exact off",
+        )
+    progress(Tick("dub.reference", 0, 1, f"fitting {video.name}"))
+    return fit_landmarks(landmarks, size[0], person=Person.of(known) if known else None, progress=progress)
