@@ -182,7 +182,7 @@ def _complete(image: NDArray[np.uint8], seen: NDArray[np.uint8]) -> NDArray[np.u
     levels: list[tuple[NDArray[Any], NDArray[Any]]] = [
         (image.astype(np.float32) * (seen > 0)[..., None], (seen > 0).astype(np.float32))
     ]
-    while levels[-1][0].shape[0] > 2:
+    while levels[-1][0].shape[0] > 1:
         colour, weight = levels[-1]
         half = (colour.shape[1] // 2, colour.shape[0] // 2)
         smaller = [cv2.resize(level, half, interpolation=cv2.INTER_AREA) for level in (colour, weight)]
