@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rendering.batches import COMPOSITE_CHANNELS, INPUT_CHANNELS, SOURCE_CHANNELS
+from rendering.batches import COMPOSITE_CHANNELS, FACE, INPUT_CHANNELS, MASK_CHANNELS, SOURCE_CHANNELS
 from rendering.identity import VALUE_SIZE
 
 STRIDE = 64
@@ -93,6 +93,18 @@ class Decode(nn.Module):
         return F.leaky_relu(self.norm(self.convolution(x)), 0.2, inplace=True)
 
 
+def edit_region(masks: Tensor) -> Tensor:
+    """(B, 3, S, S) masks -> (B, 1, S, S) in [0, 1]: where the network may paint, the face and a margin round it.
+
+    Hair, clothes and room move in ways that nothing in the input tells; an L1 loss can only blur them there, where the
+    warped real pixels of the composite are sharp and belong together.
+    """
+    coarse = F.avg_pool2d(masks[:, FACE : FACE + 1], 8)  # (B, 1, S/8, S/8)
+    grown = F.max_pool2d((2 * coarse).clamp(max=1), 5, stride=1, padding=2)
+    soft = F.avg_pool2d(grown, 3, stride=1, padding=1)
+    return F.interpolate(soft, scale_factor=8.0, mode="bilinear", align_corners=False)
+
+
 class Generator(nn.Module):
     """(B, 15, S, S), (B, Dv) -> :class:`GeneratorOutput`; S is a multiple of 64."""
 
@@ -155,4 +167,5 @@ class Generator(nn.Module):
         # instead, where the composite's details are wrong (inside the mouth). 1.2 makes tanh the identity on
         # the average.
         colour = torch.tanh(colour + 1.2 * gate * composite)
+        attention = 1 - edit_region(frames[:, MASK_CHANNELS]) * (1 - attention)
         return GeneratorOutput(attention * composite + (1 - attention) * colour, colour, attention)

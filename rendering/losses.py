@@ -29,10 +29,10 @@ class LossConfig:
     """The same for the eyes."""
     adversarial: float = 0.02
     """Of the discriminator's verdict, once the warm-up is over."""
-    attention_mean: float = 0.01
+    attention_mean: float = 0.003
     """Of the mean attention inside mouth and eyes: the paper's, keeps the generator from copying there."""
     attention_keep: float = 0.01
-    """Of the mean lack of attention below 0.9 elsewhere: real pixels stay where painting gains little (hair,
+    """Of the mean lack of attention below 0.7 elsewhere: real pixels stay where painting gains little (hair,
     background). Pushing on to 1 would close the blend for good before the colours are learnt."""
     attention_smooth: float = 0.02
     """Of the attention's mean total variation: no holes, no flicker at its edges."""
@@ -100,7 +100,7 @@ def attention_loss(attention: Tensor, masks: Tensor, config: LossConfig) -> Tens
     variation = variation + (attention[..., 1:, :] - attention[..., :-1, :]).abs().mean()
     free = masks[:, [MOUTH, EYES]].amax(1, keepdim=True)  # (B, 1, S, S)
     copied = (free * attention).sum() / free.sum().clamp_min(1)
-    painted = ((1 - free) * F.relu(0.9 - attention)).sum() / (1 - free).sum().clamp_min(1)
+    painted = ((1 - free) * F.relu(0.7 - attention)).sum() / (1 - free).sum().clamp_min(1)
     means = config.attention_mean * copied + config.attention_keep * painted
     return means + config.attention_smooth * variation
 

@@ -23,7 +23,7 @@ from problems import InternalProblem, InvalidParameter, OutOfMemory, TooShort
 from rendering.batches import FACE, MOUTH, RenderBatch, RenderDataset
 from rendering.discriminator import Discriminator, DiscriminatorConfig
 from rendering.export import Renderer, load_renderer, save_renderer
-from rendering.generator import STRIDE, Generator, GeneratorConfig
+from rendering.generator import STRIDE, Generator, GeneratorConfig, edit_region
 from rendering.losses import (
     LossConfig,
     ReconstructionLoss,
@@ -94,7 +94,7 @@ class RendererConfig:
     def preset(name: str) -> RendererConfig:
         """``preview`` (256 px, CPU, minutes), ``standard`` (384 px) or ``best`` (512 px, GPU)."""
         presets = {
-            "preview": RendererConfig(max_seconds=300),
+            "preview": RendererConfig(rate=2e-3, max_seconds=300),
             "standard": RendererConfig(
                 size=384, batch=8, steps=3000, max_seconds=1200, generator=GeneratorConfig(width=48),
                 discriminator=DiscriminatorConfig(width=32), judged=1.0,
@@ -311,7 +311,8 @@ def _step(run: _Run, batch: RenderBatch, config: RendererConfig, fraction: float
     with torch.autocast(frames.device.type, torch.bfloat16, enabled=frames.is_cuda):
         output = run.generator(frames, value)
     image = output.image.float()
-    reconstruction = run.reconstruction(image, batch.target, batch.masks, batch.valid)
+    paintable = batch.valid * edit_region(batch.masks)  # elsewhere the composite stays, whatever is learnt
+    reconstruction = run.reconstruction(image, batch.target, batch.masks, paintable)
     mouth_share = reconstruction.mouth_share
     metrics = {"triplet": triplet.detach(), "l1": reconstruction.l1, "mouth_share": mouth_share}
     loss = reconstruction.loss + attention_loss(output.attention.float(), batch.masks, loss_config)

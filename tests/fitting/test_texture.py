@@ -63,9 +63,9 @@ def test_texels_that_were_seen_get_their_colour_back(texture: Texture) -> None:
 def test_what_no_frame_sees_is_told(texture: Texture) -> None:
     part = _part_of_texels()
     assert (texture.seen[part == -1] == 0).all()
-    columns = np.nonzero((texture.seen > 100).any(0))[0]
-    assert columns.min() > 10  # the back of the head
-    assert columns.max() < SIZE - 10
+    columns = np.nonzero((texture.seen[40:65] > 100).any(0))[0]  # the forehead, all round
+    assert 0.2 * SIZE < columns.min() < 0.3 * SIZE  # the back of the head is never seen
+    assert 0.65 * SIZE < columns.max() < 0.75 * SIZE
     assert (texture.seen[part == EYES] > 100).mean() > 0.2
 
 
@@ -76,16 +76,19 @@ def test_texels_never_seen_are_filled_from_their_surroundings(track: FaceTrack) 
     hidden = skin & (texture.seen == 0)
     assert hidden.sum() > 500
     assert np.abs(texture.image[hidden].astype(int) - [200, 120, 90]).mean() < 30
-    assert np.abs(texture.image[skin & (texture.seen > 200)].astype(int) - [200, 120, 90]).max() <= 12
+    seen = np.abs(texture.image[skin & (texture.seen > 200)].astype(int) - [200, 120, 90])
+    assert np.percentile(seen, 90) <= 3  # the rim takes a little of the black behind it
 
 
 def test_a_hand_in_some_frames_does_not_get_into_the_texture(track: FaceTrack, frames: NDArray[np.uint8]) -> None:
     dirty = frames.copy()
     dirty[::5, 180:230, 190:230] = (0, 255, 0)  # over the nose in every fifth frame
     texture = unwrap_texture(track, dirty, config=replace(CONFIG, frames=24))
-    seen = (texture.seen > 200) & (_part_of_texels() == SKIN)
-    green = (texture.image[..., 1] > 235) & (texture.image[..., 0] < 40) & seen
-    assert green.mean() < 0.0005
+    clean = unwrap_texture(track, frames, config=replace(CONFIG, frames=24)).image.astype(int)
+    first = unwrap_texture(track.frames(slice(0, 1)), dirty[:1], config=CONFIG)
+    covered = (first.image[..., 1] > 250) & (first.image[..., 0] < 5) & (texture.seen > 200)
+    assert covered.sum() > 500
+    assert np.abs(texture.image - clean)[covered].mean() < 6  # a plain mean over the frames is 25 off
 
 
 def test_frames_without_a_face_are_not_used(track: FaceTrack, frames: NDArray[np.uint8], texture: Texture) -> None:

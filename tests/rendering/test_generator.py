@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from rendering.batches import COMPOSITE_CHANNELS, MASK_CHANNELS, SOURCE_CHANNELS
+from rendering.batches import COMPOSITE_CHANNELS, FACE, MASK_CHANNELS, SOURCE_CHANNELS
 from rendering.discriminator import Discriminator, DiscriminatorConfig
 from rendering.generator import Generator, GeneratorConfig
 from tests.rendering.moving_blobs import MovingBlobs
@@ -25,11 +25,24 @@ def test_untrained_network_is_the_composite() -> None:
     torch.manual_seed(0)
     batch = MovingBlobs(4).held_out
     output = Generator(SMALL)(batch.network_input(), batch.value)
-    assert output.attention.mean().item() == pytest.approx(0.9, abs=0.005)
+    face = batch.masks[:, FACE : FACE + 1] > 0.9
+    assert output.attention[face].mean().item() == pytest.approx(0.9, abs=0.005)
     assert (output.image - batch.composite).abs().max() < 0.03
     assert torch.allclose(
         output.image, output.attention * batch.composite + (1 - output.attention) * output.colour, atol=1e-6
     )
+
+
+def test_real_pixels_stay_far_from_the_face() -> None:
+    """Even a network that wants to paint everywhere may not paint hair, clothes and room."""
+    generator = Generator(SMALL)
+    generator.heads.bias.data[12:16] = -20  # attention: keep nothing
+    frames = torch.rand(1, 15, 256, 256)
+    frames[:, 12:] = 0
+    frames[:, 12, 100:160, 100:160] = 1
+    output = generator(frames, torch.randn(1, 368))
+    assert output.attention[..., 110:150, 110:150].max() < 1e-3
+    assert torch.equal(output.image[..., :60, :], frames[:, COMPOSITE_CHANNELS, :60])
 
 
 @pytest.mark.parametrize("size", [64, 128, 192])

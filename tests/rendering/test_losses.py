@@ -87,7 +87,7 @@ def test_attention_loss_by_hand() -> None:
     config = LossConfig(attention_mean=1.0, attention_keep=2.0, attention_smooth=10.0)
     masks = torch.zeros(1, 3, 4, 4)
     # No mouth: what is not kept costs; a mouth everywhere: what is kept costs.
-    assert attention_loss(torch.full((1, 1, 4, 4), 0.75), masks, config).item() == pytest.approx(2 * 0.15)
+    assert attention_loss(torch.full((1, 1, 4, 4), 0.5), masks, config).item() == pytest.approx(2 * 0.2)
     masks[:, 1] = 1
     assert attention_loss(torch.full((1, 1, 4, 4), 0.75), masks, config).item() == pytest.approx(0.75)
     stripes = torch.zeros(1, 1, 4, 4)
