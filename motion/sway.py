@@ -56,7 +56,10 @@ class SwaySampler:
     ) -> None:
         self._residual = residual.astype(np.float64)
         self._config = config
+        # Two streams: how many frames are asked for at a time must not change what is drawn for which.
         self._rng = np.random.default_rng([seed, 0x5A1])
+        self._drift_rng = np.random.default_rng([seed, 0xD21F])
+        self._fading: tuple[int, int] | None = None
         self._runs = _run_lengths(usable)
         longest = int(self._runs.max(initial=0))
         self._fade = max(1, min(config.fade, longest // 4))
@@ -68,8 +71,8 @@ class SwaySampler:
         self._starts = np.nonzero(self._runs >= self._shortest + self._fade)[0]
         self._used = np.zeros(len(residual))
         self._spread = self._residual.std(0) * drifting
-        self._drift = self._rng.standard_normal(residual.shape[1])
-        self._pull = np.zeros(residual.shape[1])
+        self._pull = self._drift_rng.standard_normal(residual.shape[1])
+        self._drift = self._pull / 2
         self._piece, self._left = self._begin()
 
     def _begin(self) -> tuple[int, int]:
@@ -99,15 +102,14 @@ class SwaySampler:
     def _track(self, start: int, count: int) -> NDArray[np.float64]:
         """Frames of the current piece; while a fade runs, of both pieces."""
         piece = self._residual[np.minimum(np.arange(start, start + count), len(self._residual) - 1)]
-        fading = getattr(self, "_fading", None)
-        if fading is None:
+        if self._fading is None:
             return piece
-        old, position = fading
+        old, position = self._fading
         step = np.arange(position, position + count)
         weight = np.clip((step + 1) / (self._fade + 1), 0, 1)
         weight = (weight * weight * (3 - 2 * weight))[:, None]
         previous = self._residual[np.minimum(old + step, len(self._residual) - 1)]
-        self._fading: tuple[int, int] | None = (old, position + count) if position + count < self._fade else None
+        self._fading = (old, position + count) if position + count < self._fade else None
         return weight * piece + (1 - weight) * previous
 
     def _join(self) -> None:
@@ -132,7 +134,7 @@ class SwaySampler:
         """A twice-smoothed Ornstein-Uhlenbeck process of unit variance, so that its velocity is smooth too."""
         share = self._config.drift
         rate = 2.0 / self._config.drift_frames
-        noise = self._rng.standard_normal(out.shape)
+        noise = self._drift_rng.standard_normal(out.shape)
         drift = np.empty_like(out)
         for t in range(len(out)):
             self._pull += rate * (-self._pull) + np.sqrt(2 * rate) * noise[t]

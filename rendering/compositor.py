@@ -103,7 +103,7 @@ class Compositor:
         self.neutral = self.model.neutral(track.identity, track.offsets)
         self.uv = atlas_for(self.model).uv
         self.iod = self._clip_inter_ocular_distance()
-        self.side = int(round(self.config.crop * self.iod / 2)) * 2
+        self.side = round(self.config.crop * self.iod / 2) * 2
         self.size = min(self.side, self.config.max_crop_px)
         self.scale = self.size / self.side
         self.blend = _face_blend(self.model, self.neutral)
@@ -153,7 +153,7 @@ class Compositor:
     def box(self, vertices: NDArray[Any]) -> tuple[int, int, int]:
         """The crop (left, top, side) round camera-space vertices: whole pixels, one side for the whole clip."""
         centre = self.track.camera.project(vertices[self._skull].mean(0))
-        return int(round(centre[0] - self.side / 2)), int(round(centre[1] - self.side / 2)), self.side
+        return round(float(centre[0] - self.side / 2)), round(float(centre[1] - self.side / 2)), self.side
 
     def crop(self, image: NDArray[np.uint8], box: tuple[int, int, int]) -> NDArray[np.uint8]:
         """The crop of any full frame, (R, R, 3) uint8."""
@@ -314,7 +314,7 @@ def _extrapolate(total: NDArray[np.float32], weight: NDArray[np.float32]) -> NDA
     while min(levels[-1][1].shape) > 2:
         h, w = levels[-1][1].shape
         half = (max(w // 2, 1), max(h // 2, 1))
-        levels.append(tuple(cv2.resize(x, half, interpolation=cv2.INTER_AREA) for x in levels[-1]))  # type: ignore[arg-type]
+        levels.append(tuple(cv2.resize(x, half, interpolation=cv2.INTER_AREA) for x in levels[-1]))
     values = levels[-1][0] / np.maximum(levels[-1][1], 1e-6)[..., None]
     for total_level, weight_level in reversed(levels[:-1]):
         h, w = weight_level.shape
@@ -329,7 +329,7 @@ def _polygon_mask(points: NDArray[Any], size: int, grow: float) -> NDArray[np.fl
     mask = np.zeros((size, size), np.uint8)
     hull = cv2.convexHull(np.round(points).astype(np.int32))
     cv2.fillConvexPoly(mask, hull, 255)
-    thickness = max(int(round(2 * grow)), 1)
+    thickness = max(round(2 * grow), 1)
     cv2.polylines(mask, [hull], True, 255, thickness)
     return cv2.GaussianBlur(mask, (0, 0), max(grow / 2, 0.8)).astype(np.float32) / 255
 

@@ -98,10 +98,7 @@ class ClipDataset:
             progress(Tick("render.composites", n + 1, len(valid)))
         self._values = torch.from_numpy(np.stack(values))
         self._weights = torch.from_numpy(_sampling_weights(track.landmarks[valid]))
-        count = min(self.config.held_out, len(valid) // 10)
-        middle = int(0.6 * len(valid))
-        self._held = np.arange(middle, middle + count)
-        self._train = np.setdiff1d(np.arange(len(valid)), np.arange(middle - 2, middle + count + 2) if count else [])
+        self._held, self._train = _split(len(valid), self.config.held_out)
 
     def __len__(self) -> int:
         return len(self._train)
@@ -142,6 +139,14 @@ class ClipDataset:
             value=self._values[rows],
             frame=torch.from_numpy(self.frame[rows].astype(np.int64)),
         )
+
+
+def _split(total: int, count: int, margin: int = 3) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Held-out and training rows: ``count`` held-out frames at different moments, their neighbours in neither."""
+    count = min(count, total // 12)
+    held = np.round(np.linspace(0, total - 1, count + 2)[1:-1]).astype(np.int64)
+    near = (held[:, None] + np.arange(-margin, margin + 1)).ravel()
+    return held, np.setdiff1d(np.arange(total), near)
 
 
 def network_masks(layers: Composite, size: int) -> Images:

@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ MEMBERS = (
 )  # fmt: skip
 """What a PERSON holds beside the manifest."""
 MAX_MEMBER_BYTES = 2 << 30
+MAX_MANIFEST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,8 @@ def open_package(path: Path) -> Iterator[PersonPackage]:
     try:
         try:
             manifest = _unpack(path, folder, remedy)
-        except (zipfile.BadZipFile, KeyError, json.JSONDecodeError, UnicodeDecodeError, EOFError) as error:
+        # ValueError: not JSON, not UTF-8. RuntimeError: an encrypted member, or JSON nested too deeply.
+        except (zipfile.BadZipFile, zlib.error, KeyError, TypeError, ValueError, RuntimeError, EOFError) as error:
             raise InvalidPackage(f"{path.name} is not a PERSON file ({error})", remedy=remedy) from error
         yield PersonPackage(folder, manifest)
     finally:
@@ -98,14 +101,18 @@ def open_package(path: Path) -> Iterator[PersonPackage]:
 
 def _unpack(path: Path, folder: Path, remedy: str) -> dict[str, Any]:
     with zipfile.ZipFile(path) as archive:
+        limits = {MANIFEST: MAX_MANIFEST_BYTES, **dict.fromkeys(MEMBERS, MAX_MEMBER_BYTES)}
+        for name, limit in limits.items():
+            info = archive.getinfo(name)
+            # Nothing in a PERSON is compressed, so nothing can grow while it is read.
+            if info.file_size > limit or info.compress_type != zipfile.ZIP_STORED:
+                raise InvalidPackage(f"{path.name}: {name} is compressed or implausibly large", remedy=remedy)
         manifest: dict[str, Any] = json.loads(archive.read(MANIFEST))
         found = manifest.get("format") if isinstance(manifest, dict) else None
         if found != FORMAT:
             raise InvalidPackage(f"{path.name} has format {found!r}; this version reads {FORMAT!r}", remedy=remedy)
         for name in MEMBERS:  # a fixed list: a name in the file never becomes a path
             expected = manifest["members"][name]
-            if archive.getinfo(name).file_size > MAX_MEMBER_BYTES:
-                raise InvalidPackage(f"{path.name}: {name} is implausibly large", remedy=remedy)
             digest = hashlib.sha256()
             with archive.open(name) as source, open(folder / name, "wb") as target:
                 while block := source.read(1 << 20):

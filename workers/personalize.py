@@ -6,6 +6,7 @@ from its checkpoint.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -76,19 +77,26 @@ class _Stages:
     def __init__(self, folder: Path, fingerprint: str) -> None:
         self.folder, self.ledger = folder, folder / "stages.json"
         self.done: dict[str, str] = {}
-        try:
-            self.done = json.loads(self.ledger.read_text())
-        except (OSError, ValueError):
-            pass
+        with contextlib.suppress(OSError, ValueError):
+            content = json.loads(self.ledger.read_text())
+            self.done = content if isinstance(content, dict) else {}
         if self.done.get("fingerprint") != fingerprint:
+            # Before another clip's files are overwritten: a ledger that outlives them would call a mixture done.
+            self.ledger.unlink(missing_ok=True)
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)
             self.done = {"fingerprint": fingerprint}
 
     def run(self, name: str, outputs: tuple[str, ...], stage: Callable[[], object]) -> None:
         if name in self.done and all((self.folder / output).is_file() for output in outputs):
             return
+        if name in self.done:  # its outputs are gone, and what was made from them is stale
+            self.done = dict(list(self.done.items())[: list(self.done).index(name)])
+            self._write()
         stage()
         self.done[name] = "done"
+        self._write()
+
+    def _write(self) -> None:
         temporary = self.ledger.with_suffix(".tmp")
         temporary.write_text(json.dumps(self.done))
         os.replace(temporary, self.ledger)

@@ -212,6 +212,32 @@ def test_a_coefficient_that_wants_out_stays_at_its_bound() -> None:
     np.testing.assert_array_equal(solved.expression[:, 3], 1.0)
 
 
+@pytest.mark.parametrize(("bound", "beyond"), [(0.0, -0.8), (1.0, 1.8)])
+def test_a_coefficient_at_its_bound_does_not_bend_the_step_of_the_others(bound: float, beyond: float) -> None:
+    """The step is that of a model without the coefficient, not a step of all whose excess is cut off."""
+    solver, state = _toy(3, loose=True)
+    wanted = state.copy()
+    wanted.expression[:, 0] = beyond
+    state.expression[:, 0] = bound
+    loose = replace(solver.model, expression_sigma=np.array([50.0, 0.3, 0.0, 0.5]))
+    observed = replace(solver.observed, points=solver.project(wanted)[0])
+    without = replace(loose, expression_sigma=np.array([0.0, 0.3, 0.0, 0.5]))
+    free, fixed = (
+        LandmarkSolver(
+            replace(model, neutral=neutral), solver.camera, observed, solver.config, solve_identity=False
+        )
+        for model, neutral in (
+            (loose, loose.neutral), (without, loose.neutral + bound * loose.expression_basis[..., 0])
+        )
+    )  # fmt: skip
+    one, other = (s._step(state, s._normal_equations(state), 1e-3) for s in (free, fixed))
+    np.testing.assert_array_equal(one.expression[:, 0], bound)
+    np.testing.assert_allclose(one.translation, other.translation, atol=1e-9)
+    np.testing.assert_allclose(one.rotation, other.rotation, atol=1e-9)
+    np.testing.assert_allclose(one.expression[:, 1:], other.expression[:, 1:], atol=1e-9)
+    assert np.abs(one.translation - state.translation).max() > 0.1
+
+
 def test_missing_frames_loosen_the_coupling() -> None:
     solver, _ = _toy()
     np.testing.assert_allclose(solver.coupling[1] * 3, solver.coupling[0])

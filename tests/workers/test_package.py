@@ -153,6 +153,28 @@ def test_a_broken_manifest_is_refused(person: Path, text: bytes) -> None:
     _refused(person, "PERSON|format")
 
 
+@pytest.mark.parametrize("members", [[], "all", dict.fromkeys(MEMBERS, "abc"), dict.fromkeys(MEMBERS)])
+def test_a_manifest_of_another_shape_is_refused(person: Path, members: object) -> None:
+    _rewrite(person, {MANIFEST: json.dumps({**_manifest(person), "members": members}).encode()})
+    _refused(person, "not a PERSON file")
+
+
+def test_a_deeply_nested_manifest_is_refused(person: Path) -> None:
+    _rewrite(person, {MANIFEST: b"[" * 200_000})
+    _refused(person, "not a PERSON file")
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
+def test_compressed_members_are_refused(person: Path, compression: int) -> None:
+    _rewrite(person, {}, compression=compression)
+    _refused(person, "compressed")
+
+
+def test_a_manifest_that_would_fill_the_memory_is_refused(person: Path) -> None:
+    _rewrite(person, {MANIFEST: b" " * (3 << 20) + json.dumps(_manifest(person)).encode()})
+    _refused(person, "implausibly large")
+
+
 def test_what_is_no_zip_is_refused(tmp_path: Path) -> None:
     (tmp_path / "clip.likeness").write_bytes(b"\0\0\0 ftypisom" + bytes(500))
     _refused(tmp_path / "clip.likeness", "not a PERSON file")

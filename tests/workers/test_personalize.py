@@ -66,7 +66,33 @@ def test_another_clip_starts_afresh(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "stages.json").read_text())["fingerprint"] == "clip B"
 
 
-@pytest.mark.parametrize("text", ["", "{", '{"fingerprint": 3}'])
+def test_what_was_made_from_a_lost_output_is_made_again(tmp_path: Path) -> None:
+    runs: list[str] = []
+    for name in ("validate", "fit", "motion"):
+        _stage(tmp_path, runs, name)
+    (tmp_path / "fit.out").unlink()
+    for name in ("validate", "fit", "motion"):
+        _stage(tmp_path, runs, name)
+    assert runs == ["validate", "fit", "motion", "fit", "motion"]
+
+
+def test_a_clip_interrupted_by_another_is_not_taken_for_done(tmp_path: Path) -> None:
+    """A is done; B overwrites its first file and is killed; A is asked for again."""
+    runs: list[str] = []
+    _stage(tmp_path, runs, "validate")
+
+    def killed() -> None:
+        (tmp_path / "validate.out").write_text("of B")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _open(tmp_path, "clip B").run("validate", ("validate.out",), killed)
+    _stage(tmp_path, runs, "validate")
+    assert runs == ["validate", "validate"]
+    assert (tmp_path / "validate.out").read_text() == "validate"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"fingerprint": 3}'])
 def test_a_damaged_ledger_starts_afresh(tmp_path: Path, text: str) -> None:
     (tmp_path / "stages.json").write_text(text)
     (tmp_path / "fit.out").write_text("of whom?")

@@ -1,0 +1,450 @@
+"""Learn how a person moves when they speak, from the clip's own frames (arXiv 2002.10137, section 3.2, as of today).
+
+Five networks, each stopped early by the fifth of the clip that it does not learn from; a closed-form ridge on hidden
+states and features beside each; the mean of all ten. The mouth's spread is then brought to the person's, the rest of
+the face and the pose keep the share that held-out speech explains, and what is left over becomes the person's style.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import soxr
+import torch
+from numpy.typing import NDArray
+
+from faces.track import FaceTrack
+from motion.blinks import find_blinks
+from motion.features import ACTIVITY, extract, frame_count
+from motion.lag import estimate_lag, shift_features
+from motion.model import GeneralModel, MotionModel, Normaliser, Style
+from motion.network import NetworkConfig, SpeechMotionNet
+from motion.prosody import FRAME
+from motion.regression import Ridge, context, correlation, folds, ridge_path, training_mask
+from motion.targets import POSE, MouthGeometry, PoseFrame, lid_mask, loss_metric, mouth_geometry, mouth_mask
+from motion.train import TrainConfig, TrainingSet, train_fold
+from problems import NoFace, NoSound, TooShort
+from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from training.progress import Progress, Tick, silent
+
+Array = NDArray[np.float32]
+Floats = NDArray[np.floating]
+
+LEAST_FRAMES = 50
+"""Frames with a face that personalisation needs: two seconds."""
+LEAST_SPEECH = 25
+"""Frames with speech that it needs: one second."""
+
+
+@dataclass(frozen=True)
+class MotionConfig:
+    """How a person's motion is learnt."""
+
+    folds: int = 5
+    """Networks, each with another part of the clip held out, 2..10."""
+    radius: int = 4
+    """Frames on each side that the ridge sees, 0..12."""
+    ridge: tuple[float, ...] = (0.3, 1.0, 3.0)
+    """Ridge strengths to choose from, relative to the features' energy."""
+    most_gain: float = 2.2
+    """Upper limit of the factor that restores the mouth's spread."""
+    guard: int = 4
+    """Frames beside a held-out part that are not learnt from."""
+    train: TrainConfig = field(default_factory=TrainConfig)
+    """Of each network."""
+
+
+@dataclass(frozen=True)
+class MotionReport:
+    """What the training found; JSON types, stored in the file too."""
+
+    frames: int
+    """Frames learnt from."""
+    lip_r: float
+    """Correlation of the held-out folds' inner-lip opening with the track's."""
+    lag_frames: int
+    """Frames that the clip's picture is behind its sound."""
+    lag_scores: dict[str, float]
+    """Held-out correlation at every lag tried."""
+    mouth_gain: float
+    """Factor that restored the mouth's spread."""
+    explained_rotation: float
+    """Share of the head rotation's variance that held-out speech explains."""
+    fold_steps: tuple[int, ...]
+    """Step at which each fold's network was best."""
+    ridge: float
+    """Ridge strength chosen."""
+    blinks_per_minute: float
+    """Of the person."""
+    seconds: float
+    """Wall time."""
+
+
+def train_motion(
+    track: FaceTrack,
+    samples: Array,
+    out: Path,
+    *,
+    config: MotionConfig = MotionConfig(),
+    seed: int,
+    start: Path | None = None,
+    frames: slice | None = None,
+    checkpoint_dir: Path,
+    progress: Progress = silent,
+) -> MotionReport:
+    """Train a person's motion model and write it to ``out``.
+
+    After each fold a checkpoint is written; a run that was killed loses one fold at most and ends with the same
+    weights as one that was not.
+
+    Args:
+        track: the clip's fitted face.
+        samples: (N,) the clip's sound, 16 kHz in [-1, 1], from the first frame on.
+        out: the motion.safetensors to write.
+        config: sizes and schedule.
+        seed: of the networks and the windows.
+        start: a general model (:class:`motion.model.GeneralModel`) to fine-tune, or None.
+        frames: learn from these frames only (held-out protocols); all of the track if None.
+        checkpoint_dir: where to keep the checkpoint.
+        progress: listener.
+
+    Raises:
+        NoSound: the sound is silent or absent.
+        TooShort: too few frames.
+        NoFace: too few frames with a face.
+        InvalidPackage: ``start`` does not fit.
+    """
+    began = time.monotonic()
+    clip, sound = _cut(track, samples, frames)
+    progress(Tick("motion.features", 0, 1))
+    general = GeneralModel.load(start) if start is not None else None
+    data = _prepare(clip, sound, general, seed, config)
+    progress(Tick("motion.features", 1, 1))
+
+    nets, steps = _train_folds(data, clip, general, config, seed, checkpoint_dir / "motion.pt", progress)
+    ensemble = _ensemble(data, nets, config)
+    model, report = _assemble(clip, sound, data, nets, ensemble, config, steps)
+    report = MotionReport(**{**asdict(report), "seconds": round(time.monotonic() - began, 2)})
+    model = MotionModel(**{**vars(model), "facts": asdict(report)})
+    model.save(out)
+    progress(Tick("motion", config.folds, config.folds, metrics={"lip_r": report.lip_r}))
+    return report
+
+
+@dataclass(frozen=True)
+class _Data:
+    raw: Array
+    """(T, D) features of the clean sound, lag undone, not standardised."""
+    sequences: TrainingSet
+    targets: Array
+    """(T, O) in their own units."""
+    valid: NDArray[np.bool_]
+    activity: Array
+    """(T,) speech activity."""
+    normaliser: Normaliser
+    pose: PoseFrame
+    geometry: MouthGeometry
+    opening: Array
+    """(T,) inner-lip opening of the track."""
+    lag: int
+    lag_scores: dict[int, float]
+
+
+def _cut(track: FaceTrack, samples: Array, frames: slice | None) -> tuple[FaceTrack, Array]:
+    """The chosen frames and exactly their sound."""
+    first, last, step = (frames or slice(None)).indices(len(track))
+    if step != 1:
+        raise ValueError("frames must be consecutive")
+    samples = np.asarray(samples, np.float32).reshape(-1)
+    if len(samples) == 0 or float(np.abs(samples).max(initial=0.0)) < 1e-4:
+        raise NoSound(
+            "the clip's sound is silent, so nothing can be learnt about how the person speaks",
+            remedy="record the clip with the microphone on, or use a clip in which the person speaks",
+        )
+    last = min(last, frame_count(len(samples)))
+    count = last - first
+    if count < LEAST_FRAMES:
+        raise TooShort(
+            f"the clip has {max(count, 0)} frames with sound at 25 fps and motion needs {LEAST_FRAMES}",
+            remedy="use a longer clip; about 12 seconds is best",
+            details={"frames": max(count, 0), "needed": LEAST_FRAMES},
+        )
+    clip = track.frames(slice(first, last))
+    seen = int(clip.valid.sum())
+    if seen < LEAST_FRAMES:
+        raise NoFace(
+            f"a face was found in {seen} of {count} frames and motion needs {LEAST_FRAMES}",
+            remedy="use a clip in which the face is seen most of the time",
+            details={"missing": np.nonzero(~clip.valid)[0][:200].tolist()},
+        )
+    sound = samples[first * FRAME : last * FRAME]
+    return clip, np.pad(sound, (0, count * FRAME - len(sound)))
+
+
+def _renderings(sound: Array, frames: int, seed: int) -> Array:
+    """(A, T, D): the clean sound, then other chunk offsets with a little noise: what the encoder may not depend on."""
+    rng = np.random.default_rng([seed, 0xA6])
+    level = float(sound.std())
+    parts = [extract(sound)]
+    for offset, snr_db in ((32, None), (64, 25.0), (16, 32.0)):
+        shifted = np.concatenate([np.zeros(offset * FRAME, np.float32), sound])
+        if snr_db is not None:
+            shifted = shifted + (rng.standard_normal(len(shifted)) * level * 10 ** (-snr_db / 20)).astype(np.float32)
+        parts.append(extract(shifted.astype(np.float32))[offset:])
+    return np.stack([part[:frames] for part in parts])
+
+
+def _prepare(clip: FaceTrack, sound: Array, general: GeneralModel | None, seed: int, config: MotionConfig) -> _Data:
+    frames, names = len(clip), clip.expression_names
+    renderings = _renderings(sound, frames, seed)
+    clean = renderings[0]
+    if int((clean[:, ACTIVITY] > 0.5).sum()) < LEAST_SPEECH:
+        raise NoSound(
+            f"speech was heard in {int((clean[:, ACTIVITY] > 0.5).sum())} of {frames} frames",
+            remedy="use a clip in which the person speaks clearly for most of the time",
+            details={"needed": LEAST_SPEECH},
+        )
+    valid, pose = clip.valid, PoseFrame.of(clip.motion, clip.valid)
+    targets = np.concatenate([clip.motion.expression, pose.deviation(clip.motion)], axis=1).astype(np.float32)
+    floor = np.concatenate([np.full(len(names), 0.01), np.full(3, 1e-3), np.full(3, 0.1)])
+    target_mean, target_scale = targets[valid].mean(0), targets[valid].std(0) + floor
+    if general is None:
+        # One common floor: a tap that hardly moves in this clip must not shout in another recording.
+        scale = clean.std(0)
+        feature_mean, feature_scale = clean.mean(0), scale + 0.1 * float(np.median(scale))
+    else:
+        feature_mean, feature_scale = general.feature_mean, general.feature_scale
+        columns = general.columns(names)
+        known = columns >= 0
+        target_scale[known] = general.target_scale[columns[known]]
+    normaliser = Normaliser(
+        *(np.asarray(v, np.float32) for v in (feature_mean, feature_scale, target_mean, target_scale))
+    )
+    geometry = mouth_geometry(clip)
+    opening = (clip.motion.expression @ geometry.opening + geometry.rest).astype(np.float32)
+    lag, scores = estimate_lag(normaliser.features(clean), opening, valid)
+    shifted = np.stack([shift_features(part, lag) for part in renderings])
+    metric = loss_metric(geometry, names, targets[valid] - target_mean, normaliser.target_scale)
+    sequences = TrainingSet(
+        torch.from_numpy(normaliser.features(shifted)),
+        torch.from_numpy(normaliser.targets(targets)),
+        torch.from_numpy(metric),
+    )
+    activity = shifted[0][:, ACTIVITY]
+    return _Data(shifted[0], sequences, targets, valid, activity, normaliser, pose, geometry, opening, lag, scores)
+
+
+def _train_folds(
+    data: _Data,
+    clip: FaceTrack,
+    general: GeneralModel | None,
+    config: MotionConfig,
+    seed: int,
+    checkpoint: Path,
+    progress: Progress,
+) -> tuple[list[SpeechMotionNet], list[int]]:
+    _, frames, inputs = data.sequences.features.shape
+    network = NetworkConfig(inputs, data.targets.shape[1])
+    content = hashlib.sha256(data.sequences.features.numpy().tobytes() + data.targets.tobytes() + data.valid.tobytes())
+    # asdict gives tuples, a checkpoint keeps lists: compare what survives the file.
+    fingerprint = {"config": repr(config), "network": repr(network), "seed": seed, "data": content.hexdigest()}
+    if general is not None:
+        weights = b"".join(value.numpy().tobytes() for value in general.net.state_dict().values())
+        fingerprint["start"] = hashlib.sha256(weights).hexdigest()
+    saved = load_checkpoint(checkpoint, fingerprint=fingerprint)
+    states = dict(saved.modules) if saved else {}
+    steps = [int(step) for step in saved.state["steps"]] if saved else []
+    nets = []
+    for number, block in enumerate(folds(frames, config.folds)):
+        progress(Tick("motion", number, config.folds))
+        # Each fold has its own seed, so a resumed run draws what an uninterrupted one would.
+        fold_seed = seed * 1009 + number
+        torch.manual_seed(fold_seed)
+        net = general.network_for(clip.expression_names, network) if general else SpeechMotionNet(network)
+        name = f"fold{number}"
+        if name in states:
+            net.load_state_dict(states[name])
+            nets.append(net.eval())
+            continue
+        held_out = np.zeros(frames, bool)
+        held_out[block] = True
+        net, step, _ = train_fold(
+            net,
+            data.sequences,
+            torch.from_numpy((training_mask(frames, block, config.guard) & data.valid).astype(np.float32)),
+            torch.from_numpy((held_out & data.valid).astype(np.float32)),
+            config.train,
+            from_general=general is not None,
+            generator=torch.Generator().manual_seed(fold_seed),
+        )
+        nets.append(net)
+        steps.append(step)
+        states[name] = net.state_dict()
+        state = {"fingerprint": fingerprint, "steps": steps}
+        save_checkpoint(checkpoint, Checkpoint(number + 1, states, {}, state, torch.get_rng_state()))
+    return nets, steps
+
+
+@dataclass(frozen=True)
+class _Ensemble:
+    features: Array
+    hidden: Array
+    bias: Array
+    strength: float
+    held_out: Array
+    """(T, O) standardised prediction of every frame by the fold that did not see it."""
+
+
+@torch.no_grad()
+def _ensemble(data: _Data, nets: list[SpeechMotionNet], config: MotionConfig) -> _Ensemble:
+    """A ridge for each fold; the strength is the one whose held-out error, networks included, is least."""
+    clean = data.sequences.features[0]  # (T, D)
+    frames, inputs = clean.shape
+    around = context(clean.numpy(), config.radius)
+    targets, metric = data.sequences.targets.numpy(), data.sequences.metric.numpy()
+    width = 2 * nets[0].config.hidden
+    # Hidden states are fewer and smaller than the features around: scaled up to the same total energy.
+    loudness = math.sqrt(around.shape[1] / width)
+    fitted: list[list[Ridge]] = []
+    held_out = np.zeros((len(config.ridge), frames, targets.shape[1]), np.float32)
+    for net, block in zip(nets, folds(frames, len(nets)), strict=True):
+        hidden = net.hidden_states(clean[None])
+        direct = net.head(hidden)[0].numpy()
+        rows = np.concatenate([around, loudness * hidden[0].numpy()], axis=1)
+        train = training_mask(frames, block, config.guard) & data.valid
+        fitted.append(ridge_path(rows[train], targets[train], config.ridge))
+        for which, ridge in enumerate(fitted[-1]):
+            held_out[which, block] = (ridge(rows[block]) + direct[block]) / 2
+    errors = [np.square((p - targets)[data.valid] @ metric).sum(1).mean() for p in held_out]
+    best = int(np.argmin(errors))
+    chosen = [ridges[best] for ridges in fitted]
+    cut = around.shape[1]
+    return _Ensemble(
+        np.mean([ridge.weights[:cut] for ridge in chosen], axis=0),
+        np.stack([loudness * ridge.weights[cut:] for ridge in chosen]).astype(np.float32),
+        np.mean([ridge.bias for ridge in chosen], axis=0),
+        config.ridge[best],
+        held_out[best],
+    )
+
+
+def _assemble(
+    clip: FaceTrack,
+    sound: Array,
+    data: _Data,
+    nets: list[SpeechMotionNet],
+    ensemble: _Ensemble,
+    config: MotionConfig,
+    steps: list[int],
+) -> tuple[MotionModel, MotionReport]:
+    names, valid = clip.expression_names, data.valid
+    expressions, mouth, lids = len(names), mouth_mask(names), lid_mask(names)
+    standard = data.sequences.targets.numpy()
+    # How much of the standardised prediction to keep: the regression of held-out truth on held-out prediction.
+    predicted = ensemble.held_out[valid] - ensemble.held_out[valid].mean(0)
+    truth = standard[valid] - standard[valid].mean(0)
+    slope = (predicted * truth).sum(0) / np.maximum((predicted**2).sum(0), 1e-9)
+    explained = slope * (predicted * truth).sum(0) / np.maximum((truth**2).sum(0), 1e-9)
+    # A few seconds' accident must not pass for speech: less than 4 % explained counts as nothing.
+    share = np.where(explained > 0.04, np.clip(slope, 0, 1), 0).astype(np.float32)
+    model_args = dict(
+        expression_names=names,
+        normaliser=data.normaliser,
+        nets=tuple(nets),
+        ridge_features=ensemble.features.astype(np.float32),
+        ridge_hidden=ensemble.hidden,
+        ridge_bias=ensemble.bias.astype(np.float32),
+        lag=data.lag,
+        facts={},
+    )
+    slopes = data.geometry.opening * data.normaliser.target_scale[:expressions]
+    gain = _mouth_gain(MotionModel(**model_args, share=share, style=None), sound, data, ensemble, slopes, config)  # type: ignore[arg-type]
+    share[:expressions] = np.where(mouth, gain, share[:expressions])
+    share[:expressions] = np.where(lids, 0, share[:expressions])
+    style = _style(clip, data, ensemble.held_out * share)
+    opening = ensemble.held_out[:, :expressions] @ slopes
+    report = MotionReport(
+        frames=int(valid.sum()),
+        lip_r=round(correlation(opening[valid], data.opening[valid]), 4),
+        lag_frames=data.lag,
+        lag_scores={str(k): round(v, 4) for k, v in data.lag_scores.items()},
+        mouth_gain=round(gain, 4),
+        explained_rotation=round(float(np.clip(explained[expressions : expressions + 3], 0, 1).mean()), 4),
+        fold_steps=tuple(steps),
+        ridge=ensemble.strength,
+        blinks_per_minute=round(60 * style.blinks.rate, 2),
+        seconds=0.0,
+    )
+    return MotionModel(**model_args, share=share, style=style), report  # type: ignore[arg-type]
+
+
+def _mouth_gain(
+    model: MotionModel, sound: Array, data: _Data, ensemble: _Ensemble, slopes: Array, config: MotionConfig
+) -> float:
+    """Factor that brings the mouth opening's spread to the person's.
+
+    A held-out fold's prediction is one model's; the mean of all folds moves less on sound that none of them knows. By
+    how much is measured on the clip's own sound made 10 % faster and higher.
+    """
+    expressions = len(slopes)
+    other = soxr.resample(sound, 11, 10).astype(np.float32)
+    parts = [part[:, :expressions] @ slopes for part in model.fold_predictions(extract(other))]
+    single = float(np.sqrt(np.mean([part.var() for part in parts])))
+    together = float(np.mean(parts, axis=0).std())
+    speaking = data.valid & (data.activity > 0.5)
+    truth = float(data.opening[speaking].std())
+    held_out = float((ensemble.held_out[speaking, :expressions] @ slopes).std())
+    spread = held_out * min(1.0, together / max(single, 1e-9))
+    return float(np.clip(truth / max(spread, 1e-9), 1.0, config.most_gain))
+
+
+def _style(clip: FaceTrack, data: _Data, explained: Array) -> Style:
+    """What is left over, and the person's blinks, rest mouth and speed.
+
+    ``explained`` (T, O) is the held-out prediction that will be kept, standardised.
+    """
+    names, valid, motion = clip.expression_names, data.valid, clip.motion
+    expressions = len(names)
+    mouth, lids = mouth_mask(names), lid_mask(names)
+    face = ~mouth & ~lids
+    blinks, open_lids = find_blinks(motion.expression[:, lids], valid, clip.fps)
+    left = data.targets - data.normaliser.target_mean - explained * data.normaliser.target_scale
+    residual = np.concatenate(
+        [
+            left[:, expressions:],
+            left[:, :expressions][:, face],
+            motion.gaze - motion.gaze[valid].mean(0),
+            open_lids - open_lids[valid].mean(0),
+        ],
+        axis=1,
+    )
+    residual[:, :POSE] -= residual[valid, :POSE].mean(0)
+    steps = np.diff(data.targets[:, expressions:], axis=0)[valid[1:] & valid[:-1]]
+    limits = [np.percentile(np.linalg.norm(steps[:, part], axis=1), 99.5) for part in (slice(0, 3), slice(3, 6))]
+    expression = motion.expression
+    paused = valid & (data.activity < 0.2)
+    rest = expression[paused].mean(0) if paused.sum() >= 12 else expression[valid].mean(0)
+    centred = data.opening[valid] - data.opening[valid].mean()
+    closing = (expression[valid] - expression[valid].mean(0)).T @ centred / max(float(centred @ centred), 1e-9)
+    closing = np.where(mouth, closing, 0)
+    closing = closing / max(float(closing @ data.geometry.opening), 1e-3)
+    return Style(
+        pose=data.pose,
+        residual=residual.astype(np.float32),
+        usable=valid,
+        speed_limits=np.array(limits, np.float32),
+        blinks=blinks,
+        rest=rest.astype(np.float32),
+        gaze=motion.gaze[valid].mean(0),
+        lids=open_lids[valid].mean(0).astype(np.float32),
+        opening=data.geometry.opening,
+        opening_rest=data.geometry.rest,
+        opening_floor=float(np.percentile(data.opening[valid], 1)),
+        closing=closing.astype(np.float32),
+        clip=motion,
+    )
