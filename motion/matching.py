@@ -37,12 +37,44 @@ class MatchConfig:
     """Cost of a frame at each of ``SPEEDS``."""
     change: float = 0.15
     """Cost of changing the speed by one."""
-    cut: float = 12.0
-    """Cost of a cut to any other source frame."""
+    jump: float = 6.0
+    """Cost of a jump to a source frame of nearly the same pose, beside ``jump_distance``."""
+    jump_distance: float = 4.0
+    """Cost of such a jump per squared tolerance between the two source poses."""
+    neighbours: int = 24
+    """Frames of nearly the same pose that each source frame can be reached from."""
+    cut: float = 60.0
+    """Cost of a cut to any other source frame: hair and clothes would be seen to jump."""
     chunk: int = 512
     """Output frames decided at a time."""
     lookahead: int = 128
     """Frames seen beyond them before they are decided."""
+
+
+@dataclass(frozen=True)
+class Jumps:
+    """Where each source frame can be reached from beside its neighbours in time."""
+
+    origin: NDArray[np.int64]
+    """(S, K) source frames of nearly the same pose."""
+    cost: Floats
+    """(S, K)."""
+
+    @staticmethod
+    def of(source: Motion, config: MatchConfig) -> Jumps:
+        """The nearest poses of the clip that are more than half a second away in time."""
+        frames = len(source)
+        count = min(config.neighbours, frames)
+        origin, cost = np.zeros((frames, count), np.int64), np.full((frames, count), np.inf)
+        rows = np.arange(frames)
+        for start in range(0, frames, 256):
+            part = slice(start, min(start + 256, frames))
+            distance = pose_cost(source[part], source, config)
+            distance[np.abs(rows[part, None] - rows) <= 12] = np.inf
+            nearest = np.argpartition(distance, count - 1, axis=1)[:, :count]
+            origin[part] = nearest
+            cost[part] = config.jump + config.jump_distance * np.take_along_axis(distance, nearest, axis=1)
+        return Jumps(origin, np.minimum(cost, config.cut))
 
 
 class SourceMatcher:
@@ -67,6 +99,7 @@ class SourceMatcher:
         self._valid = np.ones(len(source), bool) if source_valid is None else np.asarray(source_valid, bool)
         if not self._valid.any():
             raise NoFace("no frame of the clip shows a face", remedy="use a clip in which the face is seen")
+        self._jumps = Jumps.of(source, config)
         self._held = source[:0]
         self._costs: Floats | None = None  # (S, speeds) of the last decided frame; only its state is finite
 
@@ -86,7 +119,7 @@ class SourceMatcher:
         seen = min(len(self._held), count + self._config.lookahead)
         unary = pose_cost(self._held[:seen], self._source, self._config)
         unary[:, ~self._valid] = np.inf
-        path, speed = _viterbi(unary, self._costs, self._config)
+        path, speed = _viterbi(unary, self._costs, self._jumps, self._config)
         self._held = self._held[count:]
         self._costs = np.full((len(self._source), len(SPEEDS)), np.inf)
         self._costs[path[count - 1], speed[count - 1]] = 0.0
@@ -130,13 +163,14 @@ def pose_cost(pose: Motion, source: Motion, config: MatchConfig) -> Floats:
     return np.maximum(squares, 0.0)
 
 
-def path_cost(path: NDArray[np.int64], unary: Floats, config: MatchConfig) -> float:
+def path_cost(path: NDArray[np.int64], unary: Floats, jumps: Jumps, config: MatchConfig) -> float:
     """Total cost of a path (T,) through ``unary`` (T, S), each step taken the cheapest way; the optimum minimises it."""
     speeds = len(SPEEDS)
     costs = np.full(speeds, unary[0, path[0]])
     for t in range(1, len(path)):
         change = config.change * np.abs(np.subtract.outer(SPEEDS, SPEEDS))  # (from, to)
-        arrived = np.full(speeds, costs.min() + config.cut)
+        direct = jumps.cost[path[t]][jumps.origin[path[t]] == path[t - 1]]
+        arrived = np.full(speeds, costs.min() + min([config.cut, *direct]))
         for to, speed in enumerate(SPEEDS):
             if path[t] - path[t - 1] == speed:
                 played = (costs + change[:, to]).min() + config.speed[to]
@@ -145,7 +179,9 @@ def path_cost(path: NDArray[np.int64], unary: Floats, config: MatchConfig) -> fl
     return float(costs.min())
 
 
-def _viterbi(unary: Floats, start: Floats | None, config: MatchConfig) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _viterbi(
+    unary: Floats, start: Floats | None, jumps: Jumps, config: MatchConfig
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The best path through (T, S) costs: source frames (T,) and the index of the speed each was reached with (T,).
 
     ``start`` (S, speeds) are the costs of the frame before the first, or None at the very beginning.
@@ -163,8 +199,14 @@ def _viterbi(unary: Floats, start: Floats | None, config: MatchConfig) -> tuple[
         before = costs if t else start
         assert before is not None
         best = int(before.argmin())  # a cut comes from the cheapest state, and may go on at any speed
-        arrived = np.full((sources, speeds), before.flat[best] + config.cut)
-        came[t] = best
+        cheapest = before.argmin(1)
+        leaving = before[rows, cheapest]
+        options = leaving[jumps.origin] + jumps.cost  # (S, K)
+        which = options.argmin(1)
+        near, origin = options[rows, which], jumps.origin[rows, which]
+        cut = before.flat[best] + config.cut
+        arrived = np.repeat(np.minimum(near, cut)[:, None], speeds, axis=1)
+        came[t] = np.where(near < cut, origin * speeds + cheapest[origin], best)[:, None]
         for to, speed in enumerate(SPEEDS):
             options = before + change[:, to]  # (S, from)
             which = options.argmin(1)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from faces.track import Motion, load_tensors, save_tensors
 from motion.blinks import Blinks
-from motion.network import NetworkConfig, SpeechMotionNet
+from motion.network import NetworkConfig, SpeechMotionNet, single_thread
 from motion.regression import context
 from motion.targets import POSE, PoseFrame
 from problems import InvalidPackage
@@ -124,9 +124,10 @@ class MotionModel:
         direct = context(features, self.radius) @ self.ridge_features + self.ridge_bias  # (T, O)
         batch = torch.from_numpy(features)[None]
         parts = []
-        for net, weights in zip(self.nets, self.ridge_hidden, strict=True):
-            hidden = net.hidden_states(batch)  # (1, T, H)
-            parts.append((net.head(hidden)[0].numpy() + direct + hidden[0].numpy() @ weights) / 2)
+        with single_thread():
+            for net, weights in zip(self.nets, self.ridge_hidden, strict=True):
+                hidden = net.hidden_states(batch)  # (1, T, H)
+                parts.append((net.head(hidden)[0].numpy() + direct + hidden[0].numpy() @ weights) / 2)
         return parts
 
     def save(self, path: Path) -> None:

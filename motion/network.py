@@ -7,6 +7,8 @@ is better with 300 frames of data, and larger ones are not.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -68,3 +70,14 @@ def sequence_loss(predicted: Tensor, target: Tensor, mask: Tensor, metric: Tenso
     change = error[:, 1:] - error[:, :-1]
     level = (error.square().sum(-1) * mask).sum() / mask.sum().clamp_min(1)
     return level + velocity * (change.square().sum(-1) * both).sum() / both.sum().clamp_min(1)
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """One torch thread inside: an LSTM step is too small to share, and waiting threads cost tenfold on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -23,7 +23,7 @@ from motion.blinks import find_blinks
 from motion.features import ACTIVITY, extract, frame_count
 from motion.lag import estimate_lag, shift_features
 from motion.model import GeneralModel, MotionModel, Normaliser, Style
-from motion.network import NetworkConfig, SpeechMotionNet
+from motion.network import NetworkConfig, SpeechMotionNet, single_thread
 from motion.prosody import FRAME
 from motion.regression import Ridge, context, correlation, folds, ridge_path, training_mask
 from motion.targets import POSE, MouthGeometry, PoseFrame, lid_mask, loss_metric, mouth_geometry, mouth_mask
@@ -51,7 +51,7 @@ class MotionConfig:
     """Frames on each side that the ridge sees, 0..12."""
     ridge: tuple[float, ...] = (0.3, 1.0, 3.0)
     """Ridge strengths to choose from, relative to the features' energy."""
-    most_gain: float = 2.2
+    most_gain: float = 3.0
     """Upper limit of the factor that restores the mouth's spread."""
     guard: int = 4
     """Frames beside a held-out part that are not learnt from."""
@@ -126,9 +126,10 @@ def train_motion(
     data = _prepare(clip, sound, general, seed, config)
     progress(Tick("motion.features", 1, 1))
 
-    nets, steps = _train_folds(data, clip, general, config, seed, checkpoint_dir / "motion.pt", progress)
-    ensemble = _ensemble(data, nets, config)
-    model, report = _assemble(clip, sound, data, nets, ensemble, config, steps)
+    with single_thread():
+        nets, steps = _train_folds(data, clip, general, config, seed, checkpoint_dir / "motion.pt", progress)
+        ensemble = _ensemble(data, nets, config)
+        model, report = _assemble(clip, sound, data, nets, ensemble, config, steps)
     report = MotionReport(**{**asdict(report), "seconds": round(time.monotonic() - began, 2)})
     model = MotionModel(**{**vars(model), "facts": asdict(report)})
     model.save(out)

@@ -17,8 +17,9 @@ from media.audio import stream_wav
 from media.decode import read_frames
 from media.encode import VideoWriter
 from media.frames import FrameStore
+from media.limits import ClipLimits
 from media.normalise import normalise_clip, normalise_recording
-from motion.matching import SourceMatcher
+from motion.matching import SourceMatcher, reachable_pose
 from motion.predict import MotionPredictor
 from problems import InvalidParameter
 from rendering.compositor import Compositor, CompositorConfig
@@ -121,16 +122,48 @@ def _motion(
     frames: int,
 ) -> MotionChunks:
     """Chunks of motion with their source frames: ``frames`` in all."""
-    matcher = SourceMatcher(track.motion, track.valid)
     if reference is not None and reference[1]:
         whole = _to_length(reference[0], frames)
         chunks: Iterator[Motion] = (whole[start : start + 250] for start in range(0, frames, 250))
     else:
         predictor = MotionPredictor.load(package.path("motion.safetensors"))
         chunks = predictor.stream(
-            stream_wav(sound), pose=pose, seed=seed, reference=reference[0] if reference is not None else None
+            (chunk.samples[chunk.body] for chunk in stream_wav(sound, chunk_s=20.0)),
+            pose=pose,  # type: ignore[arg-type]
+            seed=seed,
+            reference=reference[0] if reference is not None else None,
         )
-    yield from matcher.stream(_first(chunks, frames), reachable=not exact)
+    yield from _matched(_first(chunks, frames), track, pull=not exact)
+
+
+def _matched(chunks: Iterator[Motion], track: FaceTrack, *, pull: bool, context: int = 24) -> MotionChunks:
+    """Give every frame its source frame and pull its pose within reach of it (unless ``pull`` is off).
+
+    The pull smooths over time, so each piece is worked on with ``context`` frames of its neighbours.
+    """
+    matcher = SourceMatcher(track.motion, track.valid)
+    width = track.motion.expression.shape[1]
+    held = Motion(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, width)), np.zeros((0, 2)))
+    index = np.zeros(0, np.int64)
+    done = 0  # frames of ``held`` already given out, kept as context
+
+    def ready(final: bool) -> MotionChunks:
+        nonlocal held, index, done
+        end = len(index) if final else len(index) - context
+        if end <= done:
+            return
+        part = held[: len(index)]
+        posed = reachable_pose(part, track.motion, index) if pull else part
+        yield posed[done:end], index[done:end]
+        keep = max(end - context, 0)
+        held, index, done = held[keep:], index[keep:], end - keep
+
+    for chunk in chunks:
+        held = Motion.concatenate([held, chunk])
+        index = np.concatenate([index, matcher.push(chunk)])
+        yield from ready(final=False)
+    index = np.concatenate([index, matcher.finish()])
+    yield from ready(final=True)
 
 
 def _first(chunks: Iterator[Motion], frames: int) -> Iterator[Motion]:
@@ -190,7 +223,7 @@ def _reference(
 
 def _track_video(video: Path, known: FaceTrack | None, normalised: Path, progress: Progress) -> FaceTrack:
     """Track a driving video; with ``known``, as that person in the same picture."""
-    normalise_clip(video, normalised, normalised.with_suffix(".wav"))
+    normalise_clip(video, normalised, normalised.with_suffix(".wav"), limits=ClipLimits(max_seconds=None))
     size: list[tuple[int, int]] = []
 
     def frames() -> Iterator[NDArray[np.uint8]]:
