@@ -41,6 +41,9 @@ def process_environment(cores: int) -> dict[str, str]:
         "OMP_NUM_THREADS": str(cores),
         "OPENBLAS_NUM_THREADS": str(cores),
         "NUMBA_NUM_THREADS": str(cores),
+        # Spinning threads waste the cores of a shared machine: a loaded training step went from 886 to 507 ms, an idle
+        # one from 284 to 301.
+        "OMP_WAIT_POLICY": "PASSIVE",
         "GLOG_minloglevel": "2",
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }

@@ -7,7 +7,9 @@ tracker loses the face in a frame, detection starts afresh on the next.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -39,6 +41,23 @@ class Landmarks:
         return self.faces > 0
 
 
+@contextmanager
+def _quiet_native_logs() -> Iterator[None]:
+    """Keep MediaPipe's C++ start-up notes off stderr: its log settings act only after they were written."""
+    if os.environ.get("LIKENESS_DEBUG"):
+        yield
+        return
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 class FaceLandmarker:
     """Track one face through a video, or detect it in single images.
 
@@ -51,18 +70,25 @@ class FaceLandmarker:
     def __init__(self, *, still: bool = False, max_faces: int = 1, min_confidence: float = 0.5) -> None:
         from mediapipe.python.solutions.face_mesh import FaceMesh  # half a second to import
 
-        self._mesh: Any = FaceMesh(
-            static_image_mode=still,
-            refine_landmarks=True,
-            max_num_faces=max_faces,
-            min_detection_confidence=min_confidence,
-            min_tracking_confidence=min_confidence,
-        )
+        with _quiet_native_logs():
+            self._mesh: Any = FaceMesh(
+                static_image_mode=still,
+                refine_landmarks=True,
+                max_num_faces=max_faces,
+                min_detection_confidence=min_confidence,
+                min_tracking_confidence=min_confidence,
+            )
+        self._talkative = 3  # the graph's one-time warnings come with the first images
 
     def detect(self, image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
         """(H, W, 3) uint8 RGB -> a list of (478, 3) pixel arrays (x, y, relative depth), largest face first."""
         height, width = image.shape[:2]
-        result = self._mesh.process(np.ascontiguousarray(image))
+        if self._talkative:
+            self._talkative -= 1
+            with _quiet_native_logs():
+                result = self._mesh.process(np.ascontiguousarray(image))
+        else:
+            result = self._mesh.process(np.ascontiguousarray(image))
         if not result.multi_face_landmarks:
             return []
         scale = np.array([width, height, width], np.float32)

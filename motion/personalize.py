@@ -399,9 +399,15 @@ def _mouth_gain(
     together = float(np.mean(parts, axis=0).std())
     speaking = data.valid & (data.activity > 0.5)
     truth = float(data.opening[speaking].std())
-    held_out = float((ensemble.held_out[speaking, :expressions] @ slopes).std())
-    spread = held_out * min(1.0, together / max(single, 1e-9))
-    return float(np.clip(truth / max(spread, 1e-9), 1.0, config.most_gain))
+    shrink = min(1.0, together / max(single, 1e-9))
+    # Coefficients end at 0 and 1, so a larger factor moves the lips less than in proportion: found by iteration.
+    deviation = ensemble.held_out[speaking, :expressions] * data.normaliser.target_scale[:expressions] * shrink
+    mean = data.normaliser.target_mean[:expressions]
+    gain = 1.0
+    for _ in range(5):
+        spread = float((np.clip(mean + gain * deviation, 0, 1) @ data.geometry.opening).std())
+        gain = float(np.clip(gain * truth / max(spread, 1e-9), 1.0, config.most_gain))
+    return gain
 
 
 def _style(clip: FaceTrack, data: _Data, explained: Array) -> Style:

@@ -36,7 +36,7 @@ class GeneratorConfig:
     """Length Dv of a memory value."""
     rank: int = 64
     """Hidden units of the AdaIN MLP."""
-    attention: float = 0.9
+    attention: float = 0.6
     """Share of the composite in an untrained network's output, 0..1."""
 
 

@@ -219,9 +219,9 @@ def _embed_lip_columns(
             if end < 3:
                 raise RuntimeError(f"no lip was found under landmark {inner}")
             margin = np.array([x + 0.5, rows[end - 2] + 0.5])
-            whole = np.linalg.norm(detected[inner, :2] - detected[outer, :2])
+            whole = float(np.linalg.norm(detected[inner, :2] - detected[outer, :2]))
             for landmark in column[1:]:
-                share = np.linalg.norm(detected[landmark, :2] - detected[outer, :2]) / max(whole, 1e-6)
+                share = float(np.linalg.norm(detected[landmark, :2] - detected[outer, :2])) / max(whole, 1e-6)
                 u, v = (start + min(share, 1.0) * (margin - start)).astype(int)
                 embedded_triangle[landmark] = visible[v, u]
                 embedded_weights[landmark] = fragments.barycentric[v, u]

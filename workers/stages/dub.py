@@ -143,7 +143,8 @@ def _matched(chunks: Iterator[Motion], track: FaceTrack, *, pull: bool, context:
     """
     matcher = SourceMatcher(track.motion, track.valid)
     width = track.motion.expression.shape[1]
-    held = Motion(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, width)), np.zeros((0, 2)))
+    none = np.zeros((0, 3), np.float32)
+    held = Motion(none, none, np.zeros((0, width), np.float32), none[:, :2])
     index = np.zeros(0, np.int64)
     done = 0  # frames of ``held`` already given out, kept as context
 
