@@ -40,6 +40,8 @@ def find_blinks(lids: Array, valid: NDArray[np.bool_], fps: float = 25.0) -> tup
         typical rate and a synthetic shape.
     """
     frames = len(lids)
+    if lids.shape[1] == 0:  # a model without lids
+        return Blinks(TYPICAL_RATE, np.zeros((1, 2, 0), np.float32)), lids
     closing = lids.mean(1)
     baseline = _running_quantile(closing, radius=18, quantile=0.35)
     rise = closing - baseline

@@ -80,7 +80,9 @@ class SpeechEncoder:
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leave the cores to others
         try:
-            self._session = onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                str(weights), options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:  # onnxruntime raises several unrelated types, some private
             raise InvalidPackage(
                 f"the speech encoder {weights.name} is missing or damaged ({type(error).__name__})",

@@ -12,8 +12,8 @@ Array = NDArray[np.float32]
 LAGS = (0, 1, 2)
 """Frames tried; positive: the picture comes late. Lips that lead their sound by a frame are how people speak, not a
 fault of the recording: one person's clip alone can't tell the two apart, so no lead is ever corrected."""
-NEEDED = 0.03
-"""A lag must beat 0 by this much correlation: 300 frames resolve no less."""
+NEEDED = 0.85
+"""A lag must bring what is unexplained (1 - r) down to this share of what it is at 0: 300 frames resolve no less."""
 
 
 def shift_features(features: Array, lag: int) -> Array:
@@ -43,4 +43,5 @@ def estimate_lag(features: Array, opening: Array, valid: NDArray[np.bool_]) -> t
             predicted[block] = ridge(window[block])[:, 0] - opening[train].mean()
         scores[lag] = correlation(predicted[valid], opening[valid])
     best = max(scores, key=lambda lag: scores[lag])
-    return (best if scores[best] > scores[0] + NEEDED and scores[best] > 0.2 else 0), scores
+    clear = scores[best] > 0.2 and 1 - scores[best] < NEEDED * (1 - scores[0])
+    return (best if clear else 0), scores

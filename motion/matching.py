@@ -37,7 +37,7 @@ class MatchConfig:
     """Cost of a frame at each of ``SPEEDS``."""
     change: float = 0.15
     """Cost of changing the speed by one."""
-    jump: float = 6.0
+    jump: float = 10.0
     """Cost of a jump to a source frame of nearly the same pose, beside ``jump_distance``."""
     jump_distance: float = 4.0
     """Cost of such a jump per squared tolerance between the two source poses."""
@@ -93,7 +93,10 @@ class SourceMatcher:
     """
 
     def __init__(
-        self, source: Motion, source_valid: NDArray[np.bool_] | None = None, config: MatchConfig = MatchConfig()
+        self,
+        source: Motion,
+        source_valid: NDArray[np.bool_] | None = None,
+        config: MatchConfig = MatchConfig(),
     ) -> None:
         self._source, self._config = source, config
         self._valid = np.ones(len(source), bool) if source_valid is None else np.asarray(source_valid, bool)
@@ -164,7 +167,10 @@ def pose_cost(pose: Motion, source: Motion, config: MatchConfig) -> Floats:
 
 
 def path_cost(path: NDArray[np.int64], unary: Floats, jumps: Jumps, config: MatchConfig) -> float:
-    """Total cost of a path (T,) through ``unary`` (T, S), each step taken the cheapest way; the optimum minimises it."""
+    """Total cost of a path (T,) through ``unary`` (T, S), each step taken the cheapest way.
+
+    :func:`match_sources` finds the path of which this is least.
+    """
     speeds = len(SPEEDS)
     costs = np.full(speeds, unary[0, path[0]])
     for t in range(1, len(path)):
@@ -262,7 +268,10 @@ def reachable_pose(
     turned = _limited(compose(-anchor, pose.rotation), np.radians(max_deg))
     moved = _limited(pose.translation - place, max_mm)
     return Motion(
-        compose(anchor, turned).astype(np.float32), (place + moved).astype(np.float32), pose.expression, pose.gaze
+        compose(anchor, turned).astype(np.float32),
+        (place + moved).astype(np.float32),
+        pose.expression,
+        pose.gaze,
     )
 
 

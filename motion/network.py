@@ -74,7 +74,10 @@ def sequence_loss(predicted: Tensor, target: Tensor, mask: Tensor, metric: Tenso
 
 @contextmanager
 def single_thread() -> Iterator[None]:
-    """One torch thread inside: an LSTM step is too small to share, and waiting threads cost tenfold on a busy machine."""
+    """One torch thread inside.
+
+    An LSTM step is too small to share, and threads that wait for each other cost tenfold on a busy machine.
+    """
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,26 +19,19 @@ import torch
 from numpy.typing import NDArray
 
 from faces.track import FaceTrack
-from motion.blinks import find_blinks
-from motion.features import ACTIVITY, extract, frame_count
-from motion.lag import estimate_lag, shift_features
-from motion.model import GeneralModel, MotionModel, Normaliser, Style
+from motion.dataset import ClipData, cut_clip, prepare
+from motion.features import extract
+from motion.general import GeneralModel
+from motion.model import MotionModel, Regressor
 from motion.network import NetworkConfig, SpeechMotionNet, single_thread
-from motion.prosody import FRAME
 from motion.regression import Ridge, context, correlation, folds, ridge_path, training_mask
-from motion.targets import POSE, MouthGeometry, PoseFrame, lid_mask, loss_metric, mouth_geometry, mouth_mask
-from motion.train import TrainConfig, TrainingSet, train_fold
-from problems import NoFace, NoSound, TooShort
+from motion.style import measure_style
+from motion.targets import lid_mask, mouth_mask
+from motion.train import TrainConfig, train_fold
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.progress import Progress, Tick, silent
 
 Array = NDArray[np.float32]
-Floats = NDArray[np.floating]
-
-LEAST_FRAMES = 50
-"""Frames with a face that personalisation needs: two seconds."""
-LEAST_SPEECH = 25
-"""Frames with speech that it needs: one second."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +101,7 @@ def train_motion(
         out: the motion.safetensors to write.
         config: sizes and schedule.
         seed: of the networks and the windows.
-        start: a general model (:class:`motion.model.GeneralModel`) to fine-tune, or None.
+        start: a general model (:class:`motion.general.GeneralModel`) to fine-tune, or None.
         frames: learn from these frames only (held-out protocols); all of the track if None.
         checkpoint_dir: where to keep the checkpoint.
         progress: listener.
@@ -120,128 +113,25 @@ def train_motion(
         InvalidPackage: ``start`` does not fit.
     """
     began = time.monotonic()
-    clip, sound = _cut(track, samples, frames)
+    clip, sound = cut_clip(track, samples, frames)
     progress(Tick("motion.features", 0, 1))
     general = GeneralModel.load(start) if start is not None else None
-    data = _prepare(clip, sound, general, seed, config)
+    data = prepare(clip, sound, general, seed)
     progress(Tick("motion.features", 1, 1))
 
     with single_thread():
         nets, steps = _train_folds(data, clip, general, config, seed, checkpoint_dir / "motion.pt", progress)
         ensemble = _ensemble(data, nets, config)
         model, report = _assemble(clip, sound, data, nets, ensemble, config, steps)
-    report = MotionReport(**{**asdict(report), "seconds": round(time.monotonic() - began, 2)})
-    model = MotionModel(**{**vars(model), "facts": asdict(report)})
+    report = replace(report, seconds=round(time.monotonic() - began, 2))
+    model = replace(model, facts=asdict(report))
     model.save(out)
     progress(Tick("motion", config.folds, config.folds, metrics={"lip_r": report.lip_r}))
     return report
 
 
-@dataclass(frozen=True)
-class _Data:
-    raw: Array
-    """(T, D) features of the clean sound, lag undone, not standardised."""
-    sequences: TrainingSet
-    targets: Array
-    """(T, O) in their own units."""
-    valid: NDArray[np.bool_]
-    activity: Array
-    """(T,) speech activity."""
-    normaliser: Normaliser
-    pose: PoseFrame
-    geometry: MouthGeometry
-    opening: Array
-    """(T,) inner-lip opening of the track."""
-    lag: int
-    lag_scores: dict[int, float]
-
-
-def _cut(track: FaceTrack, samples: Array, frames: slice | None) -> tuple[FaceTrack, Array]:
-    """The chosen frames and exactly their sound."""
-    first, last, step = (frames or slice(None)).indices(len(track))
-    if step != 1:
-        raise ValueError("frames must be consecutive")
-    samples = np.asarray(samples, np.float32).reshape(-1)
-    if len(samples) == 0 or float(np.abs(samples).max(initial=0.0)) < 1e-4:
-        raise NoSound(
-            "the clip's sound is silent, so nothing can be learnt about how the person speaks",
-            remedy="record the clip with the microphone on, or use a clip in which the person speaks",
-        )
-    last = min(last, frame_count(len(samples)))
-    count = last - first
-    if count < LEAST_FRAMES:
-        raise TooShort(
-            f"the clip has {max(count, 0)} frames with sound at 25 fps and motion needs {LEAST_FRAMES}",
-            remedy="use a longer clip; about 12 seconds is best",
-            details={"frames": max(count, 0), "needed": LEAST_FRAMES},
-        )
-    clip = track.frames(slice(first, last))
-    seen = int(clip.valid.sum())
-    if seen < LEAST_FRAMES:
-        raise NoFace(
-            f"a face was found in {seen} of {count} frames and motion needs {LEAST_FRAMES}",
-            remedy="use a clip in which the face is seen most of the time",
-            details={"missing": np.nonzero(~clip.valid)[0][:200].tolist()},
-        )
-    sound = samples[first * FRAME : last * FRAME]
-    return clip, np.pad(sound, (0, count * FRAME - len(sound)))
-
-
-def _renderings(sound: Array, frames: int, seed: int) -> Array:
-    """(A, T, D): the clean sound, then other chunk offsets with a little noise: what the encoder may not depend on."""
-    rng = np.random.default_rng([seed, 0xA6])
-    level = float(sound.std())
-    parts = [extract(sound)]
-    for offset, snr_db in ((32, None), (64, 25.0), (16, 32.0)):
-        shifted = np.concatenate([np.zeros(offset * FRAME, np.float32), sound])
-        if snr_db is not None:
-            shifted = shifted + (rng.standard_normal(len(shifted)) * level * 10 ** (-snr_db / 20)).astype(np.float32)
-        parts.append(extract(shifted.astype(np.float32))[offset:])
-    return np.stack([part[:frames] for part in parts])
-
-
-def _prepare(clip: FaceTrack, sound: Array, general: GeneralModel | None, seed: int, config: MotionConfig) -> _Data:
-    frames, names = len(clip), clip.expression_names
-    renderings = _renderings(sound, frames, seed)
-    clean = renderings[0]
-    if int((clean[:, ACTIVITY] > 0.5).sum()) < LEAST_SPEECH:
-        raise NoSound(
-            f"speech was heard in {int((clean[:, ACTIVITY] > 0.5).sum())} of {frames} frames",
-            remedy="use a clip in which the person speaks clearly for most of the time",
-            details={"needed": LEAST_SPEECH},
-        )
-    valid, pose = clip.valid, PoseFrame.of(clip.motion, clip.valid)
-    targets = np.concatenate([clip.motion.expression, pose.deviation(clip.motion)], axis=1).astype(np.float32)
-    floor = np.concatenate([np.full(len(names), 0.01), np.full(3, 1e-3), np.full(3, 0.1)])
-    target_mean, target_scale = targets[valid].mean(0), targets[valid].std(0) + floor
-    if general is None:
-        # One common floor: a tap that hardly moves in this clip must not shout in another recording.
-        scale = clean.std(0)
-        feature_mean, feature_scale = clean.mean(0), scale + 0.1 * float(np.median(scale))
-    else:
-        feature_mean, feature_scale = general.feature_mean, general.feature_scale
-        columns = general.columns(names)
-        known = columns >= 0
-        target_scale[known] = general.target_scale[columns[known]]
-    normaliser = Normaliser(
-        *(np.asarray(v, np.float32) for v in (feature_mean, feature_scale, target_mean, target_scale))
-    )
-    geometry = mouth_geometry(clip)
-    opening = (clip.motion.expression @ geometry.opening + geometry.rest).astype(np.float32)
-    lag, scores = estimate_lag(normaliser.features(clean), opening, valid)
-    shifted = np.stack([shift_features(part, lag) for part in renderings])
-    metric = loss_metric(geometry, names, targets[valid] - target_mean, normaliser.target_scale)
-    sequences = TrainingSet(
-        torch.from_numpy(normaliser.features(shifted)),
-        torch.from_numpy(normaliser.targets(targets)),
-        torch.from_numpy(metric),
-    )
-    activity = shifted[0][:, ACTIVITY]
-    return _Data(shifted[0], sequences, targets, valid, activity, normaliser, pose, geometry, opening, lag, scores)
-
-
 def _train_folds(
-    data: _Data,
+    data: ClipData,
     clip: FaceTrack,
     general: GeneralModel | None,
     config: MotionConfig,
@@ -251,9 +141,16 @@ def _train_folds(
 ) -> tuple[list[SpeechMotionNet], list[int]]:
     _, frames, inputs = data.sequences.features.shape
     network = NetworkConfig(inputs, data.targets.shape[1])
-    content = hashlib.sha256(data.sequences.features.numpy().tobytes() + data.targets.tobytes() + data.valid.tobytes())
+    content = hashlib.sha256(
+        data.sequences.features.numpy().tobytes() + data.targets.tobytes() + data.valid.tobytes()
+    )
     # asdict gives tuples, a checkpoint keeps lists: compare what survives the file.
-    fingerprint = {"config": repr(config), "network": repr(network), "seed": seed, "data": content.hexdigest()}
+    fingerprint = {
+        "config": repr(config),
+        "network": repr(network),
+        "seed": seed,
+        "data": content.hexdigest(),
+    }
     if general is not None:
         weights = b"".join(value.numpy().tobytes() for value in general.net.state_dict().values())
         fingerprint["start"] = hashlib.sha256(weights).hexdigest()
@@ -302,10 +199,10 @@ class _Ensemble:
 
 
 @torch.no_grad()
-def _ensemble(data: _Data, nets: list[SpeechMotionNet], config: MotionConfig) -> _Ensemble:
+def _ensemble(data: ClipData, nets: list[SpeechMotionNet], config: MotionConfig) -> _Ensemble:
     """A ridge for each fold; the strength is the one whose held-out error, networks included, is least."""
     clean = data.sequences.features[0]  # (T, D)
-    frames, inputs = clean.shape
+    frames = len(clean)
     around = context(clean.numpy(), config.radius)
     targets, metric = data.sequences.targets.numpy(), data.sequences.metric.numpy()
     width = 2 * nets[0].config.hidden
@@ -326,9 +223,9 @@ def _ensemble(data: _Data, nets: list[SpeechMotionNet], config: MotionConfig) ->
     chosen = [ridges[best] for ridges in fitted]
     cut = around.shape[1]
     return _Ensemble(
-        np.mean([ridge.weights[:cut] for ridge in chosen], axis=0),
+        np.mean([ridge.weights[:cut] for ridge in chosen], axis=0, dtype=np.float32),
         np.stack([loudness * ridge.weights[cut:] for ridge in chosen]).astype(np.float32),
-        np.mean([ridge.bias for ridge in chosen], axis=0),
+        np.mean([ridge.bias for ridge in chosen], axis=0, dtype=np.float32),
         config.ridge[best],
         held_out[best],
     )
@@ -337,7 +234,7 @@ def _ensemble(data: _Data, nets: list[SpeechMotionNet], config: MotionConfig) ->
 def _assemble(
     clip: FaceTrack,
     sound: Array,
-    data: _Data,
+    data: ClipData,
     nets: list[SpeechMotionNet],
     ensemble: _Ensemble,
     config: MotionConfig,
@@ -353,21 +250,12 @@ def _assemble(
     explained = slope * (predicted * truth).sum(0) / np.maximum((truth**2).sum(0), 1e-9)
     # A few seconds' accident must not pass for speech: less than 4 % explained counts as nothing.
     share = np.where(explained > 0.04, np.clip(slope, 0, 1), 0).astype(np.float32)
-    model_args = dict(
-        expression_names=names,
-        normaliser=data.normaliser,
-        nets=tuple(nets),
-        ridge_features=ensemble.features.astype(np.float32),
-        ridge_hidden=ensemble.hidden,
-        ridge_bias=ensemble.bias.astype(np.float32),
-        lag=data.lag,
-        facts={},
-    )
+    regressor = Regressor(data.normaliser, tuple(nets), ensemble.features, ensemble.hidden, ensemble.bias)
     slopes = data.geometry.opening * data.normaliser.target_scale[:expressions]
-    gain = _mouth_gain(MotionModel(**model_args, share=share, style=None), sound, data, ensemble, slopes, config)  # type: ignore[arg-type]
+    gain = _mouth_gain(regressor, sound, data, ensemble, slopes, config)
     share[:expressions] = np.where(mouth, gain, share[:expressions])
     share[:expressions] = np.where(lids, 0, share[:expressions])
-    style = _style(clip, data, ensemble.held_out * share)
+    style = measure_style(clip, data, ensemble.held_out * share)
     opening = ensemble.held_out[:, :expressions] @ slopes
     report = MotionReport(
         frames=int(valid.sum()),
@@ -381,11 +269,16 @@ def _assemble(
         blinks_per_minute=round(60 * style.blinks.rate, 2),
         seconds=0.0,
     )
-    return MotionModel(**model_args, share=share, style=style), report  # type: ignore[arg-type]
+    return MotionModel(names, regressor, share, data.lag, style, facts={}), report
 
 
 def _mouth_gain(
-    model: MotionModel, sound: Array, data: _Data, ensemble: _Ensemble, slopes: Array, config: MotionConfig
+    regressor: Regressor,
+    sound: Array,
+    data: ClipData,
+    ensemble: _Ensemble,
+    slopes: Array,
+    config: MotionConfig,
 ) -> float:
     """Factor that brings the mouth opening's spread to the person's.
 
@@ -394,64 +287,19 @@ def _mouth_gain(
     """
     expressions = len(slopes)
     other = soxr.resample(sound, 11, 10).astype(np.float32)
-    parts = [part[:, :expressions] @ slopes for part in model.fold_predictions(extract(other))]
+    parts = [part[:, :expressions] @ slopes for part in regressor.fold_predictions(extract(other))]
     single = float(np.sqrt(np.mean([part.var() for part in parts])))
     together = float(np.mean(parts, axis=0).std())
     speaking = data.valid & (data.activity > 0.5)
     truth = float(data.opening[speaking].std())
     shrink = min(1.0, together / max(single, 1e-9))
     # Coefficients end at 0 and 1, so a larger factor moves the lips less than in proportion: found by iteration.
-    deviation = ensemble.held_out[speaking, :expressions] * data.normaliser.target_scale[:expressions] * shrink
+    deviation = (
+        ensemble.held_out[speaking, :expressions] * data.normaliser.target_scale[:expressions] * shrink
+    )
     mean = data.normaliser.target_mean[:expressions]
     gain = 1.0
     for _ in range(5):
         spread = float((np.clip(mean + gain * deviation, 0, 1) @ data.geometry.opening).std())
         gain = float(np.clip(gain * truth / max(spread, 1e-9), 1.0, config.most_gain))
     return gain
-
-
-def _style(clip: FaceTrack, data: _Data, explained: Array) -> Style:
-    """What is left over, and the person's blinks, rest mouth and speed.
-
-    ``explained`` (T, O) is the held-out prediction that will be kept, standardised.
-    """
-    names, valid, motion = clip.expression_names, data.valid, clip.motion
-    expressions = len(names)
-    mouth, lids = mouth_mask(names), lid_mask(names)
-    face = ~mouth & ~lids
-    blinks, open_lids = find_blinks(motion.expression[:, lids], valid, clip.fps)
-    left = data.targets - data.normaliser.target_mean - explained * data.normaliser.target_scale
-    residual = np.concatenate(
-        [
-            left[:, expressions:],
-            left[:, :expressions][:, face],
-            motion.gaze - motion.gaze[valid].mean(0),
-            open_lids - open_lids[valid].mean(0),
-        ],
-        axis=1,
-    )
-    residual[:, :POSE] -= residual[valid, :POSE].mean(0)
-    steps = np.diff(data.targets[:, expressions:], axis=0)[valid[1:] & valid[:-1]]
-    limits = [np.percentile(np.linalg.norm(steps[:, part], axis=1), 99.5) for part in (slice(0, 3), slice(3, 6))]
-    expression = motion.expression
-    paused = valid & (data.activity < 0.2)
-    rest = expression[paused].mean(0) if paused.sum() >= 12 else expression[valid].mean(0)
-    centred = data.opening[valid] - data.opening[valid].mean()
-    closing = (expression[valid] - expression[valid].mean(0)).T @ centred / max(float(centred @ centred), 1e-9)
-    closing = np.where(mouth, closing, 0)
-    closing = closing / max(float(closing @ data.geometry.opening), 1e-3)
-    return Style(
-        pose=data.pose,
-        residual=residual.astype(np.float32),
-        usable=valid,
-        speed_limits=np.array(limits, np.float32),
-        blinks=blinks,
-        rest=rest.astype(np.float32),
-        gaze=motion.gaze[valid].mean(0),
-        lids=open_lids[valid].mean(0).astype(np.float32),
-        opening=data.geometry.opening,
-        opening_rest=data.geometry.rest,
-        opening_floor=float(np.percentile(data.opening[valid], 1)),
-        closing=closing.astype(np.float32),
-        clip=motion,
-    )

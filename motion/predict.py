@@ -194,7 +194,9 @@ class _Driver:
         """(before + T + after, D) features -> T frames."""
         model, style = self._model, self._model.style
         own = slice(before, len(values) - after)
-        scaled = model.regress(values) * model.share * model.normaliser.target_scale  # (.., O) deviation from the mean
+        normaliser = model.regressor.normaliser
+        # (before + T + after, O) deviation from the mean
+        scaled = model.regressor(values) * model.share * normaliser.target_scale
         gate = speech_gate(values[:, ACTIVITY])[:, None]
         expressions = len(model.expression_names)
         mouth = self._mouth_motion(scaled[:, :expressions], gate)[own]
@@ -215,7 +217,7 @@ class _Driver:
             expression[:, ~self._mouth] = clip.expression[:, ~self._mouth]
             gaze = clip.gaze
         else:
-            mean = model.normaliser.target_mean[:expressions]
+            mean = normaliser.target_mean[:expressions]
             expression[:, self._face] = (mean + gate * scaled[:, :expressions])[:, self._face] + face
             # A lid that closes covers what is left of the opening; it does not add to a lowered lid.
             expression[:, self._lids] = lids + blinks * np.clip(1 - (lids - style.lids), 0, 1)
@@ -226,7 +228,7 @@ class _Driver:
     def _mouth_motion(self, scaled: Array, gate: Array) -> Array:
         """(T, E) the mouth's coefficients: mean plus speech while there is speech, the person's rest otherwise."""
         model, style = self._model, self._model.style
-        mean = model.normaliser.target_mean[: scaled.shape[1]]
+        mean = model.regressor.normaliser.target_mean[: scaled.shape[1]]
         spoken = mean + self._controls.lip_strength * scaled
         if self._controls.smoothing > 0:
             spoken = _gaussian(spoken, self._controls.smoothing)

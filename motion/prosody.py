@@ -81,7 +81,9 @@ def pitch(samples: Array, centres: NDArray[np.int64]) -> tuple[Array, Array]:
     before, peak, after = correlation[row, best - 1], correlation[row, best], correlation[row, best + 1]
     bend = before - 2 * peak + after
     shift = np.divide(before - after, 2 * bend, out=np.zeros_like(bend), where=np.abs(bend) > 1e-9)
-    return (RATE / (best + np.clip(shift, -0.5, 0.5))).astype(np.float32), np.clip(peak, 0, 1).astype(np.float32)
+    return (RATE / (best + np.clip(shift, -0.5, 0.5))).astype(np.float32), np.clip(peak, 0, 1).astype(
+        np.float32
+    )
 
 
 def block_prosody(samples: Array, frames: int, state: ProsodyState) -> Array:

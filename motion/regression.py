@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +58,7 @@ def context(features: Array, radius: int) -> Array:
 def folds(frames: int, count: int) -> list[slice]:
     """``count`` contiguous held-out blocks that together cover ``frames``."""
     edges = np.linspace(0, frames, count + 1).round().astype(int)
-    return [slice(int(a), int(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(int(a), int(b)) for a, b in pairwise(edges)]
 
 
 def training_mask(frames: int, held_out: slice, guard: int) -> NDArray[np.bool_]:

@@ -83,7 +83,9 @@ class SwaySampler:
         """Frames to play from ``start`` before the fade begins."""
         room = int(self._runs[start]) - self._fade if len(self._runs) else 1
         longest = min(self._config.longest, room)
-        return int(self._rng.integers(self._shortest, longest + 1)) if longest > self._shortest else max(1, room)
+        return (
+            int(self._rng.integers(self._shortest, longest + 1)) if longest > self._shortest else max(1, room)
+        )
 
     def next(self, frames: int) -> Array:
         """(frames, C): the sequence goes on where the last call ended."""

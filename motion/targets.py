@@ -122,7 +122,11 @@ def loss_metric(geometry: MouthGeometry, names: tuple[str, ...], spread: Array, 
     mouth = mouth_mask(names)
     lips = geometry.lips.T  # (E, R)
     total = float(np.square(spread[:, :expressions] @ lips).sum(1).mean())
-    columns = [np.pad(scale[:expressions, None] * lips * np.sqrt(WEIGHT_MOUTH / max(total, 1e-9)), ((0, POSE), (0, 0)))]
+    columns = [
+        np.pad(
+            scale[:expressions, None] * lips * np.sqrt(WEIGHT_MOUTH / max(total, 1e-9)), ((0, POSE), (0, 0))
+        )
+    ]
     groups = ((np.nonzero(~mouth)[0], WEIGHT_FACE), (expressions + np.arange(POSE), WEIGHT_POSE))
     for index, weight in groups:
         if len(index):

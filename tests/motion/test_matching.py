@@ -9,7 +9,15 @@ from scipy.ndimage import gaussian_filter1d
 
 from faces.rotation import compose
 from faces.track import Motion
-from motion.matching import Jumps, MatchConfig, SourceMatcher, match_sources, path_cost, pose_cost, reachable_pose
+from motion.matching import (
+    Jumps,
+    MatchConfig,
+    SourceMatcher,
+    match_sources,
+    path_cost,
+    pose_cost,
+    reachable_pose,
+)
 from problems import InvalidParameter, NoFace
 
 
@@ -58,7 +66,9 @@ def test_cuts_are_rare_and_poses_near() -> None:
     found = match_sources(pose, source)
     assert (np.abs(np.diff(found)) > 2).sum() < 40
     distance = np.degrees(np.linalg.norm(compose(-source.rotation[found], pose.rotation), axis=1))
-    shuffled = np.degrees(np.linalg.norm(compose(-source.rotation[np.arange(1000) % 300], pose.rotation), axis=1))
+    shuffled = np.degrees(
+        np.linalg.norm(compose(-source.rotation[np.arange(1000) % 300], pose.rotation), axis=1)
+    )
     assert distance.mean() < 0.5 * shuffled.mean()
 
 
@@ -85,7 +95,12 @@ def test_a_near_pose_is_kept_and_a_far_one_is_pulled_in() -> None:
     indices = np.arange(100)
     kept = reachable_pose(near, source, indices, max_deg=6, max_mm=20)
     np.testing.assert_allclose(kept.rotation, near.rotation, atol=1e-5)
-    far = Motion(source.rotation + [0, 0.6, 0], source.translation + [90, 0, 0], source.expression, source.gaze)
+    far = Motion(
+        source.rotation + np.array([0, 0.6, 0]),
+        source.translation + np.array([90, 0, 0]),
+        source.expression,
+        source.gaze,
+    )
     pulled = reachable_pose(far, source, indices, max_deg=6, max_mm=20)
     smooth = reachable_pose(source, source, indices)
     away = np.degrees(np.linalg.norm(compose(-smooth.rotation, pulled.rotation), axis=1))

@@ -7,6 +7,7 @@ import pytest
 
 from faces.rotation import compose
 from faces.track import Motion
+from motion.features import extract
 from motion.matching import match_sources
 from motion.predict import MARGIN, WINDOW, MotionControls, MotionPredictor, PoseMode, ping_pong, speech_gate
 from motion.targets import mouth_mask
@@ -45,23 +46,23 @@ def test_a_stream_equals_one_call(person: Person, mode: PoseMode) -> None:
 def test_no_seam_shows_between_windows(person: Person) -> None:
     """The mouth near a window's edge is what one pass over everything says."""
     samples = np.tile(speak(250, seed=32).samples, 3)
-    from motion.features import extract
-
-    model = person.predictor.model
+    regress = person.predictor.model.regressor
     features = extract(samples)
-    once = model.regress(features)
+    once = regress(features)
     start = WINDOW - MARGIN
-    windowed = model.regress(features[start:])[MARGIN:]
+    windowed = regress(features[start:])[MARGIN:]
     np.testing.assert_allclose(windowed[:20], once[WINDOW : WINDOW + 20], atol=5e-3)
-    head = model.regress(features[: WINDOW + MARGIN])[:WINDOW]
+    head = regress(features[: WINDOW + MARGIN])[:WINDOW]
     np.testing.assert_allclose(head[-20:], once[WINDOW - 20 : WINDOW], atol=5e-3)
 
 
 def test_values_are_in_range_and_finite(person: Person) -> None:
     motion = person.predictor.predict(speak(300, seed=33).samples)
     for values in arrays(motion):
-        assert values.dtype == np.float32 and np.isfinite(values).all()
-    assert motion.expression.min() >= 0 and motion.expression.max() <= 1
+        assert values.dtype == np.float32
+        assert np.isfinite(values).all()
+    assert motion.expression.min() >= 0
+    assert motion.expression.max() <= 1
 
 
 def test_nothing_speech_like_moves_in_silence(person: Person) -> None:
@@ -80,7 +81,9 @@ def test_nothing_speech_like_moves_in_silence(person: Person) -> None:
     # And the rest of the face goes on living.
     assert motion.rotation[175:325].std() > 1e-3
     whole = person.predictor.predict(silence)
-    assert np.abs(np.diff(whole.expression[:, mouth_mask(person.track.expression_names)], axis=0)).max() < 1e-3
+    assert (
+        np.abs(np.diff(whole.expression[:, mouth_mask(person.track.expression_names)], axis=0)).max() < 1e-3
+    )
 
 
 def test_the_gate_opens_around_speech_and_shuts_in_silence() -> None:
@@ -88,7 +91,8 @@ def test_the_gate_opens_around_speech_and_shuts_in_silence() -> None:
     activity[80:120] = 1.0
     gate = speech_gate(activity)
     assert gate[75:125].min() == pytest.approx(1.0)
-    assert gate[:50].max() == 0 and gate[150:].max() == 0
+    assert gate[:50].max() == 0
+    assert gate[150:].max() == 0
     assert np.abs(np.diff(gate)).max() < 0.2
 
 
@@ -108,7 +112,8 @@ def test_the_head_moves_like_the_person_and_never_too_fast(person: Person) -> No
     pose = person.predictor.model.style.pose
     ours, theirs = pose.deviation(motion), pose.deviation(source)
     ratio = ours.std(0) / theirs.std(0)
-    assert (ratio > 0.6).all() and (ratio < 1.5).all()
+    assert (ratio > 0.6).all()
+    assert (ratio < 1.5).all()
     limits = person.predictor.model.style.speed_limits
     for part, limit in ((slice(0, 3), limits[0]), (slice(3, 6), limits[1])):
         assert np.linalg.norm(np.diff(ours[:, part], axis=0), axis=1).max() <= 1.001 * limit
@@ -128,10 +133,15 @@ def test_the_modes_are_what_they_say(person: Person) -> None:
     still = predict(samples, pose="still")
     spread = np.linalg.norm(still.rotation.std(0)) / np.linalg.norm(source.rotation.std(0))
     assert 0.01 < spread < 0.2
-    other = Motion(source.rotation[:90] + [0.3, 0, 0], source.translation[:90], source.expression[:90], source.gaze[:90])
+    other = Motion(
+        source.rotation[:90] + np.array([0.3, 0, 0]),
+        source.translation[:90],
+        source.expression[:90],
+        source.gaze[:90],
+    )
     taken = predict(samples, pose="reference", reference=other)
     mean = person.predictor.model.style.pose.rotation
-    assert np.abs(compose(-mean, taken.rotation)[:179].mean(0)).max() < 0.02  # about this person's mean, not the other's
+    assert np.abs(compose(-mean, taken.rotation)[:179].mean(0)).max() < 0.02
     assert np.corrcoef(taken.rotation[:90, 1], other.rotation[:, 1])[0, 1] > 0.99
     mouth = mouth_mask(person.track.expression_names)
     for motion in (still, taken):

@@ -87,7 +87,9 @@ def run(
         generator = OnnxGenerator(package.path("generator.onnx"), threads=available_cores())
         width, height = clip.size
         with VideoWriter(out, width, height, fps=FPS, audio=recording) as writer:
-            for image in ticking(FrameRenderer(compositor, generator).render(motion), progress, "dub", frames):
+            for image in ticking(
+                FrameRenderer(compositor, generator).render(motion), progress, "dub", frames
+            ):
                 writer.write(image)
     return frames
 
@@ -95,7 +97,9 @@ def run(
 def _check(pose: str, pose_video: Path | None, expression_video: Path | None) -> None:
     if pose not in POSES:
         raise InvalidParameter(
-            f"there is no pose mode {pose!r}", remedy=f"use one of {', '.join(POSES)}", details={"field": "pose"}
+            f"there is no pose mode {pose!r}",
+            remedy=f"use one of {', '.join(POSES)}",
+            details={"field": "pose"},
         )
     if pose == "reference" and pose_video is None:
         raise InvalidParameter(
@@ -202,7 +206,9 @@ def _reference(
     posed = _track_video(pose_video, track if exact else None, scratch / "pose.mp4", progress)
     expressed = posed
     if expression_video is not None and expression_video != pose_video:
-        expressed = _track_video(expression_video, track if exact else None, scratch / "expression.mp4", progress)
+        expressed = _track_video(
+            expression_video, track if exact else None, scratch / "expression.mp4", progress
+        )
     motion = posed.motion
     if not exact:
         # Another person in another room: their turns and shifts about their own mean, from this person's mean.

@@ -1,0 +1,120 @@
+"""The whole way in small: a clip and a recording in, a dubbed video out, with a network trained for a few steps.
+
+On the bundled sample, and on a real clip where there is one beside the checkout.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from faces.mouth import mouth_opening
+from faces.track import FaceTrack
+from fitting.landmarks import FaceLandmarker
+from media.audio import read_wav, write_wav
+from media.decode import read_frames
+from media.normalise import normalise_recording
+from media.probe import probe
+from problems import InvalidPackage, InvalidParameter, UnreadableMedia
+from rendering.discriminator import DiscriminatorConfig
+from rendering.generator import GeneratorConfig
+from rendering.train import RendererConfig
+from workers.package import open_package
+from workers.stages import dub, fit, motion, publish, render, validate
+
+FRAMES = 90
+TINY = RendererConfig(
+    size=128,
+    batch=2,
+    steps=6,
+    report_every=2,
+    preview_every=6,
+    generator=GeneratorConfig(width=8),
+    discriminator=DiscriminatorConfig(width=8),
+)
+
+
+def learn(clip: Path, folder: Path) -> Path:
+    """A PERSON from the first frames of ``clip``."""
+    work = folder / "work"
+    work.mkdir(parents=True)
+    validate.run(clip, work)
+    fit.run(work, frames=FRAMES, preset="preview", seed=0)
+    motion.run(work, preset="preview", seed=0)
+    report = render.run(work, preset="preview", seed=0, device="cpu", config=TINY)
+    assert report.steps == TINY.steps
+    person = folder / "person.likeness"
+    publish.run(work, person, preset="preview", seed=0)
+    return person
+
+
+@pytest.fixture(scope="module", params=["sample", "real"])
+def person(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One person per kind of clip."""
+    if request.param == "sample":
+        clip = request.getfixturevalue("sample_clip")
+    else:
+        clip = request.getfixturevalue("shared_clips") / "german_male_20s.mp4"
+    return learn(clip, tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture(scope="module")
+def recording(sample_recording: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """1.7 s of the bundled recording: not a whole number of frames."""
+    folder = tmp_path_factory.mktemp("recording")
+    normalise_recording(sample_recording, folder / "whole.wav")
+    write_wav(folder / "part.wav", read_wav(folder / "whole.wav")[: int(1.7 * 16000)])
+    return folder / "part.wav"
+
+
+def test_dub(person: Path, recording: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    assert dub.run(person, recording, out, seed=1, device="cpu") == 43
+    info = probe(out)
+    assert info.video is not None and info.audio is not None
+    assert abs(info.duration_s - 1.7) <= 1 / 25 + 1e-3
+    with open_package(person) as package:
+        camera = FaceTrack.load(package.path("track.safetensors")).camera
+    assert (info.video.width, info.video.height) == (camera.width, camera.height)
+
+    frames = list(read_frames(out))
+    assert len(frames) == 43
+    with FaceLandmarker() as landmarker:
+        found = landmarker.track(frames)
+    assert found.found.mean() > 0.95, "the face of the dubbed video is not found"
+    moved = np.abs(np.diff(np.stack(frames).astype(np.int16), axis=0)).mean((1, 2, 3))
+    assert (moved > 0).mean() > 0.9, "frames stand still"
+    assert mouth_opening(found.points[found.found]).std() > 0.002, "the mouth does not move"
+    assert not list(tmp_path.glob(".*")), "temporary files are left"
+
+
+def test_same_seed_same_video_other_seed_other_head(person: Path, recording: Path, tmp_path: Path) -> None:
+    pictures = []
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        dub.run(person, recording, tmp_path / f"{name}.mp4", seed=seed, device="cpu")
+        pictures.append(np.stack(list(read_frames(tmp_path / f"{name}.mp4"))).astype(np.int16))
+    assert np.array_equal(pictures[0], pictures[1])
+    assert np.abs(pictures[0] - pictures[2]).mean() > 0.1
+
+
+@pytest.mark.parametrize("pose", ["clip", "still"])
+def test_pose_modes(person: Path, recording: Path, tmp_path: Path, pose: str) -> None:
+    assert dub.run(person, recording, tmp_path / "out.mp4", pose=pose, device="cpu") == 43
+
+
+def test_bad_input_leaves_nothing(person: Path, recording: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out" / "video.mp4"
+    out.parent.mkdir()
+    text = tmp_path / "notes.wav"
+    text.write_text("not a sound")
+    with pytest.raises(UnreadableMedia):
+        dub.run(person, text, out)
+    with pytest.raises(InvalidPackage):
+        dub.run(recording, recording, out)
+    with pytest.raises(InvalidParameter, match="reference"):
+        dub.run(person, recording, out, pose="reference")
+    with pytest.raises(InvalidParameter):
+        dub.run(person, recording, out, pose="dancing")
+    assert not list(out.parent.iterdir())
