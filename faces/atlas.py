@@ -41,7 +41,9 @@ class Atlas:
         depth = np.repeat(1000.0 - radius, 3)
         own = np.arange(len(corners)).reshape(-1, 3)
         flat = rasterize(np.column_stack([corners, depth]), own, (size, size))
-        return Fragments(np.where(flat.triangle >= 0, triangles[flat.triangle], -1).astype(np.int32), flat.barycentric)
+        return Fragments(
+            np.where(flat.triangle >= 0, triangles[flat.triangle], -1).astype(np.int32), flat.barycentric
+        )
 
 
 @lru_cache(maxsize=4)
@@ -65,7 +67,11 @@ def _build(name: str) -> Atlas:
     charted[skin] = (np.abs(angle) < HALF_ANGLE).all(1) & (np.ptp(angle, axis=1) < 1.0)
 
     middle = model.mean[model.triangles].mean(1)
-    jaw = np.linalg.norm(unit["jawOpen"], axis=1)[model.triangles].mean(1) if "jawOpen" in unit else -middle[:, 1]
+    jaw = (
+        np.linalg.norm(unit["jawOpen"], axis=1)[model.triangles].mean(1)
+        if "jawOpen" in unit
+        else -middle[:, 1]
+    )
     teeth = model.triangle_part == TEETH
     lower = teeth & (jaw > np.median(jaw[teeth])) if teeth.any() else teeth
     eye = model.triangle_part == EYES
@@ -84,7 +90,10 @@ def _build(name: str) -> Atlas:
         plane = geometry[model.triangles[members]][..., :2].astype(np.float64) * [1, -1]
         low, high = plane.reshape(-1, 2).min(0), plane.reshape(-1, 2).max(0)
         left, right = (n + 0.04) / len(strip), (n + 0.96) / len(strip)
-        uv[members] = [left, SKIN_HEIGHT + 0.02] + (plane - low) / np.maximum(high - low, 1e-6) * [right - left, 0.18]
+        uv[members] = [left, SKIN_HEIGHT + 0.02] + (plane - low) / np.maximum(high - low, 1e-6) * [
+            right - left,
+            0.18,
+        ]
         charted[members] = True
     return Atlas(uv.astype(np.float32), charted)
 

@@ -121,7 +121,9 @@ class MorphableModel:
 
     @cached_property
     def _expression_rows(self) -> Array:
-        return np.ascontiguousarray(self.expression_basis.transpose(2, 0, 1).reshape(len(self.expression_names), -1))
+        return np.ascontiguousarray(
+            self.expression_basis.transpose(2, 0, 1).reshape(len(self.expression_names), -1)
+        )
 
     def landmark_points(self, vertices: NDArray[Any]) -> Array:
         """(..., V, 3) -> (..., 478, 3) landmark positions."""

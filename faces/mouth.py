@@ -50,6 +50,8 @@ def mouth_opening(landmarks: NDArray[Any]) -> NDArray[np.float64]:
 
 def eye_aperture(landmarks: NDArray[Any]) -> NDArray[np.float64]:
     """(..., 478, 2 or 3) -> (...): mean lid gap of both eyes (three pairs each) over the inter-ocular distance."""
-    right = np.linalg.norm(landmarks[..., _RIGHT_UPPER, :] - landmarks[..., _RIGHT_LOWER, :], axis=-1).mean(-1)
+    right = np.linalg.norm(landmarks[..., _RIGHT_UPPER, :] - landmarks[..., _RIGHT_LOWER, :], axis=-1).mean(
+        -1
+    )
     left = np.linalg.norm(landmarks[..., _LEFT_UPPER, :] - landmarks[..., _LEFT_LOWER, :], axis=-1).mean(-1)
     return (right + left) / 2 / inter_ocular_distance(landmarks)

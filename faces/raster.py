@@ -109,7 +109,9 @@ def _rasterize_numba(
 
 
 @njit(cache=True, nogil=True)
-def _interpolate_vertices(triangle: Any, barycentric: Any, values: Any, faces: Any) -> Any:  # pragma: no cover
+def _interpolate_vertices(
+    triangle: Any, barycentric: Any, values: Any, faces: Any
+) -> Any:  # pragma: no cover
     height, width = triangle.shape
     out = np.zeros((height, width, values.shape[1]), np.float32)
     for y in range(height):
@@ -140,12 +142,19 @@ def _interpolate_corners(triangle: Any, barycentric: Any, values: Any) -> Any:  
 
 
 def _rasterize_torch(
-    points: NDArray[np.float64], faces: NDArray[np.int32], height: int, width: int, cull: bool, chunk: int = 64
+    points: NDArray[np.float64],
+    faces: NDArray[np.int32],
+    height: int,
+    width: int,
+    cull: bool,
+    chunk: int = 64,
 ) -> Fragments:
     """The reference: every triangle against every pixel, ``chunk`` triangles at a time."""
     corners = torch.from_numpy(points)[torch.from_numpy(faces.astype(np.int64))]  # (F, 3, 3)
     ys, xs = torch.meshgrid(
-        torch.arange(height, dtype=torch.float64) + 0.5, torch.arange(width, dtype=torch.float64) + 0.5, indexing="ij"
+        torch.arange(height, dtype=torch.float64) + 0.5,
+        torch.arange(width, dtype=torch.float64) + 0.5,
+        indexing="ij",
     )
     depth = torch.full((height, width), torch.inf, dtype=torch.float64)
     triangle = torch.full((height, width), -1, dtype=torch.int32)

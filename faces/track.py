@@ -45,7 +45,9 @@ class Motion:
         for name, width in (("rotation", 3), ("translation", 3), ("expression", None), ("gaze", 2)):
             value = np.asarray(getattr(self, name), dtype=np.float32)
             if value.ndim != 2 or len(value) != frames or (width is not None and value.shape[1] != width):
-                raise ValueError(f"Motion.{name} has shape {value.shape}; expected ({frames}, {width or 'E'})")
+                raise ValueError(
+                    f"Motion.{name} has shape {value.shape}; expected ({frames}, {width or 'E'})"
+                )
             object.__setattr__(self, name, value)
 
     def __len__(self) -> int:
@@ -113,7 +115,11 @@ class FaceTrack:
         """The track of some frames."""
         light = self.light[index] if len(self.light) else self.light
         return replace(
-            self, motion=self.motion[index], valid=self.valid[index], landmarks=self.landmarks[index], light=light
+            self,
+            motion=self.motion[index],
+            valid=self.valid[index],
+            landmarks=self.landmarks[index],
+            light=light,
         )
 
     def save(self, path: Path) -> None:
@@ -148,7 +154,9 @@ class FaceTrack:
         tensors, header = load_tensors(path, FORMAT)
         try:
             return cls(
-                motion=Motion(tensors["rotation"], tensors["translation"], tensors["expression"], tensors["gaze"]),
+                motion=Motion(
+                    tensors["rotation"], tensors["translation"], tensors["expression"], tensors["gaze"]
+                ),
                 model=header["model"],
                 expression_names=tuple(json.loads(header["expression_names"])),
                 identity=tensors["identity"],
@@ -161,7 +169,8 @@ class FaceTrack:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise InvalidPackage(
-                f"{path.name} is not a complete track ({error})", remedy="make the file again, or copy it again"
+                f"{path.name} is not a complete track ({error})",
+                remedy="make the file again, or copy it again",
             ) from error
 
 

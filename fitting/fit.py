@@ -175,7 +175,11 @@ def reprojection_error(track: FaceTrack, model: MorphableModel | None = None) ->
     """(T, 478) distance of fitted to observed landmarks in % of the inter-ocular distance, NaN where not valid."""
     model = model or MorphableModel.load()
     pixels = project_landmarks(track, model)
-    return 100 * np.linalg.norm(pixels - track.landmarks, axis=-1) / inter_ocular_distance(track.landmarks)[:, None]
+    return (
+        100
+        * np.linalg.norm(pixels - track.landmarks, axis=-1)
+        / inter_ocular_distance(track.landmarks)[:, None]
+    )
 
 
 def project_landmarks(track: FaceTrack, model: MorphableModel, chunk: int = 64) -> NDArray[np.float64]:
@@ -208,7 +212,9 @@ def _take(state: FitState, index: NDArray[np.int64]) -> FitState:
     return FitState(state.rotation[index], state.translation[index], state.expression[index], state.identity)
 
 
-def _initial_pose(points: Floats, neutral: Floats, camera: Camera, expressions: int, identities: int) -> FitState:
+def _initial_pose(
+    points: Floats, neutral: Floats, camera: Camera, expressions: int, identities: int
+) -> FitState:
     """Pose of every frame by PnP on the parts of the face that speech does not move."""
     rigid = np.setdiff1d(np.arange(468), [*LIPS, *RIGHT_EYE, *LEFT_EYE, *FACE_OVAL])
     rigid = rigid[neutral[rigid, 1] > -45.0]  # above the upper lip
@@ -264,7 +270,9 @@ def _landmark_offsets(solver: LandmarkSolver, state: FitState, sigma: float, cur
     residual, robust = solver.residuals(state)
     x, y, z = placed[..., 0], placed[..., 1], placed[..., 2]
     f, zero = solver.camera.focal, np.zeros_like(x)
-    du = np.stack([np.stack([f / z, zero, -f * x / z**2], -1), np.stack([zero, f / z, -f * y / z**2], -1)], -2)
+    du = np.stack(
+        [np.stack([f / z, zero, -f * x / z**2], -1), np.stack([zero, f / z, -f * y / z**2], -1)], -2
+    )
     head = du @ (HEAD_TO_CAMERA @ exp_map(state.rotation))[:, None]  # (T, L, 2, 3)
     noise = solver.config.pixel_sigma * solver.observed.scale[:, None, None]
     rows = head / noise[..., None] * np.sqrt(robust)[..., None, None]
@@ -295,7 +303,9 @@ class OffsetSpreader:
         edges = np.concatenate([local[:, [0, 1]], local[:, [1, 2]], local[:, [2, 0]]])
         edges = np.unique(np.sort(edges, axis=1), axis=0)
         count = len(self.skin)
-        length = np.linalg.norm(model.mean[self.skin[edges[:, 0]]] - model.mean[self.skin[edges[:, 1]]], axis=1)
+        length = np.linalg.norm(
+            model.mean[self.skin[edges[:, 0]]] - model.mean[self.skin[edges[:, 1]]], axis=1
+        )
         stiffness = 5.0 / np.maximum(length, 0.5)  # near vertices move together
         adjacency = sparse.coo_matrix((stiffness, (edges[:, 0], edges[:, 1])), (count, count))
         adjacency = adjacency + adjacency.T
@@ -377,7 +387,9 @@ def _solve_gaze(
         direction = nearest - ray * depth[:, None] - origin
         local = np.einsum("tji,tj->ti", rotation, direction)
         local /= np.linalg.norm(local, axis=1, keepdims=True)
-        angles.append(np.column_stack([np.arctan2(local[:, 0], local[:, 2]), np.arcsin(local[:, 1].clip(-1, 1))]))
+        angles.append(
+            np.column_stack([np.arctan2(local[:, 0], local[:, 2]), np.arcsin(local[:, 1].clip(-1, 1))])
+        )
     gaze = (angles[0] + angles[1]) / 2
     gaze = gaze - np.median(gaze, axis=0)
     lids = [model.expression_index("eyeBlinkLeft"), model.expression_index("eyeBlinkRight")]
@@ -396,7 +408,9 @@ def _fill(state: FitState, gaze: Floats, found: NDArray[np.int64], total: int) -
     def stretch(values: Floats) -> NDArray[np.float32]:
         return np.column_stack([np.interp(index, found, column) for column in values.T]).astype(np.float32)
 
-    return Motion(stretch(state.rotation), stretch(state.translation), stretch(state.expression), stretch(gaze))
+    return Motion(
+        stretch(state.rotation), stretch(state.translation), stretch(state.expression), stretch(gaze)
+    )
 
 
 def track_clip(frames: Iterable[NDArray[np.uint8]], total: int, progress: Progress = silent) -> Landmarks:

@@ -66,7 +66,9 @@ class FitState:
 
     def copy(self) -> FitState:
         """An independent copy."""
-        return FitState(self.rotation.copy(), self.translation.copy(), self.expression.copy(), self.identity.copy())
+        return FitState(
+            self.rotation.copy(), self.translation.copy(), self.expression.copy(), self.identity.copy()
+        )
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,9 @@ class LandmarkSolver:
         parameters = self._parameters(state)
         prior = (self.prior * parameters**2).sum() / 2
         smooth = (self.coupling * self._differences(state) ** 2).sum() / 2
-        identity = (state.identity**2).sum() / self.config.identity_sigma**2 / 2 if self.solve_identity else 0.0
+        identity = (
+            (state.identity**2).sum() / self.config.identity_sigma**2 / 2 if self.solve_identity else 0.0
+        )
         return float(data + prior + smooth + identity)
 
     def _parameters(self, state: FitState) -> Floats:
@@ -178,7 +182,9 @@ class LandmarkSolver:
         x, y, z = placed[..., 0], placed[..., 1], placed[..., 2]
         f = self.camera.focal
         zero = np.zeros_like(x)
-        du = np.stack([np.stack([f / z, zero, -f * x / z**2], -1), np.stack([zero, f / z, -f * y / z**2], -1)], -2)
+        du = np.stack(
+            [np.stack([f / z, zero, -f * x / z**2], -1), np.stack([zero, f / z, -f * y / z**2], -1)], -2
+        )
         cross = np.zeros((*turned.shape[:2], 3, 3))  # minus the cross-product matrix of the turned point
         cross[..., 0, 1], cross[..., 0, 2] = turned[..., 2], -turned[..., 1]
         cross[..., 1, 0], cross[..., 1, 2] = -turned[..., 2], turned[..., 0]

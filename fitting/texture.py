@@ -74,7 +74,9 @@ def unwrap_texture(
     for n, index in enumerate(chosen):
         motion = track.motion[index : index + 1]
         vertices = to_camera(
-            model.vertices(neutral, motion.expression, motion.gaze)[0], motion.rotation[0], motion.translation[0]
+            model.vertices(neutral, motion.expression, motion.gaze)[0],
+            motion.rotation[0],
+            motion.translation[0],
         )
         image = frames[int(index)]
         height, width = image.shape[:2]
@@ -92,7 +94,9 @@ def unwrap_texture(
         facing = -(normal * centre).sum(1) / (
             np.linalg.norm(normal, axis=1) * np.linalg.norm(centre, axis=1) + 1e-9
         )
-        facing[np.isin(model.triangle_part, (TEETH, TONGUE, INNER_MOUTH))] = 0.8  # seen through the lips, any angle
+        facing[np.isin(model.triangle_part, (TEETH, TONGUE, INNER_MOUTH))] = (
+            0.8  # seen through the lips, any angle
+        )
         place = (local[model.triangles[triangle]] * weights[:, :, None]).sum(1).astype(np.float32)  # (N, 3)
         nearest = _sample(depth.astype(np.float32), place[:, :2] - 0.5, cv2.INTER_NEAREST)
         visible = (place[:, 2] - nearest < config.depth_tolerance) & (facing[triangle] > config.min_facing)

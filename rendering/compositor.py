@@ -164,7 +164,9 @@ class Compositor:
         if not hasattr(self, "_skull_index"):
             eye_line = self.neutral[self.model.vertex_part == EYES].mean(0)
             near = np.abs(self.neutral[:, 1] - (eye_line[1] - 12.0)) < 30.0
-            self._skull_index = np.nonzero(near & (self.model.vertex_part == SKIN) & (self.neutral[:, 2] > 0))[0]
+            self._skull_index = np.nonzero(
+                near & (self.model.vertex_part == SKIN) & (self.neutral[:, 2] > 0)
+            )[0]
         return self._skull_index
 
     def _clip_inter_ocular_distance(self) -> float:
@@ -233,7 +235,9 @@ class Compositor:
         corners = vertices[self.model.triangles]
         normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
         centre = corners.mean(1)
-        facing = -(normal * centre).sum(1) / (np.linalg.norm(normal, axis=1) * np.linalg.norm(centre, axis=1) + 1e-9)
+        facing = -(normal * centre).sum(1) / (
+            np.linalg.norm(normal, axis=1) * np.linalg.norm(centre, axis=1) + 1e-9
+        )
         inside = self.model.triangle_part != SKIN
         facing[inside] = 1.0
         # The rim of a turned cheek was never seen well: let the warped frame show there.
@@ -259,7 +263,9 @@ class Compositor:
             small = (self.config.light_size, self.config.light_size)
             sigma = self.config.light_blur * self.iod * self.scale * small[0] / self.size
             weight = cv2.GaussianBlur(cv2.resize(alpha, small, interpolation=cv2.INTER_AREA), (0, 0), sigma)
-            total = cv2.GaussianBlur(cv2.resize(difference, small, interpolation=cv2.INTER_AREA), (0, 0), sigma)
+            total = cv2.GaussianBlur(
+                cv2.resize(difference, small, interpolation=cv2.INTER_AREA), (0, 0), sigma
+            )
             light = _extrapolate(total, weight)
             _remember(self._light, source, (light, box), 512)
         return self._light[source]
@@ -287,10 +293,14 @@ def _face_blend(model: MorphableModel, neutral: NDArray[Any]) -> NDArray[np.floa
     axis = 20.0
 
     def unroll(points: NDArray[Any]) -> NDArray[np.float32]:  # millimetres on a cylinder of the face's radius
-        return np.column_stack([np.arctan2(points[:, 0], points[:, 2] - axis) * 75.0, points[:, 1]]).astype(np.float32)
+        return np.column_stack([np.arctan2(points[:, 0], points[:, 2] - axis) * 75.0, points[:, 1]]).astype(
+            np.float32
+        )
 
     polygon = unroll(ring)
-    distance = np.array([cv2.pointPolygonTest(polygon, (float(x), float(y)), True) for x, y in unroll(neutral)])
+    distance = np.array(
+        [cv2.pointPolygonTest(polygon, (float(x), float(y)), True) for x, y in unroll(neutral)]
+    )
     blend = _smooth_step(distance, -9.0, 5.0)
     blend[neutral[:, 2] < 0] = 0.0
     blend[model.vertex_part != SKIN] = 1.0
@@ -338,7 +348,9 @@ def _cut(frame: NDArray[np.uint8], left: int, top: int, side: int) -> NDArray[np
     """A square cut that may reach over the frame's border (replicated there)."""
     height, width = frame.shape[:2]
     pads = (max(-top, 0), max(top + side - height, 0), max(-left, 0), max(left + side - width, 0))
-    inner = frame[max(top, 0) : max(min(top + side, height), 0), max(left, 0) : max(min(left + side, width), 0)]
+    inner = frame[
+        max(top, 0) : max(min(top + side, height), 0), max(left, 0) : max(min(left + side, width), 0)
+    ]
     if not any(pads):
         return inner
     if inner.size == 0:

@@ -71,11 +71,15 @@ class ClipDataset:
         shape = (len(valid), size, size, 3)
         self.target = np.empty(shape, np.uint8)
         self.masks = np.empty(shape, np.uint8)
-        self.inside = np.empty((len(valid), 4), np.int64)  # left, top, right, bottom of the real pixels in the crop
+        self.inside = np.empty(
+            (len(valid), 4), np.int64
+        )  # left, top, right, bottom of the real pixels in the crop
         self.composite = np.empty((passes, *shape), np.uint8)
         self.source = np.empty((passes, *shape), np.uint8)
         self.frame = valid
-        sources = np.stack([_choose_sources(track.motion[valid], valid, self.config, rng) for _ in range(passes)])
+        sources = np.stack(
+            [_choose_sources(track.motion[valid], valid, self.config, rng) for _ in range(passes)]
+        )
         describe = descriptor or FaceDescriptor()
         values = []
         for n, index in enumerate(valid):
@@ -89,7 +93,10 @@ class ClipDataset:
             self.masks[n] = network_masks(layers, size)
             self.inside[n] = _inside(layers.box, image.shape[1], image.shape[0], size)
             local = (track.landmarks[index] - [layers.box[0], layers.box[1]]) * (size / layers.box[2])
-            mouth_box, eyes_box = _around(local, LIPS_OUTER, 0.3), _around(local, (*RIGHT_EYE, *LEFT_EYE), 0.2)
+            mouth_box, eyes_box = (
+                _around(local, LIPS_OUTER, 0.3),
+                _around(local, (*RIGHT_EYE, *LEFT_EYE), 0.2),
+            )
             values.append(
                 appearance_value(
                     self.target[n], mouth_box, eyes_box, describe.describe(image, track.landmarks[index])
@@ -158,7 +165,12 @@ def network_masks(layers: Composite, size: int) -> Images:
 def pose_features(motion: Motion) -> NDArray[np.float64]:
     """(T, 6) pose in units in which one is about equally visible: degrees and millimetres in the picture's plane."""
     return np.concatenate(
-        [1.5 * np.degrees(motion.rotation), 0.7 * motion.translation[:, :2], 0.15 * motion.translation[:, 2:]], axis=1
+        [
+            1.5 * np.degrees(motion.rotation),
+            0.7 * motion.translation[:, :2],
+            0.15 * motion.translation[:, 2:],
+        ],
+        axis=1,
     )
 
 
@@ -193,7 +205,12 @@ def _sampling_weights(landmarks: NDArray[np.float32]) -> NDArray[np.float32]:
 def _around(points: NDArray[np.float32], members: tuple[int, ...], margin: float) -> Box:
     low, high = points[list(members)].min(0), points[list(members)].max(0)
     grow = margin * (high - low)
-    return float(low[0] - grow[0]), float(low[1] - grow[1]), float(high[0] + grow[0]), float(high[1] + grow[1])
+    return (
+        float(low[0] - grow[0]),
+        float(low[1] - grow[1]),
+        float(high[0] + grow[0]),
+        float(high[1] + grow[1]),
+    )
 
 
 def _inside(box: tuple[int, int, int], width: int, height: int, size: int) -> tuple[int, int, int, int]:

@@ -91,8 +91,10 @@ def embed_landmarks(
     lip = skin & (masks["lips"][triangles].max(1) > 0.3)
     lower, upper_lid = jaw > 0.4 * jaw[lip].max(), blink > 0.3 * blink.max()
     front = mean[triangles].mean(1)[:, 2] > 40.0
-    near_eye = skin & front & (
-        np.linalg.norm(mean[triangles].mean(1)[:, None] - eye_centres[None], axis=-1).min(1) < 26.0
+    near_eye = (
+        skin
+        & front
+        & (np.linalg.norm(mean[triangles].mean(1)[:, None] - eye_centres[None], axis=-1).min(1) < 26.0)
     )
     upper_ring = set(LIPS_OUTER[1:10]) | set(LIPS_INNER[1:10]) | {74, 73, 72, 11, 302, 303, 304, 184, 408} | {
         42, 41, 38, 12, 268, 271, 272, 183, 407}  # fmt: skip
@@ -134,14 +136,18 @@ def embed_landmarks(
             corners = placed[triangles]
             facing = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
             view = corners.mean(1)
-            cosine = -(facing * view).sum(1) / (np.linalg.norm(facing, axis=1) * np.linalg.norm(view, axis=1) + 1e-9)
+            cosine = -(facing * view).sum(1) / (
+                np.linalg.norm(facing, axis=1) * np.linalg.norm(view, axis=1) + 1e-9
+            )
             for group_kind, members, candidates in groups:
                 if group_kind != kind:
                     continue
                 rows, columns = np.nonzero((ids >= 0) & candidates[np.maximum(ids, 0)])
                 distance, nearest = cKDTree(np.column_stack([columns, rows]) + 0.5).query(points[members])
                 hit = ids[rows[nearest], columns[nearest]]
-                where = (mean[triangles[hit]] * weights_px[rows[nearest], columns[nearest]][:, :, None]).sum(1)
+                where = (mean[triangles[hit]] * weights_px[rows[nearest], columns[nearest]][:, :, None]).sum(
+                    1
+                )
                 for n, landmark in enumerate(members):
                     weight = max(float(cosine[hit[n]]), 0.0) ** 2 / (1 + (distance[n] / 3) ** 2)
                     if weight > 0.02:
@@ -150,10 +156,7 @@ def embed_landmarks(
                         yaws[landmark].append(np.radians(pose.euler[1]))
 
     located = np.stack(
-        [
-            _locate(np.array(c), np.array(w), np.array(y))
-            for c, w, y in zip(casts, weights, yaws, strict=True)
-        ]
+        [_locate(np.array(c), np.array(w), np.array(y)) for c, w, y in zip(casts, weights, yaws, strict=True)]
     )
     if not frontal:
         raise RuntimeError("no face was detected on the frontal renders")

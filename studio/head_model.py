@@ -184,7 +184,11 @@ def identity_space(wheel: AnnyWheel, head: HeadMesh, body_size: int) -> tuple[Fl
 
     def sample_macro() -> NDArray[np.float32]:
         age = float(np.clip(rng.normal(0.45, 0.28), -0.25, 1.0))
-        ages = {"child": max(0.0, -age / 0.25), "young": 1 - age if age > 0 else 1 + age / 0.25, "old": max(0.0, age)}
+        ages = {
+            "child": max(0.0, -age / 0.25),
+            "young": 1 - age if age > 0 else 1 + age / 0.25,
+            "old": max(0.0, age),
+        }
         male = float(np.clip(rng.normal(rng.integers(2), 0.18), 0, 1))
         ancestry = rng.dirichlet([0.45] * 3)
         muscle = three_way(float(np.clip(rng.normal(0.5, 0.2), 0, 1)))
@@ -196,13 +200,17 @@ def identity_space(wheel: AnnyWheel, head: HeadMesh, body_size: int) -> tuple[Fl
                     row[macro_index["race", race, sex, age_name]] = sex_weight * age_weight * share
                 for m, m_weight in muscle.items():
                     for w, w_weight in weight.items():
-                        row[macro_index["build", sex, age_name, m, w]] = sex_weight * age_weight * m_weight * w_weight
+                        row[macro_index["build", sex, age_name, m, w]] = (
+                            sex_weight * age_weight * m_weight * w_weight
+                        )
         return row
 
     rows = np.stack([sample_macro() for _ in range(IDENTITY_SAMPLES)])
     amounts = np.clip(np.maximum(0, rng.normal(0, 0.28, (IDENTITY_SAMPLES, len(locals_)))), 0, 1)
     amounts *= rng.random(amounts.shape) < 0.35
-    shapes = rows @ macro_matrix + amounts.astype(np.float32) @ sliders + head.vertices.ravel().astype(np.float32)
+    shapes = (
+        rows @ macro_matrix + amounts.astype(np.float32) @ sliders + head.vertices.ravel().astype(np.float32)
+    )
 
     skin = head.vertex_part == SKIN
     rigid = skin & (head.vertices[:, 1] > np.quantile(head.vertices[skin, 1], 0.35))
@@ -251,7 +259,9 @@ def expression_space(wheel: AnnyWheel, head: HeadMesh, body_size: int) -> tuple[
     return names, basis
 
 
-def procedural_albedo(wheel: AnnyWheel, head: HeadMesh, mean: Floats) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+def procedural_albedo(
+    wheel: AnnyWheel, head: HeadMesh, mean: Floats
+) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
     """Per-vertex linear albedo (V, 3) in [0, 1] and the painted region masks (V,) in [0, 1]."""
 
     def mask(name: str) -> Floats:

@@ -94,7 +94,9 @@ def render(track: FaceTrack) -> NDArray[np.uint8]:
     frames = np.repeat(wall(camera.width, camera.height)[None], len(track), axis=0)
     for t in range(len(track)):
         vertices = placed(track, t)
-        image, ids, _ = shade(vertices, model.triangles.astype(np.int64), model.albedo.astype(np.float64), camera)
+        image, ids, _ = shade(
+            vertices, model.triangles.astype(np.int64), model.albedo.astype(np.float64), camera
+        )
         frames[t][ids >= 0] = image[ids >= 0]
     return frames
 

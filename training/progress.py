@@ -34,7 +34,9 @@ def silent(tick: Tick) -> None:
     """The listener that ignores everything."""
 
 
-def ticking(items: Iterable[Item], progress: Progress, stage: str, total: int, every_s: float = 0.2) -> Iterator[Item]:
+def ticking(
+    items: Iterable[Item], progress: Progress, stage: str, total: int, every_s: float = 0.2
+) -> Iterator[Item]:
     """Yield ``items`` and report at most every ``every_s`` seconds, plus the first and the last."""
     progress(Tick(stage, 0, total))
     last, done = time.monotonic(), 0

@@ -33,11 +33,15 @@ def pick_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise InvalidParameter(
-            f"device {name!r} is not known to torch", remedy="use auto, cpu, or cuda:N", details={"field": "device"}
+            f"device {name!r} is not known to torch",
+            remedy="use auto, cpu, or cuda:N",
+            details={"field": "device"},
         ) from error
     if device.type not in ("cpu", "cuda"):
         raise InvalidParameter(
-            f"device {name!r} is not supported", remedy="use auto, cpu, or cuda:N", details={"field": "device"}
+            f"device {name!r} is not supported",
+            remedy="use auto, cpu, or cuda:N",
+            details={"field": "device"},
         )
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InvalidParameter(

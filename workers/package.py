@@ -52,14 +52,16 @@ def write_package(work: Path, out: Path, facts: Mapping[str, Any]) -> dict[str, 
     missing = [name for name in MEMBERS if not (work / name).is_file()]
     if missing:
         raise InternalProblem(
-            f"{work} lacks {', '.join(missing)}; the person is not complete", remedy="run the missing stages first"
+            f"{work} lacks {', '.join(missing)}; the person is not complete",
+            remedy="run the missing stages first",
         )
     manifest = {
         "format": FORMAT,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         **facts,
         "members": {
-            name: {"sha256": sha256_of(work / name), "bytes": (work / name).stat().st_size} for name in MEMBERS
+            name: {"sha256": sha256_of(work / name), "bytes": (work / name).stat().st_size}
+            for name in MEMBERS
         },
     }
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -92,7 +94,15 @@ def open_package(path: Path) -> Iterator[PersonPackage]:
         try:
             manifest = _unpack(path, folder, remedy)
         # ValueError: not JSON, not UTF-8. RuntimeError: an encrypted member, or JSON nested too deeply.
-        except (zipfile.BadZipFile, zlib.error, KeyError, TypeError, ValueError, RuntimeError, EOFError) as error:
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            KeyError,
+            TypeError,
+            ValueError,
+            RuntimeError,
+            EOFError,
+        ) as error:
             raise InvalidPackage(f"{path.name} is not a PERSON file ({error})", remedy=remedy) from error
         yield PersonPackage(folder, manifest)
     finally:
@@ -110,7 +120,9 @@ def _unpack(path: Path, folder: Path, remedy: str) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads(archive.read(MANIFEST))
         found = manifest.get("format") if isinstance(manifest, dict) else None
         if found != FORMAT:
-            raise InvalidPackage(f"{path.name} has format {found!r}; this version reads {FORMAT!r}", remedy=remedy)
+            raise InvalidPackage(
+                f"{path.name} has format {found!r}; this version reads {FORMAT!r}", remedy=remedy
+            )
         for name in MEMBERS:  # a fixed list: a name in the file never becomes a path
             expected = manifest["members"][name]
             digest = hashlib.sha256()

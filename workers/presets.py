@@ -34,6 +34,8 @@ def preset_named(name: str) -> Preset:
     """The preset called ``name``; raises :class:`problems.InvalidParameter` when there is none."""
     if name not in PRESETS:
         raise InvalidParameter(
-            f"there is no preset {name!r}", remedy=f"use one of {', '.join(PRESETS)}", details={"field": "preset"}
+            f"there is no preset {name!r}",
+            remedy=f"use one of {', '.join(PRESETS)}",
+            details={"field": "preset"},
         )
     return PRESETS[name]

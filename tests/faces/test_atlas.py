@@ -110,7 +110,9 @@ def test_no_texel_is_shared_by_two_places_that_are_seen(
     uv = fragments.interpolate(atlas.uv, model.triangles)[chosen]
     owner = atlas.texels(model, SIZE * 2).interpolate(model.mean, model.triangles)
     column, row = (uv * SIZE * 2).astype(int).clip(0, SIZE * 2 - 1).T
-    apart = np.linalg.norm(owner[row, column] - fragments.interpolate(model.mean, model.triangles)[chosen], axis=1)
+    apart = np.linalg.norm(
+        owner[row, column] - fragments.interpolate(model.mean, model.triangles)[chosen], axis=1
+    )
     assert (apart > 3.0).mean() < tolerated
 
 

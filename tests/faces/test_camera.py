@@ -30,7 +30,9 @@ def test_camera_of_an_image_has_its_focal_length_from_the_longer_side(width: int
 def test_head_axes_flip_into_camera_axes() -> None:
     right, up, out = np.eye(3) * 10.0
     placed = to_camera(np.stack([right, up, out]), np.zeros(3), np.array([1.0, 2.0, 600.0]))
-    np.testing.assert_allclose(placed, [[11, 2, 600], [1, -8, 600], [1, 2, 590]])  # up is -y, out comes nearer
+    np.testing.assert_allclose(
+        placed, [[11, 2, 600], [1, -8, 600], [1, 2, 590]]
+    )  # up is -y, out comes nearer
     assert np.linalg.det(HEAD_TO_CAMERA) == 1.0  # a turn, not a mirror
 
 

@@ -53,7 +53,11 @@ def _landmarks(model: MorphableModel, gaze: tuple[float, float] = (0, 0), **amou
 
 
 def test_arrays_fit_together(model: MorphableModel) -> None:
-    count, identities, expressions = model.vertex_count, model.identity_basis.shape[-1], len(model.expression_names)
+    count, identities, expressions = (
+        model.vertex_count,
+        model.identity_basis.shape[-1],
+        len(model.expression_names),
+    )
     assert model.identity_basis.shape == (count, 3, identities)
     assert model.expression_basis.shape == (count, 3, expressions)
     assert model.triangles.min() == 0
@@ -157,7 +161,9 @@ def test_gaze_up_lifts_the_irises(model: MorphableModel, pitch: float) -> None:
 
 
 def test_gaze_leaves_everything_but_the_eyeballs_and_keeps_them_round(model: MorphableModel) -> None:
-    rest, aside = (model.vertices(model.mean, _expression(model), np.array([g]))[0] for g in ((0, 0), (0.4, 0.2)))
+    rest, aside = (
+        model.vertices(model.mean, _expression(model), np.array([g]))[0] for g in ((0, 0), (0.4, 0.2))
+    )
     eyes = model.vertex_part == EYES
     np.testing.assert_array_equal(aside[~eyes], rest[~eyes])
     assert np.linalg.norm(aside[eyes] - rest[eyes], axis=1).max() > 2.0

@@ -42,7 +42,9 @@ def _tied(vertices: np.ndarray, faces: np.ndarray, one: np.ndarray, other: np.nd
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_attributes_are_perspective_correct(backend: Backend) -> None:
     focal, centre = 80.0, 32.0
-    corners = np.array([[-60.0, -60.0, 150.0], [70.0, -50.0, 150.0], [0.0, 260.0, 600.0]])  # a floor that recedes
+    corners = np.array(
+        [[-60.0, -60.0, 150.0], [70.0, -50.0, 150.0], [0.0, 260.0, 600.0]]
+    )  # a floor that recedes
     pixels = np.column_stack([corners[:, :2] / corners[:, 2:] * focal + centre, corners[:, 2]])
     triangles = np.array([[0, 1, 2]], np.int32)
     fragments = rasterize(pixels, triangles, (64, 64), backend=backend)
@@ -50,7 +52,9 @@ def test_attributes_are_perspective_correct(backend: Backend) -> None:
     assert len(rows) > 100
     # Analytic: where the ray through the pixel's centre meets the plane.
     normal = np.cross(corners[1] - corners[0], corners[2] - corners[0])
-    rays = np.column_stack([(columns + 0.5 - centre) / focal, (rows + 0.5 - centre) / focal, np.ones(len(rows))])
+    rays = np.column_stack(
+        [(columns + 0.5 - centre) / focal, (rows + 0.5 - centre) / focal, np.ones(len(rows))]
+    )
     expected = rays * (normal @ corners[0] / (rays @ normal))[:, None]
     found = fragments.interpolate(corners, triangles)[rows, columns]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
@@ -68,7 +72,9 @@ def test_pixels_are_sampled_at_their_centres(backend: Backend) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_nearer_triangle_wins_in_either_order(backend: Backend) -> None:
-    vertices = np.array([[0, 0, 300.0], [20, 0, 300], [0, 20, 300], [0, 0, 200.0], [20, 0, 200], [0, 20, 200]])
+    vertices = np.array(
+        [[0, 0, 300.0], [20, 0, 300], [0, 20, 300], [0, 0, 200.0], [20, 0, 200], [0, 20, 200]]
+    )
     near, far = [3, 4, 5], [0, 1, 2]
     for order, winner in (([far, near], 1), ([near, far], 0)):
         triangle = rasterize(vertices, np.array(order), (20, 20), backend=backend).triangle

@@ -20,7 +20,9 @@ NOSE, CROWN, CHIN = 1, 10, 152
 def test_log_undoes_exp(rotvec: np.ndarray) -> None:
     matrices = exp_map(rotvec)
     assert matrices.shape == (4, 3, 3)
-    np.testing.assert_allclose(matrices @ matrices.transpose(0, 2, 1), np.tile(np.eye(3), (4, 1, 1)), atol=1e-12)
+    np.testing.assert_allclose(
+        matrices @ matrices.transpose(0, 2, 1), np.tile(np.eye(3), (4, 1, 1)), atol=1e-12
+    )
     np.testing.assert_allclose(np.linalg.det(matrices), 1.0, atol=1e-12)
     np.testing.assert_allclose(log_map(matrices), rotvec, atol=1e-7)
 
@@ -47,7 +49,9 @@ def test_compose_broadcasts_and_does_not_commute() -> None:
 
 def test_euler_order_is_pitch_then_yaw_then_roll_from_the_left() -> None:
     pitch, yaw, roll = np.radians([20.0, 30.0, 40.0])
-    expected = exp_map(np.array([pitch, 0, 0])) @ exp_map(np.array([0, yaw, 0])) @ exp_map(np.array([0, 0, roll]))
+    expected = (
+        exp_map(np.array([pitch, 0, 0])) @ exp_map(np.array([0, yaw, 0])) @ exp_map(np.array([0, 0, roll]))
+    )
     np.testing.assert_allclose(exp_map(rotvec_from_euler(np.array([20.0, 30.0, 40.0]))), expected, atol=1e-12)
 
 

@@ -12,7 +12,9 @@ from problems import InvalidPackage
 
 def _texture() -> Texture:
     rng = np.random.default_rng(0)
-    return Texture(rng.integers(0, 256, (16, 16, 3), dtype=np.uint8), rng.integers(0, 256, (16, 16), dtype=np.uint8))
+    return Texture(
+        rng.integers(0, 256, (16, 16, 3), dtype=np.uint8), rng.integers(0, 256, (16, 16), dtype=np.uint8)
+    )
 
 
 def test_a_texture_comes_back_from_its_file(tmp_path: Path) -> None:

@@ -115,7 +115,12 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
 def test_motion_is_checked_and_kept_as_float32() -> None:
     motion = _motion(3)
     assert all(getattr(motion, field.name).dtype == np.float32 for field in fields(Motion))
-    for field, wrong in (("rotation", (3, 4)), ("translation", (2, 3)), ("expression", (3,)), ("gaze", (3, 3))):
+    for field, wrong in (
+        ("rotation", (3, 4)),
+        ("translation", (2, 3)),
+        ("expression", (3,)),
+        ("gaze", (3, 3)),
+    ):
         with pytest.raises(ValueError, match=f"Motion.{field}"):
             replace(motion, **{field: np.zeros(wrong)})
 

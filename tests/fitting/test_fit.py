@@ -166,7 +166,10 @@ def test_progress_is_told_and_may_stop_the_fit(truth: FaceTrack) -> None:
 
     with pytest.raises(Cancelled):
         fit_landmarks(
-            exact_landmarks(truth.frames(slice(0, 14))), SIZE, config=FitConfig(offset_rounds=1), progress=listen
+            exact_landmarks(truth.frames(slice(0, 14))),
+            SIZE,
+            config=FitConfig(offset_rounds=1),
+            progress=listen,
         )
     assert [t.done for t in ticks if t.stage == "fit.identity"] == [1, 2]
 
@@ -180,7 +183,9 @@ def test_landmark_weights_are_symmetric_in_left_and_right() -> None:
 def test_projected_landmarks_do_not_depend_on_the_chunk(truth: FaceTrack) -> None:
     model = MorphableModel.load()
     np.testing.assert_allclose(project_landmarks(truth, model), truth.landmarks, atol=1e-2)
-    np.testing.assert_allclose(project_landmarks(truth, model, chunk=7), project_landmarks(truth, model), atol=1e-4)
+    np.testing.assert_allclose(
+        project_landmarks(truth, model, chunk=7), project_landmarks(truth, model), atol=1e-4
+    )
 
 
 @pytest.fixture(scope="module")

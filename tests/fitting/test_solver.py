@@ -34,7 +34,9 @@ def _toy(seed: int = 0, frames: int = 4, *, loose: bool = False) -> tuple[Landma
     camera = Camera.for_image(640, 480)
     config = SolverConfig(huber=1e9 if loose else 2.5)
     ones = np.ones(landmarks)
-    nothing = Observations(np.zeros((frames, landmarks, 2)), ones, np.full(frames, 100.0), np.ones(frames - 1))
+    nothing = Observations(
+        np.zeros((frames, landmarks, 2)), ones, np.full(frames, 100.0), np.ones(frames - 1)
+    )
     points, _, _ = LandmarkSolver(model, camera, nothing, config, solve_identity=True).project(truth)
     observed = Observations(
         points + rng.normal(0, 1.0, points.shape), rng.uniform(0.5, 2, landmarks), rng.uniform(80, 120, frames),
@@ -110,7 +112,9 @@ def test_gradient_is_the_slope_of_the_cost(part: str) -> None:
         config = replace(solver.config, smooth_rotation=1e6, smooth_translation=1e6, smooth_expression=1e6)
         solver = LandmarkSolver(solver.model, solver.camera, solver.observed, config, solve_identity=True)
     # Near each other, so that the relative rotation's own Jacobian is close to one.
-    state.rotation = compose(np.random.default_rng(1).normal(0, 1e-3, (4, 3)), np.tile(state.rotation[:1], (4, 1)))
+    state.rotation = compose(
+        np.random.default_rng(1).normal(0, 1e-3, (4, 3)), np.tile(state.rotation[:1], (4, 1))
+    )
     normal = solver._normal_equations(state)
     size = normal["gradient"].shape[1]
     names = [("rotation", n) for n in range(3)] + [("translation", n) for n in range(3)]
@@ -251,7 +255,14 @@ def exact() -> tuple[LandmarkSolver, FitState]:
     model = MorphableModel.load()
     track = true_track(choreography(24, model))
     sigma = np.zeros(len(model.expression_names))
-    for name in ("jawOpen", "eyeBlinkLeft", "eyeBlinkRight", "mouthSmileLeft", "mouthSmileRight", "mouthPucker"):
+    for name in (
+        "jawOpen",
+        "eyeBlinkLeft",
+        "eyeBlinkRight",
+        "mouthSmileLeft",
+        "mouthSmileRight",
+        "mouthPucker",
+    ):
         sigma[model.expression_index(name)] = 0.5
     rows = LandmarkModel(
         neutral=model.landmark_points(model.neutral(track.identity)).astype(np.float64),
@@ -308,7 +319,11 @@ def test_outliers_hardly_pull(exact: tuple[LandmarkSolver, FitState]) -> None:
     wild = np.random.default_rng(0).choice(468, 25, replace=False)
     points[:, wild] += 60.0
     robust = LandmarkSolver(
-        solver.model, solver.camera, replace(solver.observed, points=points), solver.config, solve_identity=False
+        solver.model,
+        solver.camera,
+        replace(solver.observed, points=points),
+        solver.config,
+        solve_identity=False,
     ).solve(_start(truth))
     turn = np.degrees(np.linalg.norm(compose(robust.rotation, -truth.rotation), axis=1))
     assert turn.max() < 2.0
@@ -316,7 +331,9 @@ def test_outliers_hardly_pull(exact: tuple[LandmarkSolver, FitState]) -> None:
     pulled = LandmarkSolver(
         solver.model, solver.camera, replace(solver.observed, points=points), quadratic, solve_identity=False
     ).solve(_start(truth))
-    assert np.degrees(np.linalg.norm(compose(pulled.rotation, -truth.rotation), axis=1)).mean() > 2 * turn.mean()
+    assert (
+        np.degrees(np.linalg.norm(compose(pulled.rotation, -truth.rotation), axis=1)).mean() > 2 * turn.mean()
+    )
 
 
 def test_weights_and_priors_name_what_they_should() -> None:

@@ -80,7 +80,9 @@ def test_texels_never_seen_are_filled_from_their_surroundings(track: FaceTrack) 
     assert np.percentile(seen, 90) <= 3  # the rim takes a little of the black behind it
 
 
-def test_a_hand_in_some_frames_does_not_get_into_the_texture(track: FaceTrack, frames: NDArray[np.uint8]) -> None:
+def test_a_hand_in_some_frames_does_not_get_into_the_texture(
+    track: FaceTrack, frames: NDArray[np.uint8]
+) -> None:
     dirty = frames.copy()
     dirty[::5, 180:230, 190:230] = (0, 255, 0)  # over the nose in every fifth frame
     texture = unwrap_texture(track, dirty, config=replace(CONFIG, frames=24))
@@ -91,7 +93,9 @@ def test_a_hand_in_some_frames_does_not_get_into_the_texture(track: FaceTrack, f
     assert np.abs(texture.image - clean)[covered].mean() < 6  # a plain mean over the frames is 25 off
 
 
-def test_frames_without_a_face_are_not_used(track: FaceTrack, frames: NDArray[np.uint8], texture: Texture) -> None:
+def test_frames_without_a_face_are_not_used(
+    track: FaceTrack, frames: NDArray[np.uint8], texture: Texture
+) -> None:
     broken, valid = frames.copy(), np.ones(len(track), bool)
     broken[3::4], valid[3::4] = 255, False
     without = unwrap_texture(replace(track, valid=valid), broken, config=CONFIG)
@@ -114,7 +118,9 @@ def test_beyond_the_pictures_edge_nothing_is_seen(track: FaceTrack) -> None:
     motion = track.motion
     place = motion.translation.copy()
     place[:, 0] += 560 * 210 / track.camera.focal  # the nose at the right border
-    aside = replace(track, motion=Motion(np.zeros_like(motion.rotation), place, motion.expression, motion.gaze))
+    aside = replace(
+        track, motion=Motion(np.zeros_like(motion.rotation), place, motion.expression, motion.gaze)
+    )
     texture = unwrap_texture(aside, painted(aside, _checker()), config=CONFIG)
     part = _part_of_texels() == SKIN
     left, right = part.copy(), part.copy()

@@ -38,7 +38,10 @@ def test_each_has_a_title_a_status_and_survives_the_way_between_processes(kind: 
     assert 400 <= kind.status <= 599
     assert {"title", "slug"} <= set(vars(kind))  # its own, not the parent's
     problem = kind("frames 3 and 4 are dark", remedy="film by daylight", details={"frames": [3, 4]})
-    for copy in (pickle.loads(pickle.dumps(problem)), problem_from_dict(json.loads(json.dumps(problem.as_dict())))):
+    for copy in (
+        pickle.loads(pickle.dumps(problem)),
+        problem_from_dict(json.loads(json.dumps(problem.as_dict()))),
+    ):
         assert type(copy) is kind
         assert (copy.message, copy.remedy, copy.details) == (problem.message, problem.remedy, problem.details)
         assert str(copy) == "frames 3 and 4 are dark"

@@ -83,7 +83,9 @@ def test_the_warp_vanishes_at_the_crops_border(compositor: Compositor, motion: M
         assert np.abs(layers.image.astype(int) - layers.source)[edge].max() <= 3
 
 
-def test_the_warp_carries_the_head_to_where_it_lies_in_the_source(compositor: Compositor, motion: Motion) -> None:
+def test_the_warp_carries_the_head_to_where_it_lies_in_the_source(
+    compositor: Compositor, motion: Motion
+) -> None:
     """The displacement at a landmark's new place leads to its place in the source frame."""
     truth = generated_clip().track.landmarks
     field = _displacement(compositor, motion[20:21], 5)
@@ -114,7 +116,9 @@ def test_masks_lie_on_their_parts(compositor: Compositor, motion: Motion) -> Non
     assert layers.coverage[cv2.dilate(oval.astype(np.uint8), np.ones((41, 41))) == 0].max() < 0.05
 
 
-def test_the_mouth_opens_with_the_jaw_and_the_eyes_turn_with_the_gaze(compositor: Compositor, motion: Motion) -> None:
+def test_the_mouth_opens_with_the_jaw_and_the_eyes_turn_with_the_gaze(
+    compositor: Compositor, motion: Motion
+) -> None:
     jaw = generated_clip().track.expression_names.index("jawOpen")
     shut, opened = motion[10:11].expression.copy(), motion[10:11].expression.copy()
     shut[0, jaw], opened[0, jaw] = 0.0, 0.7
@@ -147,7 +151,9 @@ def test_the_sources_light_is_carried_along(motion: Motion) -> None:
 def test_a_crop_may_reach_over_the_frames_border(
     compositor: Compositor, motion: Motion, shift: tuple[float, float]
 ) -> None:
-    aside = replace(motion[20:21], translation=motion[20:21].translation + np.array([[*shift, 0.0]], np.float32))
+    aside = replace(
+        motion[20:21], translation=motion[20:21].translation + np.array([[*shift, 0.0]], np.float32)
+    )
     layers = compositor.compose(aside, 20)
     left, top, side = layers.box
     assert left < 0 or top < 0 or left + side > WIDTH or top + side > HEIGHT

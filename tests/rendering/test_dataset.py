@@ -26,7 +26,9 @@ def dataset() -> ClipDataset:
 def _walk(frames: int, seed: int = 0) -> Motion:
     rng = np.random.default_rng(seed)
     turn = np.cumsum(rng.normal(0, 0.02, (frames, 3)), axis=0)
-    return Motion(turn, np.cumsum(rng.normal(0, 1, (frames, 3)), axis=0), np.zeros((frames, 2)), np.zeros((frames, 2)))
+    return Motion(
+        turn, np.cumsum(rng.normal(0, 1, (frames, 3)), axis=0), np.zeros((frames, 2)), np.zeros((frames, 2))
+    )
 
 
 @pytest.mark.parametrize("frames", [12, 40, 149, 150, 300])
@@ -81,7 +83,9 @@ def test_examples_have_the_documented_shapes_and_ranges(dataset: ClipDataset) ->
     assert batch.network_input().shape == (3, 15, 64, 64)
 
 
-def test_the_composite_resembles_its_target_and_the_window_runs_backwards_in_time(dataset: ClipDataset) -> None:
+def test_the_composite_resembles_its_target_and_the_window_runs_backwards_in_time(
+    dataset: ClipDataset,
+) -> None:
     batch = dataset.held_out
     face = (batch.masks[:, :1] > 0.9).expand_as(batch.target)
     pictures = [*batch.composite_window.unbind(1), batch.source]

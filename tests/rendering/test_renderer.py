@@ -37,7 +37,10 @@ def motion() -> Motion:
 def generator(tmp_path_factory: pytest.TempPathFactory) -> OnnxGenerator:
     """Random weights whose picture differs from the composite, and a memory that answers differently per frame."""
     torch.manual_seed(0)
-    network, memory = Generator(GeneratorConfig(width=8, rank=8)).eval(), Memory(MemoryConfig(slots=12)).eval()
+    network, memory = (
+        Generator(GeneratorConfig(width=8, rank=8)).eval(),
+        Memory(MemoryConfig(slots=12)).eval(),
+    )
     values = torch.randn(12, network.config.value_size)
     network.standardise(values)
     network.heads.weight.data.mul_(100)
@@ -62,7 +65,9 @@ def test_a_frame_over_itself_comes_back() -> None:
 def test_outside_of_the_crop_the_source_frame_is_untouched(motion: Motion) -> None:
     clip = generated_clip()
     numbered = clip.frames.copy()
-    numbered[:, :4] = np.arange(len(numbered), dtype=np.uint8)[:, None, None, None]  # the wall never changes: mark it
+    numbered[:, :4] = np.arange(len(numbered), dtype=np.uint8)[
+        :, None, None, None
+    ]  # the wall never changes: mark it
     compositor = Compositor(clip.track, generated_texture(), numbered)
     frames = list(FrameRenderer(compositor, None).render([(motion, SOURCES)]))
     assert len(frames) == COUNT
@@ -142,7 +147,9 @@ def test_what_the_network_keeps_keeps_the_composites_detail(motion: Motion, gene
     # Half kept, and the network paints what the composite shows: no change but the lost detail.
     half = renderer._full_size(item, item.picture, np.full((64, 64), 0.5, np.float32))
     assert psnr(half, item.layers.image) > 24
-    blurred = cv2.resize(cv2.resize(item.layers.image, (64, 64), interpolation=cv2.INTER_AREA), half.shape[:2])
+    blurred = cv2.resize(
+        cv2.resize(item.layers.image, (64, 64), interpolation=cv2.INTER_AREA), half.shape[:2]
+    )
     assert psnr(half, item.layers.image) > psnr(blurred, item.layers.image) + 3
 
 

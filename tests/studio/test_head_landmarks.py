@@ -27,7 +27,9 @@ def model() -> MorphableModel:
     return MorphableModel.load()
 
 
-def _render(model: MorphableModel, euler: tuple[float, float, float] = (0, 0, 0)) -> tuple[np.ndarray, np.ndarray]:
+def _render(
+    model: MorphableModel, euler: tuple[float, float, float] = (0, 0, 0)
+) -> tuple[np.ndarray, np.ndarray]:
     """Picture (360, 360, 3) and true landmarks (478, 2)."""
     camera = Camera.for_image(360, 360, 2.0)
     turn, place = rotvec_from_euler(np.array(euler)), np.array([0.0, -15.0, 800.0])
@@ -50,7 +52,9 @@ def test_the_detector_finds_the_embedded_landmarks_where_they_are(model: Morphab
 def test_renders_are_lit_and_in_front_of_a_light_wall(model: MorphableModel) -> None:
     camera = Camera.for_image(120, 120, 2.0)
     placed = to_camera(model.mean.astype(np.float64), np.zeros(3), np.array([0, 0, 800.0]))
-    image, ids, weights = shade(placed, model.triangles.astype(np.int64), model.albedo.astype(np.float64), camera)
+    image, ids, weights = shade(
+        placed, model.triangles.astype(np.int64), model.albedo.astype(np.float64), camera
+    )
     assert (image[ids < 0] == int(0.92 * 255)).all()
     assert (ids >= 0).mean() > 0.2
     np.testing.assert_allclose(weights[ids >= 0].sum(1), 1, atol=1e-4)

@@ -45,9 +45,7 @@ def test_the_body_stays_where_it_is(studio: Studio) -> None:
     left = studio.frame(still(studio)).astype(int)
     turned = still(studio)
     yawed = np.array([[0.0, 0.3, 0.0]], np.float32)
-    right = studio.frame(
-        Motion(yawed, turned.translation, turned.expression, turned.gaze)
-    )
+    right = studio.frame(Motion(yawed, turned.translation, turned.expression, turned.gaze))
     difference = np.abs(left - right.astype(int)).mean(-1)
     assert difference[SIZE - 60 :].max() <= 8  # the jumper: grain only
     assert difference[150:330, 150:360].mean() > 8

@@ -39,7 +39,9 @@ def test_a_checkpoint_comes_back_whole(tmp_path: Path) -> None:
     assert torch.equal(before["exp_avg"], after["exp_avg"])
     generator = torch.Generator()
     generator.set_state(loaded.rng)
-    assert torch.equal(torch.rand(4, generator=generator), torch.rand(4, generator=torch.Generator().manual_seed(7)))
+    assert torch.equal(
+        torch.rand(4, generator=generator), torch.rand(4, generator=torch.Generator().manual_seed(7))
+    )
     assert [p.name for p in path.parent.iterdir()] == ["checkpoint.pt"]
 
 

@@ -70,7 +70,10 @@ def test_what_goes_in_comes_out(work: Path, person: Path, tmp_path: Path) -> Non
         assert {p.name for p in opened.folder.iterdir()} == set(MEMBERS)
         assert opened.manifest["format"] == FORMAT
         assert {key: opened.manifest[key] for key in FACTS} == FACTS
-        assert opened.manifest["members"]["clip.mp4"] == {"sha256": sha256_of(work / "clip.mp4"), "bytes": 3000}
+        assert opened.manifest["members"]["clip.mp4"] == {
+            "sha256": sha256_of(work / "clip.mp4"),
+            "bytes": 3000,
+        }
         assert str(opened.manifest["created"]).endswith("+00:00")
         folder = opened.folder
     assert not folder.exists()
@@ -123,7 +126,12 @@ def test_a_missing_member_is_refused(person: Path, name: str) -> None:
 
 
 def test_names_that_climb_out_are_ignored(person: Path, tmp_path: Path) -> None:
-    evil = {"../escaped.txt": b"x", "/tmp/absolute.txt": b"x", "deep/../../escaped.txt": b"x", "extra.bin": b"x"}
+    evil = {
+        "../escaped.txt": b"x",
+        "/tmp/absolute.txt": b"x",
+        "deep/../../escaped.txt": b"x",
+        "extra.bin": b"x",
+    }
     _rewrite(person, dict(evil))
     with open_package(person) as opened:
         assert {p.name for p in opened.folder.iterdir()} == set(MEMBERS)

@@ -20,7 +20,13 @@ MIN_FRAMES = 50
 
 
 def run(
-    work: Path, *, frames: int | None = None, preset: str, seed: int, device: str = "auto", progress: Progress = silent
+    work: Path,
+    *,
+    frames: int | None = None,
+    preset: str,
+    seed: int,
+    device: str = "auto",
+    progress: Progress = silent,
 ) -> None:
     """Fit the first ``frames`` frames of ``work/clip.mp4`` (the preset's number by default).
 
