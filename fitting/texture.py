@@ -80,7 +80,7 @@ def unwrap_texture(
         )
         image = frames[int(index)]
         height, width = image.shape[:2]
-        pixels = np.column_stack([track.camera.project(vertices), vertices[:, 2]])
+        pixels = np.column_stack([track.camera.project(vertices), vertices[:, 2] + model.recess])
         low = np.floor(pixels[:, :2].min(0)).astype(int).clip(0)
         high = np.ceil(pixels[:, :2].max(0)).astype(int).clip(0, [width, height])
         span = np.maximum(high - low, 1)

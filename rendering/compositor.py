@@ -174,7 +174,7 @@ class Compositor:
         return float(np.percentile(np.linalg.norm(points[:, 33] - points[:, 263], axis=-1), 80))
 
     def _project(self, vertices: NDArray[Any]) -> NDArray[np.float64]:
-        return np.column_stack([self.track.camera.project(vertices), vertices[:, 2]])
+        return np.column_stack([self.track.camera.project(vertices), vertices[:, 2] + self.model.recess])
 
     def _to_crop(self, pixels: NDArray[Any], box: tuple[int, int, int]) -> NDArray[np.float64]:
         local = pixels.astype(np.float64)

@@ -14,6 +14,7 @@ import json
 import os
 import platform
 import re
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,9 +27,9 @@ from evaluation.metrics import METRICS, marks_missed
 from evaluation.sheet import SheetConfig, save_png
 from media.atomic import replacing
 from problems import InvalidParameter, Problem
-from training.progress import Progress, Tick
 
 COLUMNS = ("reenact", "dub", "ceiling", "replay")
+ROOT = Path(__file__).resolve().parent.parent
 PICTURE_WIDTH = 1200
 """Pixels."""
 
@@ -155,17 +156,6 @@ def machine() -> str:
     return f"{model}, {cores} cores, Python {platform.python_version()}"
 
 
-def _reporter() -> Progress:
-    said: set[str] = set()
-
-    def report(tick: Tick) -> None:
-        if tick.stage not in said:
-            said.add(tick.stage)
-            print(f"  {tick.stage}", file=sys.stderr, flush=True)
-
-    return report
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command; returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m studio.results", description=__doc__)
@@ -190,19 +180,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if path.is_dir():
                 folders.append(path)
                 continue
-            from workers.stages import evaluate  # torch and the stages: not needed to read finished folders
-
             print(path.name, file=sys.stderr, flush=True)
-            folders.append(options.work / path.stem)
-            evaluate.run(
-                path,
-                folders[-1],
-                train_frames=train_frames,
-                preset=options.preset,
-                seed=options.seed,
-                device=options.device,
-                progress=_reporter(),
-            )
+            folders.append((options.work / path.stem).resolve())
+            # A process of its own for each clip: the memory it reports must not hold what the last one left.
+            command = [
+                sys.executable,
+                "-m",
+                "cli.main",
+                "evaluate",
+                str(path.resolve()),
+                "-o",
+                str(folders[-1]),
+            ]
+            command += ["--train-frames", str(train_frames), "--preset", options.preset]
+            command += ["--seed", str(options.seed), "--device", options.device]
+            ended = subprocess.run(command, cwd=ROOT).returncode
+            if ended:
+                return ended
         write_page(
             folders, options.out, faces=options.faces, command=" ".join(["python -m studio.results", *given])
         )

@@ -73,7 +73,8 @@ def test_dub(person: Path, recording: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     assert dub.run(person, recording, out, seed=1, device="cpu") == 43
     info = probe(out)
-    assert info.video is not None and info.audio is not None
+    assert info.video is not None
+    assert info.audio is not None
     assert abs(info.duration_s - 1.7) <= 1 / 25 + 1e-3
     with open_package(person) as package:
         camera = FaceTrack.load(package.path("track.safetensors")).camera
