@@ -58,7 +58,9 @@ def _serve(host: str | None, port: int | None, data_dir: Path | None) -> None:
         )
     # Once uvicorn has shut down it raises the signal again for whoever had it before: by default that would end this
     # process before the worker could put down its stage.
+    # Both by name: a shell starts background commands with Ctrl-C ignored.
     signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGINT, _interrupt)
     listener = _listen(settings.host, settings.port)
     with listener, Supervisor(settings) as supervisor:
         config = uvicorn.Config(

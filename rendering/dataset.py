@@ -148,10 +148,11 @@ class ClipDataset:
         )
 
 
-def _split(total: int, count: int, margin: int = 3) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Held-out and training rows: ``count`` held-out frames at different moments, their neighbours in neither."""
+def _split(total: int, count: int, margin: int = 2) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Held-out and training rows: ``count`` held-out frames in pairs at different moments, neighbours in neither."""
     count = min(count, total // 12)
-    held = np.round(np.linspace(0, total - 1, count + 2)[1:-1]).astype(np.int64)
+    moments = np.round(np.linspace(0, total - 1, (count + 1) // 2 + 2)[1:-1]).astype(np.int64)
+    held = np.sort(np.concatenate([moments, moments + 1]))[:count]
     near = (held[:, None] + np.arange(-margin, margin + 1)).ravel()
     return held, np.setdiff1d(np.arange(total), near)
 
