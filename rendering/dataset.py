@@ -185,7 +185,7 @@ def _choose_sources(
     offset, left = 0, 0
     for n in range(len(frames)):
         partner = n + offset
-        if left == 0 or not 0 <= partner < len(frames) or abs(offset) < gap:
+        if left == 0 or not 0 <= partner < len(frames):
             distance = np.linalg.norm(features - features[n], axis=1)
             distance[np.abs(np.arange(len(frames)) - n) < gap] = np.inf
             near = np.argsort(distance)[: min(config.nearest, int(np.isfinite(distance).sum()))]
