@@ -55,7 +55,9 @@ class FitConfig:
     offset_rounds: int = 4
     """Alternations of offsets with pose and expression."""
     focal_ratio: float = 1.2
-    """Focal length over the longer image side; phones and webcams lie within 0.9..1.5."""
+    """Focal length over the longer image side, or where its estimate starts; phones and webcams lie within 0.9..1.5."""
+    solve_focal: bool = True
+    """Estimate the focal length once per clip."""
     window: int = 400
     """Frames solved together; longer clips are solved in overlapping windows of this size."""
     overlap: int = 24
@@ -130,9 +132,11 @@ def fit_landmarks(
     start = _initial_pose(points, rows.neutral, camera, len(sigma), model.identity_basis.shape[-1])
     if person is None:
         subset = _spread(len(found), config.identity_frames)
-        rows, identity, offsets, start_subset = _solve_person(
+        rows, camera, offsets, start_subset = _solve_person(
             model, rows, camera, observations(subset), _take(start, subset), config, progress
         )
+        identity = start_subset.identity
+        start.translation[:, 2] *= camera.focal / Camera.for_image(width, height, config.focal_ratio).focal
         start.identity = identity
         nearest = np.searchsorted(subset, np.arange(len(found))).clip(0, len(subset) - 1)
         start.expression = start_subset.expression[nearest]
@@ -243,11 +247,16 @@ def _solve_person(
     start: FitState,
     config: FitConfig,
     progress: Progress,
-) -> tuple[LandmarkModel, Floats, Floats, FitState]:
-    """Identity, then personal offsets: the model's rows with the offsets in, identity, (V, 3) offsets, last state."""
+) -> tuple[LandmarkModel, Camera, Floats, FitState]:
+    """Identity and focal length, then personal offsets: rows with the offsets in, camera, (V, 3) offsets, state."""
     # Frames of the subset are far apart in time, so they are solved without coupling.
     loose = replace(observed, gaps=np.full(len(observed.gaps), 1e6))
-    state = LandmarkSolver(rows, camera, loose, config.solver, solve_identity=True).solve(start)
+    solver = LandmarkSolver(
+        rows, camera, loose, config.solver, solve_identity=True, solve_focal=config.solve_focal
+    )
+    state = solver.solve(start)
+    camera = replace(camera, focal=solver.focal(state))
+    state.log_focal = 0.0
     progress(Tick("fit.identity", 1, 1 + config.offset_rounds))
     base = rows
     per_landmark = np.zeros_like(base.neutral)
@@ -261,7 +270,7 @@ def _solve_person(
         rows = replace(base, neutral=base.neutral + model.landmark_points(offsets.astype(np.float32)))
         state = LandmarkSolver(rows, camera, loose, short, solve_identity=False).solve(state)
         progress(Tick("fit.identity", 2 + turn, 1 + config.offset_rounds))
-    return rows, state.identity, offsets, state
+    return rows, camera, offsets, state
 
 
 def _landmark_offsets(solver: LandmarkSolver, state: FitState, sigma: float, current: Floats) -> Floats:

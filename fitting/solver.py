@@ -1,14 +1,15 @@
 """All-frames Levenberg-Marquardt on landmarks, with analytic Jacobians and a Schur complement on the shared identity.
 
 Unknowns: per frame a rotation, a translation and E expression coefficients bounded to [0, 1]; shared K identity
-coefficients. Residuals: weighted re-projection of 478 landmarks (Huber), a prior per coefficient, and first differences
-over time. The normal equations are block-tridiagonal in time (the smoothness couples neighbours by diagonal blocks)
-with a dense border for the identity:
+coefficients and the focal length. Residuals: weighted re-projection of 478 landmarks and, once the face's colours are
+known, the brightness of points on its surface (both Huber), a prior per coefficient, and first differences over time.
+The normal equations are block-tridiagonal in time (the smoothness couples neighbours by diagonal blocks) with a dense
+border for what is shared:
 
     [ D_1  B_1               C_1 ]
     [ B_1  D_2  B_2          C_2 ]
-    [      ...               ... ]      Schur complement: (H_id - C' D^-1 C) d_id = g_id - C' D^-1 g
-    [ C_1' C_2' ...          H_id]
+    [      ...               ... ]      Schur complement: (H - C' D^-1 C) d_shared = g_shared - C' D^-1 g
+    [ C_1' C_2' ...           H  ]
 
 Bounds are kept by an active set: a coefficient at a bound whose gradient points outwards does not move in that step.
 """
@@ -17,13 +18,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from faces.camera import HEAD_TO_CAMERA, Camera
 from faces.rotation import compose, exp_map
+from fitting.normal_equations import NormalEquations, PointRows, accumulate, frame_rows, solve_tridiagonal
 
 Floats = NDArray[np.float64]
 
@@ -39,6 +41,8 @@ class SolverConfig:
     identity_sigma: float = 0.08
     """Prior of identity coefficients. Landmark errors repeat from frame to frame, so the prior must weigh as much as
     hundreds of frames do: a loose one runs to nine sigma and gains nothing."""
+    focal_sigma: float = 0.15
+    """Prior of the focal length's logarithm round the camera's value."""
     smooth_rotation: float = 0.02
     """Expected frame-to-frame change of rotation, radians."""
     smooth_translation: float = 4.0
@@ -63,11 +67,17 @@ class FitState:
     """(T, E) in [0, 1]."""
     identity: Floats
     """(K,) standard deviations."""
+    log_focal: float = 0.0
+    """Natural logarithm of the focal length over the camera's."""
 
     def copy(self) -> FitState:
         """An independent copy."""
         return FitState(
-            self.rotation.copy(), self.translation.copy(), self.expression.copy(), self.identity.copy()
+            self.rotation.copy(),
+            self.translation.copy(),
+            self.expression.copy(),
+            self.identity.copy(),
+            self.log_focal,
         )
 
 
@@ -99,15 +109,30 @@ class LandmarkModel:
     """(E,) prior standard deviation of each coefficient; 0 switches it off."""
 
 
+class SurfaceTerm(Protocol):
+    """Brightness measured at N points of the surface in T frames (``fitting.photometric``)."""
+
+    neutral: Floats
+    """(N, 3) millimetres, head frame."""
+    expression_basis: Floats
+    """(N, 3, E)."""
+
+    def measure(self, pixels: Floats) -> tuple[Floats, Floats]:
+        """(T, N, 2) pixels -> residuals (T, N) in sigmas and their gradients (T, N, 2) per pixel."""
+        ...
+
+
 class LandmarkSolver:
     """Levenberg-Marquardt over all given frames at once.
 
     Args:
         model: the landmark rows of the morphable model.
-        camera: the fixed camera.
+        camera: the camera; its focal length is fixed, or the start where it is solved.
         observed: landmarks and weights.
         config: noise and priors.
         solve_identity: also solve the shared identity.
+        solve_focal: also solve the focal length.
+        surface: also match the brightness of the surface.
     """
 
     def __init__(
@@ -118,11 +143,17 @@ class LandmarkSolver:
         config: SolverConfig,
         *,
         solve_identity: bool,
+        solve_focal: bool = False,
+        surface: SurfaceTerm | None = None,
     ) -> None:
         self.model, self.camera, self.observed, self.config = model, camera, observed, config
-        self.solve_identity = solve_identity
+        self.solve_identity, self.solve_focal, self.surface = solve_identity, solve_focal, surface
         self.free_expression = np.nonzero(model.expression_sigma > 0)[0]
-        self.basis = model.expression_basis[..., self.free_expression]  # (L, 3, A)
+        self.basis = np.ascontiguousarray(model.expression_basis[..., self.free_expression])  # (L, 3, A)
+        identities = model.identity_basis.shape[-1] if solve_identity else 0
+        self.identity_basis = np.ascontiguousarray(model.identity_basis[..., :identities])
+        if surface is not None:
+            self.surface_basis = np.ascontiguousarray(surface.expression_basis[..., self.free_expression])
         steps = np.concatenate(
             [
                 np.full(3, config.smooth_rotation),
@@ -132,40 +163,61 @@ class LandmarkSolver:
         )
         self.coupling = 1.0 / steps**2 / np.maximum(observed.gaps, 1.0)[:, None]  # (T - 1, P)
         self.prior = np.concatenate([np.zeros(6), model.expression_sigma[self.free_expression] ** -2])  # (P,)
+        shared = [np.full(identities, config.identity_sigma)] + [np.array([config.focal_sigma])] * solve_focal
+        self.shared_prior = np.concatenate(shared) ** -2  # (S,)
+
+    def focal(self, state: FitState) -> float:
+        """The focal length in pixels."""
+        return self.camera.focal * float(np.exp(state.log_focal))
 
     def project(self, state: FitState) -> tuple[Floats, Floats, Floats]:
         """Pixels (T, L, 2), points before translation (T, L, 3) and after it (T, L, 3)."""
-        shape = self.model.neutral + self.model.identity_basis @ state.identity
-        shapes = shape + np.einsum("lda,ta->tld", self.basis, state.expression[:, self.free_expression])
+        return self._project(
+            self.model.neutral + self.model.identity_basis @ state.identity, self.basis, state
+        )
+
+    def _project(self, neutral: Floats, basis: Floats, state: FitState) -> tuple[Floats, Floats, Floats]:
+        active = state.expression[:, self.free_expression]
+        shapes = neutral + (active @ basis.reshape(-1, basis.shape[-1]).T).reshape(len(active), -1, 3)
         turned = shapes @ (HEAD_TO_CAMERA @ exp_map(state.rotation)).transpose(0, 2, 1)
         placed = turned + state.translation[:, None]
-        return self.camera.project(placed), turned, placed
+        centre = np.array([self.camera.cx, self.camera.cy])
+        return placed[..., :2] * (self.focal(state) / placed[..., 2:]) + centre, turned, placed
 
     def residuals(self, state: FitState) -> tuple[Floats, Floats]:
         """Weighted landmark residuals (T, L, 2) in sigmas, and their Huber weights (T, L)."""
         pixels, _, _ = self.project(state)
         sigma = self.config.pixel_sigma * self.observed.scale[:, None, None]
         residual = (pixels - self.observed.points) / sigma * np.sqrt(self.observed.weights)[None, :, None]
-        size = np.linalg.norm(residual, axis=-1)
-        return residual, np.minimum(1.0, self.config.huber / np.maximum(size, 1e-9))
+        return residual, self._robust(np.linalg.norm(residual, axis=-1))
+
+    def _robust(self, size: Floats) -> Floats:
+        return np.minimum(1.0, self.config.huber / np.maximum(size, 1e-9))
+
+    def _huber(self, size: Floats) -> float:
+        h = self.config.huber
+        return float(np.where(size < h, size**2 / 2, h * (size - h / 2)).sum())
 
     def cost(self, state: FitState) -> float:
         """Half the robust sum of squares, with priors and smoothness."""
         residual, _ = self.residuals(state)
-        size = np.linalg.norm(residual, axis=-1)
-        h = self.config.huber
-        data = np.where(size < h, size**2 / 2, h * (size - h / 2)).sum()
-        parameters = self._parameters(state)
-        prior = (self.prior * parameters**2).sum() / 2
+        data = self._huber(np.linalg.norm(residual, axis=-1))
+        if self.surface is not None:
+            pixels, _, _ = self._project(self.surface.neutral, self.surface_basis, state)
+            data += self._huber(np.abs(self.surface.measure(pixels)[0]))
+        prior = (self.prior * self._parameters(state) ** 2).sum() / 2
         smooth = (self.coupling * self._differences(state) ** 2).sum() / 2
-        identity = (
-            (state.identity**2).sum() / self.config.identity_sigma**2 / 2 if self.solve_identity else 0.0
-        )
-        return float(data + prior + smooth + identity)
+        shared = (self.shared_prior * self._shared(state) ** 2).sum() / 2
+        return float(data + prior + smooth + shared)
 
     def _parameters(self, state: FitState) -> Floats:
         zeros = np.zeros((len(state.rotation), 6))
         return np.concatenate([zeros, state.expression[:, self.free_expression]], axis=1)  # pose has no prior
+
+    def _shared(self, state: FitState) -> Floats:
+        """(S,) the shared unknowns."""
+        identity = state.identity if self.solve_identity else np.zeros(0)
+        return np.append(identity, state.log_focal) if self.solve_focal else identity
 
     def _differences(self, state: FitState) -> Floats:
         """(T - 1, P) later minus earlier; rotations as the relative axis-angle in camera axes."""
@@ -173,41 +225,30 @@ class LandmarkSolver:
         active = state.expression[:, self.free_expression]
         return np.concatenate([turn, np.diff(state.translation, axis=0), np.diff(active, axis=0)], axis=1)
 
-    def jacobian(self, state: FitState) -> tuple[Floats, Floats, Floats]:
-        """Unweighted pixel Jacobians: per frame (T, L, 2, P) with P = 6 + A, identity (T, L, 2, K), pixels (T, L, 2).
-
-        The first three parameters are a rotation increment applied from the left in camera axes.
-        """
-        pixels, turned, placed = self.project(state)
-        x, y, z = placed[..., 0], placed[..., 1], placed[..., 2]
-        f = self.camera.focal
-        zero = np.zeros_like(x)
-        du = np.stack(
-            [np.stack([f / z, zero, -f * x / z**2], -1), np.stack([zero, f / z, -f * y / z**2], -1)], -2
-        )
-        cross = np.zeros((*turned.shape[:2], 3, 3))  # minus the cross-product matrix of the turned point
-        cross[..., 0, 1], cross[..., 0, 2] = turned[..., 2], -turned[..., 1]
-        cross[..., 1, 0], cross[..., 1, 2] = -turned[..., 2], turned[..., 0]
-        cross[..., 2, 0], cross[..., 2, 1] = turned[..., 1], -turned[..., 0]
-        rotation = HEAD_TO_CAMERA @ exp_map(state.rotation)  # (T, 3, 3)
-        head = du @ rotation[:, None]  # (T, L, 2, 3): pixels by head-frame displacement
-        expression = np.matmul(head.swapaxes(0, 1).reshape(head.shape[1], -1, 3), self.basis)
-        expression = expression.reshape(head.shape[1], len(rotation), 2, -1).swapaxes(0, 1)
-        frame = np.concatenate([du @ cross, du, expression], axis=-1)
-        if not self.solve_identity:
-            return frame, np.zeros((*pixels.shape, 0)), pixels
-        identity = np.matmul(head.swapaxes(0, 1).reshape(head.shape[1], -1, 3), self.model.identity_basis)
-        return frame, identity.reshape(head.shape[1], len(rotation), 2, -1).swapaxes(0, 1), pixels
+    def jacobian(self, state: FitState) -> tuple[Floats, Floats]:
+        """Pixel Jacobians (T, L, 2, P) and (T, L, 2, S): what a step is made from, without weights; for tests."""
+        _, turned, placed = self.project(state)
+        rotation = HEAD_TO_CAMERA @ exp_map(state.rotation)
+        points, size = len(self.basis), 6 + self.basis.shape[-1]
+        frame = np.zeros((len(rotation), points * 2, size))
+        shared = np.zeros((len(rotation), points * 2, len(self.shared_prior)))
+        for t in range(len(rotation)):
+            frame_rows(
+                placed[t], turned[t], rotation[t], self.focal(state), np.tile(np.eye(2), (points, 1, 1)),
+                self.basis, self.identity_basis, self.solve_focal, frame[t], shared[t],
+            )  # fmt: skip
+        shape = (len(rotation), points, 2)
+        return frame.reshape(*shape, size), shared.reshape(*shape, shared.shape[-1])
 
     def solve(self, state: FitState, on_step: Callable[[int, float], None] | None = None) -> FitState:
         """Minimise from ``state``; every accepted step lowers the cost."""
         state = state.copy()
         cost, damping = self.cost(state), 1e-3
         for iteration in range(self.config.iterations):
-            normal = self._normal_equations(state)
+            normal = self.normal_equations(state)
             improved = False
             for _ in range(6):
-                trial = self._step(state, normal, damping)
+                trial = self.step(state, normal, damping)
                 trial_cost = self.cost(trial)
                 if trial_cost < cost:
                     gain = (cost - trial_cost) / max(cost, 1e-12)
@@ -220,38 +261,52 @@ class LandmarkSolver:
                 break
         return state
 
-    def _normal_equations(self, state: FitState) -> dict[str, Any]:
-        frame, identity, _ = self.jacobian(state)
+    def landmark_rows(self, state: FitState) -> PointRows:
+        """Rows of the re-projection residuals."""
+        _, turned, placed = self.project(state)
         residual, robust = self.residuals(state)
-        sigma = self.config.pixel_sigma * self.observed.scale
-        root = np.sqrt(self.observed.weights)[None, :] * np.sqrt(robust) / sigma[:, None]  # (T, L)
-        frames, landmarks = root.shape
-        frame = (frame * root[:, :, None, None]).reshape(frames, landmarks * 2, -1)
-        weighted = (residual * np.sqrt(robust)[..., None]).reshape(frames, landmarks * 2, 1)
-        transposed = frame.transpose(0, 2, 1)
-        blocks = transposed @ frame  # (T, P, P)
-        gradient = (transposed @ weighted)[..., 0]  # (T, P)
-        diagonal = np.arange(blocks.shape[1])
-        blocks[:, diagonal, diagonal] += self.prior
-        gradient += self.prior * self._parameters(state)
-        pull = self.coupling * self._differences(state)
-        blocks[:-1, diagonal, diagonal] += self.coupling
-        blocks[1:, diagonal, diagonal] += self.coupling
-        gradient[:-1] -= pull
-        gradient[1:] += pull
-        border = id_block = id_gradient = None
-        if self.solve_identity:
-            identity = (identity * root[:, :, None, None]).reshape(frames, landmarks * 2, -1)
-            border = transposed @ identity  # (T, P, K)
-            flat = identity.reshape(-1, identity.shape[-1])
-            id_block = flat.T @ flat + np.eye(flat.shape[1]) / self.config.identity_sigma**2
-            id_gradient = flat.T @ weighted.reshape(-1) + state.identity / self.config.identity_sigma**2
-        return {
-            "blocks": blocks, "gradient": gradient, "border": border, "id_block": id_block, "id_gradient": id_gradient
-        }  # fmt: skip
+        sigma = self.config.pixel_sigma * self.observed.scale[:, None]
+        root = np.sqrt(self.observed.weights)[None, :] * np.sqrt(robust) / sigma  # (T, L)
+        direction = root[..., None, None] * np.eye(2)
+        return PointRows(
+            placed, turned, self.basis, self.identity_basis, direction, residual * np.sqrt(robust)[..., None]
+        )
 
-    def _step(self, state: FitState, normal: dict[str, Any], damping: float) -> FitState:
-        blocks, gradient = normal["blocks"].copy(), normal["gradient"].copy()
+    def surface_rows(self, state: FitState) -> PointRows:
+        """Rows of the brightness residuals."""
+        assert self.surface is not None
+        pixels, turned, placed = self._project(self.surface.neutral, self.surface_basis, state)
+        residual, gradient = self.surface.measure(pixels)
+        root = np.sqrt(self._robust(np.abs(residual)))
+        nothing = np.zeros((*self.surface_basis.shape[:2], self.identity_basis.shape[-1]))
+        return PointRows(
+            placed, turned, self.surface_basis, nothing, (gradient * root[..., None])[..., None, :],
+            (residual * root)[..., None],
+        )  # fmt: skip
+
+    def normal_equations(self, state: FitState) -> NormalEquations:
+        """Data, priors and smoothness; the smoothness between frames is ``coupling``."""
+        rotation, focal = HEAD_TO_CAMERA @ exp_map(state.rotation), self.focal(state)
+        normal = accumulate(self.landmark_rows(state), rotation, focal, with_focal=self.solve_focal)
+        if self.surface is not None:
+            extra = accumulate(self.surface_rows(state), rotation, focal, with_focal=self.solve_focal)
+            normal = normal.plus(extra)
+        diagonal = np.arange(normal.blocks.shape[1])
+        normal.blocks[:, diagonal, diagonal] += self.prior
+        normal.gradient[:] += self.prior * self._parameters(state)
+        pull = self.coupling * self._differences(state)
+        normal.blocks[:-1, diagonal, diagonal] += self.coupling
+        normal.blocks[1:, diagonal, diagonal] += self.coupling
+        normal.gradient[:-1] -= pull
+        normal.gradient[1:] += pull
+        shared = np.arange(len(self.shared_prior))
+        normal.shared_block[shared, shared] += self.shared_prior
+        normal.shared_gradient[:] += self.shared_prior * self._shared(state)
+        return normal
+
+    def step(self, state: FitState, normal: NormalEquations, damping: float) -> FitState:
+        """The damped Gauss-Newton step from ``state``."""
+        blocks, gradient = normal.blocks.copy(), normal.gradient.copy()
         frames, size = gradient.shape
         active = state.expression[:, self.free_expression]
         held = np.zeros((frames, size), bool)
@@ -263,48 +318,24 @@ class LandmarkSolver:
         blocks[:, diagonal, diagonal] += held
         gradient *= free
         coupling = -self.coupling * (free[:-1] & free[1:])
-        if self.solve_identity:
-            border = normal["border"] * free[:, :, None]
-            solved = _solve_tridiagonal(blocks, coupling, np.concatenate([gradient[..., None], border], -1))
-            particular, response = solved[..., 0], solved[..., 1:]
-            id_block = normal["id_block"] * (1 + damping * np.eye(len(normal["id_block"])))
-            schur = id_block - np.einsum("tpk,tpj->kj", border, response)
-            step_identity = np.linalg.solve(
-                schur, normal["id_gradient"] - np.einsum("tpk,tp->k", border, particular)
-            )
-            step = particular - response @ step_identity
-        else:
-            step = _solve_tridiagonal(blocks, coupling, gradient[..., None])[..., 0]
-            step_identity = np.zeros_like(state.identity)
+        border = normal.border * free[:, :, None]
+        solved = solve_tridiagonal(blocks, coupling, np.concatenate([gradient[..., None], border], -1))
+        step, response = solved[..., 0], solved[..., 1:]
+        identity, log_focal = state.identity, state.log_focal
+        if len(self.shared_prior):
+            shared_block = normal.shared_block * (1 + damping * np.eye(len(self.shared_prior)))
+            schur = shared_block - np.einsum("tpk,tpj->kj", border, response)
+            right = normal.shared_gradient - np.einsum("tpk,tp->k", border, step)
+            shared = np.linalg.solve(schur, right)
+            step = step - response @ shared
+            identity = identity - shared[: len(identity)] if self.solve_identity else identity
+            log_focal = log_focal - float(shared[-1]) if self.solve_focal else log_focal
         expression = state.expression.copy()
         expression[:, self.free_expression] = np.clip(active - step[:, 6:], 0.0, 1.0)
         return FitState(
             compose(-step[:, :3] @ HEAD_TO_CAMERA, state.rotation),
             state.translation - step[:, 3:6],
             expression,
-            state.identity - step_identity,
+            identity,
+            log_focal,
         )
-
-
-def _solve_tridiagonal(blocks: Floats, coupling: Floats, right: Floats) -> Floats:
-    """Solve a symmetric block-tridiagonal system by block elimination (the block Thomas algorithm).
-
-    Args:
-        blocks: (T, P, P) diagonal blocks.
-        coupling: (T - 1, P) diagonals of the off-diagonal blocks.
-        right: (T, P, R) right-hand sides.
-    """
-    frames = len(blocks)
-    inverses = np.empty_like(blocks)
-    forward = right.copy()
-    inverses[0] = np.linalg.inv(blocks[0])
-    for t in range(1, frames):
-        c = coupling[t - 1]
-        carried = c[:, None] * inverses[t - 1]  # B D^-1
-        inverses[t] = np.linalg.inv(blocks[t] - carried * c[None, :])
-        forward[t] -= carried @ forward[t - 1]
-    solution = np.empty_like(forward)
-    solution[-1] = inverses[-1] @ forward[-1]
-    for t in range(frames - 2, -1, -1):
-        solution[t] = inverses[t] @ (forward[t] - coupling[t][:, None] * solution[t + 1])
-    return solution

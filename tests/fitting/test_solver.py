@@ -9,13 +9,13 @@ from faces.camera import HEAD_TO_CAMERA, Camera
 from faces.morphable import MorphableModel
 from faces.rotation import compose, exp_map, log_map
 from fitting.fit import EXPRESSION_SIGMA, landmark_weights
+from fitting.normal_equations import solve_tridiagonal
 from fitting.solver import (
     FitState,
     LandmarkModel,
     LandmarkSolver,
     Observations,
     SolverConfig,
-    _solve_tridiagonal,
 )
 from tests.generated_clip import choreography, true_track
 
@@ -37,17 +37,20 @@ def _toy(seed: int = 0, frames: int = 4, *, loose: bool = False) -> tuple[Landma
     nothing = Observations(
         np.zeros((frames, landmarks, 2)), ones, np.full(frames, 100.0), np.ones(frames - 1)
     )
-    points, _, _ = LandmarkSolver(model, camera, nothing, config, solve_identity=True).project(truth)
+    points, _, _ = LandmarkSolver(
+        model, camera, nothing, config, solve_identity=True, solve_focal=True
+    ).project(truth)
     observed = Observations(
         points + rng.normal(0, 1.0, points.shape), rng.uniform(0.5, 2, landmarks), rng.uniform(80, 120, frames),
         np.array([1.0, 3.0, 1.0, 1.0, 2.0])[: frames - 1],
     )  # fmt: skip
-    solver = LandmarkSolver(model, camera, observed, config, solve_identity=True)
+    solver = LandmarkSolver(model, camera, observed, config, solve_identity=True, solve_focal=True)
     start = FitState(
         compose(rng.normal(0, 0.02, (frames, 3)), truth.rotation),
         truth.translation + rng.normal(0, 4, (frames, 3)),
         (truth.expression + rng.normal(0, 0.1, truth.expression.shape)).clip(0.05, 0.95),
         truth.identity + rng.normal(0, 0.3, 3),
+        0.05,
     )
     return solver, start
 
@@ -72,34 +75,35 @@ def _moved(state: FitState, block: str, axis: int, amount: float) -> FitState:
         new.translation[:, axis] += amount
     elif block == "expression":
         new.expression[:, axis] += amount
+    elif block == "focal":
+        new.log_focal += amount
     else:
         new.identity[axis] += amount
     return new
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("block", ["rotation", "translation", "expression", "identity"])
+@pytest.mark.parametrize("block", ["rotation", "translation", "expression", "identity", "focal"])
 def test_jacobian_equals_central_differences(block: str, seed: int) -> None:
     solver, state = _toy(seed)
-    frame, identity, pixels = solver.jacobian(state)
-    assert frame.dtype == identity.dtype == np.float64
-    np.testing.assert_array_equal(pixels, solver.project(state)[0])
-    first = {"rotation": 0, "translation": 3, "expression": 6, "identity": 0}[block]
-    axes = [0, 1, 3] if block == "expression" else [0, 1, 2]  # expression 2 has no prior: switched off
+    frame, shared = solver.jacobian(state)
+    assert frame.dtype == shared.dtype == np.float64
+    first = {"rotation": 0, "translation": 3, "expression": 6, "identity": 0, "focal": 3}[block]
+    axes = {"expression": [0, 1, 3], "focal": [0]}.get(block, [0, 1, 2])  # expression 2 is switched off
     for column, axis in enumerate(axes):
         step = 1e-5 if block != "translation" else 1e-3
         later, earlier = (solver.project(_moved(state, block, axis, s))[0] for s in (step, -step))
         numeric = (later - earlier) / (2 * step)
-        analytic = (identity if block == "identity" else frame)[..., first + column]
+        analytic = (shared if block in ("identity", "focal") else frame)[..., first + column]
         assert np.abs(numeric).max() > 0.1
         np.testing.assert_allclose(analytic, numeric, rtol=1e-5, atol=1e-5 * np.abs(numeric).max())
 
 
 def test_jacobian_has_a_column_for_each_free_parameter() -> None:
     solver, state = _toy()
-    frame, identity, _ = solver.jacobian(state)
+    frame, shared = solver.jacobian(state)
     assert frame.shape == (4, 14, 2, 6 + 3)
-    assert identity.shape == (4, 14, 2, 3)
+    assert shared.shape == (4, 14, 2, 3 + 1)
     fixed = LandmarkSolver(solver.model, solver.camera, solver.observed, solver.config, solve_identity=False)
     assert fixed.jacobian(state)[1].shape == (4, 14, 2, 0)
 
@@ -110,13 +114,15 @@ def test_gradient_is_the_slope_of_the_cost(part: str) -> None:
     solver, state = _toy(5, loose=True)
     if part == "data":
         config = replace(solver.config, smooth_rotation=1e6, smooth_translation=1e6, smooth_expression=1e6)
-        solver = LandmarkSolver(solver.model, solver.camera, solver.observed, config, solve_identity=True)
+        solver = LandmarkSolver(
+            solver.model, solver.camera, solver.observed, config, solve_identity=True, solve_focal=True
+        )
     # Near each other, so that the relative rotation's own Jacobian is close to one.
     state.rotation = compose(
         np.random.default_rng(1).normal(0, 1e-3, (4, 3)), np.tile(state.rotation[:1], (4, 1))
     )
-    normal = solver._normal_equations(state)
-    size = normal["gradient"].shape[1]
+    normal = solver.normal_equations(state)
+    size = normal.gradient.shape[1]
     names = [("rotation", n) for n in range(3)] + [("translation", n) for n in range(3)]
     names += [("expression", int(n)) for n in solver.free_expression]
     assert size == len(names)
@@ -129,11 +135,13 @@ def test_gradient_is_the_slope_of_the_cost(part: str) -> None:
                 getattr(new, block)[t] = getattr(all_moved, block)[t]
                 costs.append(solver.cost(new))
             slope = (costs[0] - costs[1]) / (2 * step)
-            tolerance = 2e-3 * np.abs(normal["gradient"][t]).max()
-            assert normal["gradient"][t, column] == pytest.approx(slope, rel=2e-2, abs=tolerance)
+            tolerance = 2e-3 * np.abs(normal.gradient[t]).max()
+            assert normal.gradient[t, column] == pytest.approx(slope, rel=2e-2, abs=tolerance)
     for k in range(3):
         later, earlier = (solver.cost(_moved(state, "identity", k, s)) for s in (1e-5, -1e-5))
-        assert normal["id_gradient"][k] == pytest.approx((later - earlier) / 2e-5, rel=1e-3)
+        assert normal.shared_gradient[k] == pytest.approx((later - earlier) / 2e-5, rel=1e-3)
+    later, earlier = (solver.cost(_moved(state, "focal", 0, s)) for s in (1e-6, -1e-6))
+    assert normal.shared_gradient[3] == pytest.approx((later - earlier) / 2e-6, rel=1e-3)
 
 
 @pytest.mark.parametrize(("frames", "size", "columns"), [(1, 3, 1), (2, 4, 2), (7, 5, 3)])
@@ -152,7 +160,7 @@ def test_block_tridiagonal_equals_dense(frames: int, size: int, columns: int) ->
             dense[own, following] = dense[following, own] = np.diag(coupling[t])
     expected = np.linalg.solve(dense, right.reshape(frames * size, columns)).reshape(right.shape)
     before = blocks.copy(), right.copy()
-    np.testing.assert_allclose(_solve_tridiagonal(blocks, coupling, right), expected, atol=1e-10)
+    np.testing.assert_allclose(solve_tridiagonal(blocks, coupling, right), expected, atol=1e-10)
     np.testing.assert_array_equal(blocks, before[0])
     np.testing.assert_array_equal(right, before[1])
 
@@ -160,26 +168,27 @@ def test_block_tridiagonal_equals_dense(frames: int, size: int, columns: int) ->
 def test_a_step_solves_the_whole_bordered_system() -> None:
     """The Schur complement gives what one dense solve of all unknowns gives."""
     solver, state = _toy(2)
-    normal, damping = solver._normal_equations(state), 1e-3
-    frames, size = normal["gradient"].shape
-    total = frames * size + 3
+    normal, damping = solver.normal_equations(state), 1e-3
+    frames, size = normal.gradient.shape
+    total = frames * size + 4
     dense, right = np.zeros((total, total)), np.zeros(total)
     for t in range(frames):
         own = slice(t * size, (t + 1) * size)
-        dense[own, own] = normal["blocks"][t] + damping * np.diag(np.diag(normal["blocks"][t]))
-        dense[own, -3:] = normal["border"][t]
-        dense[-3:, own] = normal["border"][t].T
-        right[own] = normal["gradient"][t]
+        dense[own, own] = normal.blocks[t] + damping * np.diag(np.diag(normal.blocks[t]))
+        dense[own, -4:] = normal.border[t]
+        dense[-4:, own] = normal.border[t].T
+        right[own] = normal.gradient[t]
         if t + 1 < frames:
             following = slice((t + 1) * size, (t + 2) * size)
             dense[own, following] = dense[following, own] = -np.diag(solver.coupling[t])
-    dense[-3:, -3:] = normal["id_block"] + damping * np.diag(np.diag(normal["id_block"]))
-    right[-3:] = normal["id_gradient"]
+    dense[-4:, -4:] = normal.shared_block + damping * np.diag(np.diag(normal.shared_block))
+    right[-4:] = normal.shared_gradient
     step = np.linalg.solve(dense, right)
-    after = solver._step(state, normal, damping)
-    by_frame = step[:-3].reshape(frames, size)
+    after = solver.step(state, normal, damping)
+    by_frame = step[:-4].reshape(frames, size)
     np.testing.assert_allclose(state.translation - after.translation, by_frame[:, 3:6], rtol=1e-8, atol=1e-10)
-    np.testing.assert_allclose(state.identity - after.identity, step[-3:], rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(state.identity - after.identity, step[-4:-1], rtol=1e-8, atol=1e-10)
+    assert state.log_focal - after.log_focal == pytest.approx(step[-1], rel=1e-8)
     expression = (state.expression[:, solver.free_expression] - by_frame[:, 6:]).clip(0, 1)
     np.testing.assert_allclose(after.expression[:, solver.free_expression], expression, atol=1e-10)
     turned = compose(-by_frame[:, :3] @ HEAD_TO_CAMERA, state.rotation)
@@ -234,7 +243,7 @@ def test_a_coefficient_at_its_bound_does_not_bend_the_step_of_the_others(bound: 
             (loose, loose.neutral), (without, loose.neutral + bound * loose.expression_basis[..., 0])
         )
     )  # fmt: skip
-    one, other = (s._step(state, s._normal_equations(state), 1e-3) for s in (free, fixed))
+    one, other = (s.step(state, s.normal_equations(state), 1e-3) for s in (free, fixed))
     np.testing.assert_array_equal(one.expression[:, 0], bound)
     np.testing.assert_allclose(one.translation, other.translation, atol=1e-9)
     np.testing.assert_allclose(one.rotation, other.rotation, atol=1e-9)
