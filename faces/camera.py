@@ -40,6 +40,17 @@ class Camera:
         return points[..., :2] * (self.focal / points[..., 2:3]) + np.array([self.cx, self.cy])
 
 
+def pixel_slopes(placed: NDArray[np.floating], focal: float) -> NDArray[np.float64]:
+    """(..., 3) camera points -> (..., 2, 3) change of their pixels by millimetres in camera axes."""
+    x, y, z = (np.asarray(placed[..., n], np.float64) for n in range(3))
+    zero = np.zeros_like(x)
+    rows = [
+        np.stack([focal / z, zero, -focal * x / z**2], -1),
+        np.stack([zero, focal / z, -focal * y / z**2], -1),
+    ]
+    return np.stack(rows, -2)
+
+
 def to_camera(vertices: Floats, rotation: Floats, translation: Floats) -> Floats:
     """Head-frame points to camera points.
 

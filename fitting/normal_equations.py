@@ -90,8 +90,9 @@ def accumulate(rows: PointRows, rotation: Floats, focal: float, *, with_focal: b
     identity = np.ascontiguousarray(rows.shared_basis[used])
 
     def work(part: slice) -> tuple[Floats, Floats]:
+        placed, turned, direction, residual = (x[part] for x in measured)
         return _multiply(
-            *(x[part] for x in measured), rotation[part], focal, expression, identity, with_focal,
+            placed, turned, direction, residual, rotation[part], focal, expression, identity, with_focal,
             out.blocks[part], out.gradient[part], out.border[part],
         )  # fmt: skip
 

@@ -112,10 +112,15 @@ class LandmarkModel:
 class SurfaceTerm(Protocol):
     """Brightness measured at N points of the surface in T frames (``fitting.photometric``)."""
 
-    neutral: Floats
-    """(N, 3) millimetres, head frame."""
-    expression_basis: Floats
-    """(N, 3, E)."""
+    @property
+    def neutral(self) -> Floats:
+        """(N, 3) millimetres, head frame."""
+        ...
+
+    @property
+    def expression_basis(self) -> Floats:
+        """(N, 3, E)."""
+        ...
 
     def measure(self, pixels: Floats) -> tuple[Floats, Floats]:
         """(T, N, 2) pixels -> residuals (T, N) in sigmas and their gradients (T, N, 2) per pixel."""

@@ -8,27 +8,24 @@ frames with open eyes. What was never seen is filled in from its neighbours.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
-import cv2
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from faces.atlas import atlas_for
 from faces.camera import to_camera
+from faces.fill import extrapolate
+from faces.light import vertex_shading
 from faces.morphable import EYES, INNER_MOUTH, TEETH, TONGUE, MorphableModel
 from faces.raster import rasterize
 from faces.texture import Texture
 from faces.track import FaceTrack
+from fitting.surface import ImageSequence
 from training.progress import Progress, Tick, silent
-
-
-class ImageSequence(Protocol):
-    """Indexable (H, W, 3) uint8 RGB frames."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int, /) -> NDArray[np.uint8]: ...
+from training.runtime import in_threads
 
 
 @dataclass(frozen=True)
@@ -61,8 +58,7 @@ def unwrap_texture(
     """
     config = config or TextureConfig()
     model = model or MorphableModel.load()
-    atlas = atlas_for(model)
-    texels = atlas.texels(model, config.size)
+    texels = atlas_for(model).texels(model, config.size)
     rows, columns = np.nonzero(texels.triangle >= 0)
     triangle, weights = texels.triangle[rows, columns], texels.barycentric[rows, columns]
     part = model.triangle_part[triangle]
@@ -70,22 +66,66 @@ def unwrap_texture(
     chosen = _informative_frames(track, config.frames)
     eyes_open = _eyes_open(track)
     samples = np.zeros((len(chosen), len(rows), 3), np.uint8)
-    confidence = np.zeros((len(chosen), len(rows)), np.float16)
+    confidence = np.zeros((len(chosen), len(rows)), np.uint8)
+    shades = np.ones((len(chosen), model.vertex_count, 3), np.float32)
     for n, index in enumerate(chosen):
         motion = track.motion[index : index + 1]
-        vertices = to_camera(
-            model.vertices(neutral, motion.expression, motion.gaze)[0],
-            motion.rotation[0],
-            motion.translation[0],
-        )
-        image = frames[int(index)]
-        height, width = image.shape[:2]
+        head = model.vertices(neutral, motion.expression, motion.gaze)[0]
+        vertices = to_camera(head, motion.rotation[0], motion.translation[0])
+        if len(track.light):
+            shades[n] = vertex_shading(model, vertices, track.light[index])
+        view = _View.of(model, track, vertices, frames[int(index)], config)
+        closed = np.array([EYES if not eyes_open[index] else -1], np.int64)
+        gather = partial(view.gather, triangle, weights, part, closed, config, samples[n], confidence[n])
+        in_threads(gather, len(rows))
+        progress(Tick("fit.texture", n + 1, len(chosen)))
+    colour, total = np.zeros((len(rows), 3), np.uint8), np.zeros(len(rows), np.float32)
+    corners = model.triangles[triangle]
+    in_threads(
+        lambda s: _combine(
+            samples[:, s], confidence[:, s], shades, corners[s], weights[s], colour[s], total[s]
+        ),
+        len(rows),
+    )
+    image = np.zeros((config.size, config.size, 3), np.uint8)
+    seen = np.zeros((config.size, config.size), np.uint8)
+    image[rows, columns] = colour
+    seen[rows, columns] = (255 * (total / 2.0).clip(0, 1)).astype(np.uint8)
+    inner = np.isin(part, (TEETH, TONGUE, INNER_MOUTH))
+    dark = _mouth_shadow(colour[inner & (total > 0)])
+    known = (seen > 0).astype(np.float32)
+    filled = extrapolate(image * known[..., None], known).round().clip(0, 255).astype(np.uint8)
+    # A mouth that was never seen open is dark inside; skin colour bleeding in would look like a second lip.
+    hidden = inner & (total < 0.4)
+    filled[rows[hidden], columns[hidden]] = dark
+    return Texture(filled, seen)
+
+
+@dataclass(frozen=True)
+class _View:
+    """One frame as the texels see it."""
+
+    image: NDArray[np.uint8]  # (h, w, 3) the part of the frame that holds the head
+    depth: NDArray[np.float32]  # (h, w) millimetres of the nearest surface, infinite where there is none
+    pixels: NDArray[np.float32]  # (V, 3) pixels in that part, and depth
+    facing: NDArray[np.float32]  # (F,) cosine between surface normal and view
+    corners: NDArray[np.int32]  # (F, 3)
+
+    @classmethod
+    def of(
+        cls,
+        model: MorphableModel,
+        track: FaceTrack,
+        vertices: NDArray[Any],
+        frame: NDArray[np.uint8],
+        config: TextureConfig,
+    ) -> _View:
+        height, width = frame.shape[:2]
         pixels = np.column_stack([track.camera.project(vertices), vertices[:, 2] + model.recess])
-        low = np.floor(pixels[:, :2].min(0)).astype(int).clip(0)
-        high = np.ceil(pixels[:, :2].max(0)).astype(int).clip(0, [width, height])
-        span = np.maximum(high - low, 1)
+        low = np.floor(pixels[:, :2].min(0)).astype(int).clip(0, [width - 1, height - 1])
+        high = np.ceil(pixels[:, :2].max(0)).astype(int).clip(low + 1, [width, height])
         local = pixels - [low[0], low[1], 0]
-        fragments = rasterize(local, model.triangles, (int(span[1]), int(span[0])))
+        fragments = rasterize(local, model.triangles, (int(high[1] - low[1]), int(high[0] - low[0])))
         depth = fragments.interpolate(pixels[:, 2:3], model.triangles)[..., 0]
         depth[fragments.triangle < 0] = np.inf
         corners = vertices[model.triangles]
@@ -97,28 +137,104 @@ def unwrap_texture(
         facing[np.isin(model.triangle_part, (TEETH, TONGUE, INNER_MOUTH))] = (
             0.8  # seen through the lips, any angle
         )
-        place = (local[model.triangles[triangle]] * weights[:, :, None]).sum(1).astype(np.float32)  # (N, 3)
-        nearest = _sample(depth.astype(np.float32), place[:, :2] - 0.5, cv2.INTER_NEAREST)
-        visible = (place[:, 2] - nearest < config.depth_tolerance) & (facing[triangle] > config.min_facing)
+        image = np.ascontiguousarray(frame[low[1] : high[1], low[0] : high[0]])
+        return cls(image, depth, local.astype(np.float32), facing.astype(np.float32), model.triangles)
+
+    def gather(
+        self,
+        triangle: NDArray[np.int32],
+        weights: NDArray[np.float32],
+        part: NDArray[np.uint8],
+        closed: NDArray[np.int64],
+        config: TextureConfig,
+        colour: NDArray[np.uint8],
+        confidence: NDArray[np.uint8],
+        some: slice,
+    ) -> None:
+        """Colours (N, 3) and confidence (N,) of some texels, in place."""
+        _gather(
+            self.image, self.depth, self.pixels, self.facing, self.corners, triangle[some], weights[some],
+            part[some], closed, config.depth_tolerance, config.min_facing, colour[some], confidence[some],
+        )  # fmt: skip
+
+
+@njit(cache=True, nogil=True)
+def _gather(
+    image: Any, depth: Any, pixels: Any, facing: Any, corners: Any, triangle: Any, weights: Any, part: Any,
+    closed: Any, tolerance: Any, min_facing: Any, colour: Any, confidence: Any,
+) -> None:  # pragma: no cover - compiled  # fmt: skip
+    height, width = depth.shape
+    for n in range(len(triangle)):
+        t = triangle[n]
+        if facing[t] <= min_facing or part[n] == closed[0]:
+            continue
+        x = y = z = 0.0
+        for corner in range(3):
+            vertex = corners[t, corner]
+            x += weights[n, corner] * pixels[vertex, 0]
+            y += weights[n, corner] * pixels[vertex, 1]
+            z += weights[n, corner] * pixels[vertex, 2]
         # Beyond the picture's edge its last pixels would be taken for what lies there.
-        visible &= ((place[:, :2] >= 0) & (place[:, :2] <= span)).all(1)
-        if not eyes_open[index]:
-            visible &= part != EYES
-        samples[n] = _sample(image, place[:, :2] + low.astype(np.float32) - 0.5, cv2.INTER_LINEAR)
-        confidence[n] = np.where(visible, facing[triangle].clip(0, 1) ** 3, 0)
-        progress(Tick("fit.texture", n + 1, len(chosen)))
-    colour, total = _robust_colour(samples, confidence)
-    image = np.zeros((config.size, config.size, 3), np.uint8)
-    seen = np.zeros((config.size, config.size), np.uint8)
-    image[rows, columns] = colour
-    seen[rows, columns] = (255 * (total / 2.0).clip(0, 1)).astype(np.uint8)
-    inner = np.isin(part, (TEETH, TONGUE, INNER_MOUTH))
-    dark = _mouth_shadow(colour[inner & (total > 0)])
-    filled = _complete(image, seen)
-    # A mouth that was never seen open is dark inside; skin colour bleeding in would look like a second lip.
-    hidden = inner & (total < 0.4)
-    filled[rows[hidden], columns[hidden]] = dark
-    return Texture(filled, seen)
+        if x < 0 or y < 0 or x >= width or y >= height:
+            continue
+        if z - depth[int(y), int(x)] >= tolerance:
+            continue
+        u, v = min(max(x - 0.5, 0.0), width - 1.001), min(max(y - 0.5, 0.0), height - 1.001)
+        i, j = int(u), int(v)
+        u, v = u - i, v - j
+        below, right = min(j + 1, height - 1), min(i + 1, width - 1)
+        for c in range(3):
+            top = (1 - u) * image[j, i, c] + u * image[j, right, c]
+            bottom = (1 - u) * image[below, i, c] + u * image[below, right, c]
+            colour[n, c] = np.uint8((1 - v) * top + v * bottom + 0.5)
+        confidence[n] = np.uint8(255.0 * min(facing[t], 1.0) ** 3)
+
+
+@njit(cache=True, nogil=True)
+def _combine(
+    samples: Any, confidence: Any, shades: Any, corners: Any, weights: Any, colour: Any, total: Any
+) -> None:  # pragma: no cover - compiled
+    """Per texel: from the confident samples' mean on, outliers are down-weighed (three times, 12 grey levels)."""
+    frames, count = confidence.shape
+    values, own = np.empty((frames, 3)), np.empty(frames)
+    mean = np.empty(3)
+    for n in range(count):
+        best = 0
+        for f in range(frames):
+            total[n] += confidence[f, n] / 255.0
+            best = max(best, confidence[f, n])
+        if best == 0:
+            continue
+        used = 0
+        for f in range(frames):
+            # Only the best views of a texel matter: blur comes from averaging glancing ones in.
+            if confidence[f, n] < 0.6 * best:
+                continue
+            own[used] = confidence[f, n]
+            for c in range(3):
+                shade = 0.0
+                for corner in range(3):
+                    shade += weights[n, corner] * shades[f, corners[n, corner], c]
+                values[used, c] = samples[f, n, c] / shade
+            used += 1
+        for turn in range(4):
+            mass = 0.0
+            last = mean.copy()
+            mean[:] = 0.0
+            for f in range(used):
+                weight = own[f]
+                if turn > 0:
+                    error = 0.0
+                    for c in range(3):
+                        error += abs(values[f, c] - last[c]) / 3
+                    weight /= 1 + (error / 12.0) ** 2
+                mass += weight
+                for c in range(3):
+                    mean[c] += weight * values[f, c]
+            for c in range(3):
+                mean[c] /= mass
+        for c in range(3):
+            colour[n, c] = np.uint8(min(max(mean[c] + 0.5, 0.0), 255.0))
 
 
 def _mouth_shadow(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -127,16 +243,6 @@ def _mouth_shadow(colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.array([38, 18, 18], np.uint8)
     order = np.argsort(colours.astype(int).sum(1))
     return colours[order[: max(len(order) // 4, 1)]].mean(0).astype(np.uint8)
-
-
-def _sample(image: NDArray[Any], where: NDArray[np.float32], interpolation: int) -> NDArray[Any]:
-    """(H, W[, C]) image at (N, 2) pixel positions -> (N[, C]); folded into rows, as remap's sides are 16-bit."""
-    count, width = len(where), 4096
-    folded = np.zeros((-(-count // width) * width, 2), np.float32)
-    folded[:count] = where
-    x, y = folded.reshape(-1, width, 2).transpose(2, 0, 1)
-    result = cv2.remap(image, x, y, interpolation, borderMode=cv2.BORDER_REPLICATE)
-    return result.reshape(-1, *image.shape[2:])[:count]
 
 
 def _informative_frames(track: FaceTrack, count: int) -> NDArray[np.int64]:
@@ -157,43 +263,3 @@ def _eyes_open(track: FaceTrack) -> NDArray[np.bool_]:
     blink = [track.expression_names.index(n) for n in ("eyeBlinkLeft", "eyeBlinkRight")]
     closed = track.motion.expression[:, blink].max(1)
     return closed <= np.percentile(closed, 60)
-
-
-def _robust_colour(
-    samples: NDArray[np.uint8], confidence: NDArray[np.float16], chunk: int = 1 << 15
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Per texel: from the confident samples' mean on, outliers are down-weighed (three times, 12 grey levels)."""
-    count = samples.shape[1]
-    colour = np.zeros((count, 3), np.uint8)
-    total = confidence.astype(np.float32).sum(0)
-    for start in range(0, count, chunk):
-        part = slice(start, start + chunk)
-        values = samples[:, part].astype(np.float32)
-        weights = confidence[:, part].astype(np.float32)
-        # Only the best views of a texel matter: blur comes from averaging glancing ones in.
-        weights = weights * (weights >= 0.6 * weights.max(0))
-        mean = (values * weights[..., None]).sum(0) / np.maximum(weights.sum(0), 1e-6)[:, None]
-        for _ in range(3):
-            error = np.abs(values - mean).mean(-1)
-            robust = weights / (1 + (error / 12.0) ** 2)
-            mean = (values * robust[..., None]).sum(0) / np.maximum(robust.sum(0), 1e-6)[:, None]
-        colour[part] = mean.round().clip(0, 255)
-    return colour, total
-
-
-def _complete(image: NDArray[np.uint8], seen: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Fill unseen texels by pulling colours down from coarser levels (normalised pyramid)."""
-    levels: list[tuple[NDArray[Any], NDArray[Any]]] = [
-        (image.astype(np.float32) * (seen > 0)[..., None], (seen > 0).astype(np.float32))
-    ]
-    while levels[-1][0].shape[0] > 1:
-        colour, weight = levels[-1]
-        half = (colour.shape[1] // 2, colour.shape[0] // 2)
-        smaller = [cv2.resize(level, half, interpolation=cv2.INTER_AREA) for level in (colour, weight)]
-        levels.append((smaller[0], smaller[1]))
-    filled = levels[-1][0] / np.maximum(levels[-1][1], 1e-6)[..., None]
-    for colour, weight in reversed(levels[:-1]):
-        up = cv2.resize(filled, (colour.shape[1], colour.shape[0]), interpolation=cv2.INTER_LINEAR)
-        known = np.minimum(weight, 1.0)[..., None]
-        filled = colour + up * (1 - known)
-    return filled.round().clip(0, 255).astype(np.uint8)

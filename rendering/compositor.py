@@ -5,7 +5,7 @@ For an output frame with some motion, a source frame of the clip is chosen elsew
 1. the source frame is warped: every vertex of the head knows where it lies in both frames; the displacement is
    carried to hair and collar by extrapolation that falls off with the distance from the head and vanishes at the
    crop's border, so that the body and the room stay still;
-2. the head model is rendered with the person's texture, in the new expression and gaze;
+2. the head model is rendered with the person's texture, in the new expression and gaze and the source frame's light;
 3. its colours are brought to the source frame's: the difference between the source frame and the model rendered in the
    source's own pose, without lips and eyes and without the finest grain, is carried along, so that light, highlights
    and skin follow the real frame;
@@ -26,6 +26,8 @@ from numpy.typing import NDArray
 
 from faces.atlas import atlas_for
 from faces.camera import to_camera
+from faces.fill import extrapolate
+from faces.light import vertex_shading
 from faces.morphable import EYES, SKIN, MorphableModel
 from faces.mouth import FACE_OVAL, LEFT_EYE, LIPS_OUTER, RIGHT_EYE
 from faces.raster import Fragments, rasterize
@@ -126,9 +128,9 @@ class Compositor:
         frame = self.frames[source]
         displacement = self._displacement(vertices, source, fragments, covered)  # full-frame pixels
         warped = self._sample_frame(frame, box, displacement)
-        face, alpha = self._render(fragments, vertices)
+        face, alpha = self._render(fragments, vertices, source)
         light, light_box = self._source_light(source, frame)
-        lit = face.astype(np.float32) + self._carry_light(light, light_box, box, displacement)
+        lit = face + self._carry_light(light, light_box, box, displacement)
         image = warped + alpha[..., None] * (lit - warped)
         landmarks = self._landmarks(vertices)
         local = (landmarks - [box[0], box[1]]) * self.scale
@@ -202,7 +204,7 @@ class Compositor:
         small = max(self.size // 4, 32)
         weight = cv2.resize(covered.astype(np.float32), (small, small), interpolation=cv2.INTER_AREA)
         field = cv2.resize(dense, (small, small), interpolation=cv2.INTER_AREA)
-        field = _extrapolate(field, weight)
+        field = extrapolate(field, weight)
         away = cv2.distanceTransform((weight < 0.5).astype(np.uint8), cv2.DIST_L2, 5) * (self.size / small)
         reach = self.config.fall_off * self.iod * self.scale
         field *= (np.exp(-((away / reach) ** 2)) * _border_window(small, self.config.border))[..., None]
@@ -226,11 +228,14 @@ class Compositor:
         return cv2.remap(frame, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
 
     def _render(
-        self, fragments: Fragments, vertices: NDArray[Any]
-    ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-        """The textured head (R, R, 3) and the blend weight of the face oval (R, R)."""
+        self, fragments: Fragments, vertices: NDArray[Any], source: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The textured head (R, R, 3) in the source frame's light, and the blend weight of the face oval (R, R)."""
         uv = fragments.interpolate(self.uv, self.model.triangles)
-        colour = self.texture.sample(uv)
+        colour = self.texture.sample(uv).astype(np.float32)
+        if len(self.track.light):
+            shade = vertex_shading(self.model, vertices, self.track.light[source])
+            colour *= fragments.interpolate(shade, self.model.triangles)
         alpha = fragments.interpolate(self.blend[:, None].astype(np.float32), self.model.triangles)[..., 0]
         corners = vertices[self.model.triangles]
         normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -254,7 +259,7 @@ class Compositor:
             box = self.box(vertices)
             pixels = self._to_crop(self._project(vertices), box)
             fragments = rasterize(pixels, self.model.triangles, (self.size, self.size))
-            face, alpha = self._render(fragments, vertices)
+            face, alpha = self._render(fragments, vertices, source)
             local = (self._landmarks(vertices) - [box[0], box[1]]) * self.scale
             grow = 0.08 * self.iod * self.scale
             for ring in (LIPS_OUTER, RIGHT_EYE, LEFT_EYE):  # moving parts say nothing about light
@@ -266,7 +271,7 @@ class Compositor:
             total = cv2.GaussianBlur(
                 cv2.resize(difference, small, interpolation=cv2.INTER_AREA), (0, 0), sigma
             )
-            light = _extrapolate(total, weight)
+            light = extrapolate(total, weight)
             _remember(self._light, source, (light, box), 512)
         return self._light[source]
 
@@ -316,22 +321,6 @@ def _border_window(size: int, share: float) -> NDArray[np.float32]:
     """(size, size) 0 at the border, 1 from ``share`` of the side inwards."""
     edge = _smooth_step(np.minimum(np.arange(size), np.arange(size)[::-1]) / size, 0.02, share)
     return np.minimum(edge[:, None], edge[None, :]).astype(np.float32)
-
-
-def _extrapolate(total: NDArray[np.float32], weight: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Weighted sums (h, w, C) and weights (h, w) -> (h, w, C) values everywhere, from coarser levels where unknown."""
-    levels = [(total, weight)]
-    while min(levels[-1][1].shape) > 2:
-        h, w = levels[-1][1].shape
-        half = (max(w // 2, 1), max(h // 2, 1))
-        levels.append(tuple(cv2.resize(x, half, interpolation=cv2.INTER_AREA) for x in levels[-1]))
-    values = levels[-1][0] / np.maximum(levels[-1][1], 1e-6)[..., None]
-    for total_level, weight_level in reversed(levels[:-1]):
-        h, w = weight_level.shape
-        up = cv2.resize(values, (w, h), interpolation=cv2.INTER_LINEAR)
-        known = np.clip(weight_level, 0, 1)[..., None]
-        values = up * (1 - known) + total_level / np.maximum(weight_level, 1e-6)[..., None] * known
-    return values.astype(np.float32)
 
 
 def _polygon_mask(points: NDArray[Any], size: int, grow: float) -> NDArray[np.float32]:

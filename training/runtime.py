@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -50,6 +52,14 @@ def pick_device(name: str = "auto") -> torch.device:
             details={"field": "device"},
         )
     return device
+
+
+def in_threads(work: Callable[[slice], object], count: int) -> None:
+    """Run ``work`` on slices of ``range(count)``, one a core; for code that releases the GIL (numba, OpenCV)."""
+    cores = available_cores()
+    step = max(-(-count // cores), 1)
+    with ThreadPoolExecutor(cores) as pool:
+        list(pool.map(work, [slice(n, min(n + step, count)) for n in range(0, count, step)]))
 
 
 def available_cores() -> int:

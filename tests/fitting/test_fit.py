@@ -15,11 +15,11 @@ from fitting.fit import (
     OffsetSpreader,
     Person,
     fit_landmarks,
-    landmark_weights,
     project_landmarks,
     reprojection_error,
 )
 from fitting.landmarks import LANDMARKS, Landmarks
+from fitting.windows import landmark_weights
 from problems import Cancelled, NoFace
 from tests.generated_clip import (
     FRAMES,

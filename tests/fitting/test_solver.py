@@ -8,7 +8,6 @@ import pytest
 from faces.camera import HEAD_TO_CAMERA, Camera
 from faces.morphable import MorphableModel
 from faces.rotation import compose, exp_map, log_map
-from fitting.fit import EXPRESSION_SIGMA, landmark_weights
 from fitting.normal_equations import solve_tridiagonal
 from fitting.solver import (
     FitState,
@@ -17,6 +16,7 @@ from fitting.solver import (
     Observations,
     SolverConfig,
 )
+from fitting.windows import EXPRESSION_SIGMA, landmark_weights
 from tests.generated_clip import choreography, true_track
 
 

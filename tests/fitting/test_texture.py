@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from faces.atlas import atlas_for
 from faces.morphable import EYES, INNER_MOUTH, SKIN, TEETH, TONGUE, MorphableModel
 from faces.texture import Texture
 from faces.track import FaceTrack, Motion
-from fitting.texture import TextureConfig, _complete, _mouth_shadow, _robust_colour, unwrap_texture
+from fitting.texture import TextureConfig, _combine, _mouth_shadow, unwrap_texture
 from tests.generated_clip import choreography, painted, true_track
 from training.progress import Tick
 
@@ -148,25 +147,38 @@ def test_progress_counts_the_frames(track: FaceTrack, frames: NDArray[np.uint8])
     assert {t.stage for t in ticks} == {"fit.texture"}
 
 
+def combined(
+    samples: NDArray[np.uint8], confidence: NDArray[np.uint8], light: float = 1.0
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Colours of texels that all lie on one triangle whose light grows from frame to frame up to ``light``."""
+    frames, texels = confidence.shape
+    shades = np.linspace(1.0, light, frames, dtype=np.float32)[:, None, None] * np.ones((1, 3, 3), np.float32)
+    corners, weights = (
+        np.tile(np.arange(3, dtype=np.int32), (texels, 1)),
+        np.full((texels, 3), 1 / 3, np.float32),
+    )
+    colour, total = np.zeros((texels, 3), np.uint8), np.zeros(texels, np.float32)
+    _combine(samples, confidence, shades, corners, weights, colour, total)
+    return colour, total
+
+
+def test_light_is_taken_out_of_the_samples() -> None:
+    samples = np.linspace(80, 160, 9).round().astype(np.uint8)[:, None, None] * np.ones((1, 3, 3), np.uint8)
+    colour, _ = combined(samples, np.full((9, 3), 255, np.uint8), light=2.0)
+    np.testing.assert_allclose(colour, 80, atol=1)
+    plain, _ = combined(samples, np.full((9, 3), 255, np.uint8))
+    assert (plain > 100).all()
+
+
 def test_outliers_lose_against_the_majority() -> None:
     samples = np.full((9, 3, 3), 100, np.uint8)
     samples[:3] = 240
-    colour, total = _robust_colour(samples, np.ones((9, 3), np.float16))
+    colour, total = combined(samples, np.full((9, 3), 255, np.uint8))
     assert np.abs(colour.astype(int) - 100).max() < 12  # the plain mean is 147
     np.testing.assert_allclose(total, 9)
-    far = np.ones((9, 3), np.float16)
-    far[1:] = 0.1  # one good view against eight glancing ones of another colour
-    assert (_robust_colour(samples, far)[0] == 240).all()
-
-
-def test_completion_keeps_what_is_known() -> None:
-    image = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
-    seen = np.zeros((64, 64), np.uint8)
-    cv2.circle(seen, (20, 30), 12, 255, -1)
-    filled = _complete(image, seen)
-    np.testing.assert_array_equal(filled[seen > 0], image[seen > 0])
-    assert np.abs(filled[seen == 0].mean(0) - image[seen > 0].mean(0)).max() < 40
-    assert not _complete(image, np.zeros_like(seen)).any()
+    far = np.full((9, 3), 255, np.uint8)
+    far[1:] = 25  # one good view against eight glancing ones of another colour
+    assert (combined(samples, far)[0] == 240).all()
 
 
 def test_mouth_shadow_is_the_dark_end() -> None:

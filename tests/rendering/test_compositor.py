@@ -9,7 +9,7 @@ import pytest
 from faces.mouth import FACE_OVAL, LEFT_EYE, LIPS_OUTER, RIGHT_EYE
 from faces.raster import rasterize
 from faces.track import Motion
-from rendering.compositor import Compositor, CompositorConfig, _cut, _extrapolate
+from rendering.compositor import Compositor, CompositorConfig, _cut
 from tests.generated_clip import FRAMES, HEIGHT, WIDTH, generated_clip
 from tests.rendering.generated_person import generated_compositor, generated_texture, psnr
 
@@ -204,14 +204,3 @@ def test_the_crop_holds_the_whole_head_in_every_frame(compositor: Compositor, mo
         assert x.max() < left + side
         assert top < y.min()
         assert y.max() < top + side + 1
-
-
-def test_extrapolation_keeps_what_is_known_and_fills_the_rest() -> None:
-    weight = np.zeros((32, 32), np.float32)
-    weight[10:20, 12:22] = 1
-    values = np.dstack([np.full((32, 32), 3.0), np.tile(np.arange(32.0), (32, 1))]).astype(np.float32)
-    filled = _extrapolate(values * weight[..., None], weight)
-    np.testing.assert_allclose(filled[weight > 0], values[weight > 0], atol=1e-4)
-    np.testing.assert_allclose(filled[..., 0], 3.0, atol=1e-3)
-    assert filled[..., 1].min() > 10
-    assert filled[..., 1].max() < 24

@@ -8,6 +8,7 @@ import numpy as np
 
 from faces.morphable import MorphableModel
 from fitting.fit import fit_landmarks, track_clip
+from fitting.photometric import PhotometricFit
 from fitting.texture import TextureConfig, unwrap_texture
 from media.frames import FrameStore
 from problems import NoFace
@@ -47,6 +48,8 @@ def run(
         )
     model = MorphableModel.load()
     track = fit_landmarks(landmarks, clip.size, model=model, progress=progress)
+    # Pixels say more finely than landmarks where the face is, and how it is lit; the texture needs both.
+    track = PhotometricFit(track, clip, model=model, progress=progress).refine(track, clip, progress)
     texture = unwrap_texture(
         track, clip, model=model, config=TextureConfig(size=settings.texture_px), progress=progress
     )
