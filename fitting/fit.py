@@ -19,6 +19,7 @@ from faces.morphable import MorphableModel
 from faces.mouth import FACE_OVAL, LEFT_EYE, LIPS, RIGHT_EYE, inter_ocular_distance
 from faces.rotation import exp_map, log_map
 from faces.track import FaceTrack, Motion
+from fitting import smoothness
 from fitting.gaze import solve_gaze
 from fitting.landmarks import Landmarks
 from fitting.offsets import OffsetSpreader
@@ -46,6 +47,8 @@ class FitConfig:
     """Focal length over the longer image side, or where its estimate starts; phones and webcams lie within 0.9..1.5."""
     solve_focal: bool = True
     """Estimate the focal length once per clip."""
+    smoothness: float | None = None
+    """Multiple of the solver's expected frame-to-frame changes; None chooses it by cross-validation on the clip."""
     window: int = WINDOW
     """Frames solved together; longer clips are solved in overlapping windows of this size."""
     overlap: int = OVERLAP
@@ -127,6 +130,12 @@ def fit_landmarks(
         start.identity = identity
         rows = replace(rows, neutral=rows.neutral + model.landmark_points(offsets.astype(np.float32)))
 
+    if config.smoothness is None:
+        chosen = _choose_smoothness(rows, camera, observations, start, len(found), config)
+        config = replace(config, solver=chosen.apply(config.solver))
+    else:
+        config = replace(config, solver=smoothness.scaled(config.solver, config.smoothness))
+    progress(Tick("fit.smoothness", 1, 1))
     state = _solve_windows(rows, camera, observations, start, len(found), config, progress)
     neutral = model.neutral(identity, offsets)
     gaze = solve_gaze(model, neutral, camera, state.rotation, state.translation, state.expression, points)
@@ -248,6 +257,21 @@ def _landmark_offsets(solver: LandmarkSolver, state: FitState, sigma: float, cur
     step = np.linalg.solve(normal, right[..., None])[..., 0]
     step[list(IRISES)] = 0.0
     return step
+
+
+def _choose_smoothness(
+    rows: LandmarkModel,
+    camera: Camera,
+    observations: Callable[[NDArray[np.int64]], Observations],
+    start: FitState,
+    total: int,
+    config: FitConfig,
+) -> smoothness.Smoothness:
+    """Cross-validation on frames from the middle of the clip."""
+    count = min(total, smoothness.FRAMES)
+    index = np.arange(count) + (total - count) // 2
+    short = replace(config.solver, iterations=6)
+    return smoothness.cross_validate(rows, camera, observations(index), _take(start, index), short)
 
 
 def _solve_windows(

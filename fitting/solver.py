@@ -22,6 +22,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from faces.camera import HEAD_TO_CAMERA, Camera
 from faces.rotation import compose, exp_map
@@ -247,6 +248,12 @@ class LandmarkSolver:
 
     def solve(self, state: FitState, on_step: Callable[[int, float], None] | None = None) -> FitState:
         """Minimise from ``state``; every accepted step lowers the cost."""
+        # A frame's system is small: BLAS's threads would wait for each other, and on a shared machine cost ten times
+        # the work.
+        with threadpool_limits(1, "blas"):
+            return self._solve(state, on_step)
+
+    def _solve(self, state: FitState, on_step: Callable[[int, float], None] | None) -> FitState:
         state = state.copy()
         cost, damping = self.cost(state), 1e-3
         for iteration in range(self.config.iterations):

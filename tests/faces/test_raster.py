@@ -1,14 +1,23 @@
+"""The contract of the rasteriser: every backend that is installed passes all of it."""
+
 from __future__ import annotations
+
+from typing import Any, get_args
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from faces.raster import Backend, rasterize
+from faces.camera import Camera, to_camera
+from faces.morphable import MorphableModel
+from faces.raster import Backend, available_backends, rasterize
+from problems import InvalidParameter
 
-BACKENDS: list[Backend] = ["numba", "torch"]
+BACKENDS = available_backends()
 
 
-def _random_mesh(seed: int, triangles: int = 60) -> tuple[np.ndarray, np.ndarray]:
+def random_mesh(seed: int, triangles: int = 60) -> tuple[np.ndarray, np.ndarray]:
     """Overlapping triangles, some degenerate, some sharing a plane, some behind the camera."""
     rng = np.random.default_rng(seed)
     vertices = np.column_stack([rng.uniform(-20, 84, (90, 2)), rng.uniform(200, 900, 90)])
@@ -19,24 +28,75 @@ def _random_mesh(seed: int, triangles: int = 60) -> tuple[np.ndarray, np.ndarray
     return vertices, faces
 
 
+def head_in(size: int, turn: float = 0.4) -> tuple[np.ndarray, np.ndarray]:
+    """The shipped head, turned, filling most of a picture of ``size``."""
+    model = MorphableModel.load()
+    camera = Camera(2.2 * size, size / 2, size / 2, size, size)
+    placed = to_camera(model.mean.astype(np.float64), np.array([0.1, turn, 0.05]), np.array([0, 10, 560.0]))
+    return np.column_stack([camera.project(placed), placed[:, 2]]), model.triangles
+
+
+def _every_pair(
+    vertices: np.ndarray, faces: np.ndarray, size: tuple[int, int], cull: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """The definition, spelt out: every pixel's ray against the plane and the sides of every triangle."""
+    height, width = size
+    y, x = np.mgrid[:height, :width] + 0.5
+    depth, triangle = np.full(size, np.inf), np.full(size, -1)
+    weights = np.zeros((height, width, 3))
+    for t, (a, b, c) in enumerate(vertices[faces]):
+        flat = np.array([[a[0], b[0], c[0]], [a[1], b[1], c[1]], [1.0, 1.0, 1.0]])
+        towards = np.linalg.det(flat) < 0
+        if min(a[2], b[2], c[2]) <= 0 or abs(np.linalg.det(flat)) < 1e-9 or (cull and not towards):
+            continue
+        inside = np.einsum("ij,jhw->ihw", np.linalg.inv(flat), np.stack([x, y, np.ones_like(x)]))
+        share = inside / np.array([a[2], b[2], c[2]])[:, None, None]
+        z = 1.0 / share.sum(0)
+        hit = (inside > 0).all(0) & (z < depth)
+        depth[hit], triangle[hit] = z[hit], t
+        weights[hit] = (share * z)[:, hit].T
+    return triangle, weights
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("cull", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_numba_equals_the_reference(seed: int, cull: bool) -> None:
-    vertices, faces = _random_mesh(seed)
-    fast = rasterize(vertices, faces, (60, 64), cull_backfaces=cull, backend="numba")
-    slow = rasterize(vertices, faces, (60, 64), cull_backfaces=cull, backend="torch")
-    assert fast.triangle.shape == slow.triangle.shape == (60, 64)
-    assert (fast.triangle >= 0).mean() > 0.3
-    same = fast.triangle == slow.triangle
-    # Where triangles lie in one plane, rounding decides which is nearer.
-    assert same[~_tied(vertices, faces, fast.triangle, slow.triangle)].mean() >= 0.999
-    assert same.mean() > 0.9
-    np.testing.assert_allclose(fast.barycentric[same], slow.barycentric[same], atol=1e-5)
+def test_the_definition_spelt_out(seed: int, cull: bool, backend: Backend) -> None:
+    vertices, faces = random_mesh(seed)
+    for size in ((60, 64), (64, 40), (33, 80)):
+        expected, weights = _every_pair(vertices, faces, size, cull)
+        found = rasterize(vertices, faces, size, cull_backfaces=cull, backend=backend)
+        assert found.triangle.shape == size
+        assert (found.triangle >= 0).mean() > 0.2
+        same = found.triangle == expected
+        # Where triangles lie in one plane, rounding decides which is nearer.
+        assert same[~_tied(vertices, faces, expected, found.triangle)].mean() >= 0.999
+        assert same.mean() > 0.9
+        np.testing.assert_allclose(found.barycentric[same], weights[same], atol=2e-4)
 
 
 def _tied(vertices: np.ndarray, faces: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
     flat = (vertices[faces][..., 2] == 400.0).all(1)
     return (one >= 0) & (other >= 0) & flat[one] & flat[other]
+
+
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "numba"])
+@pytest.mark.parametrize("cull", [False, True])
+def test_backends_agree_on_a_head(backend: Backend, cull: bool) -> None:
+    vertices, faces = head_in(256)
+    one = rasterize(vertices, faces, (256, 240), cull_backfaces=cull)
+    other = rasterize(vertices, faces, (256, 240), cull_backfaces=cull, backend=backend)
+    covered = one.triangle >= 0
+    assert covered.mean() > 0.4
+    same = one.triangle == other.triangle
+    assert same.mean() >= 0.999
+    assert same[covered].mean() >= 0.999
+    # A weight of a triangle smaller than a pixel has few digits in pytorch3d's float32.
+    error = np.abs(one.barycentric - other.barycentric)[same].max(-1)
+    assert np.percentile(error, 99.9) < 1e-3
+    if backend == "torch":
+        assert same.all()
+        assert error.max() < 1e-6
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -57,7 +117,7 @@ def test_attributes_are_perspective_correct(backend: Backend) -> None:
     )
     expected = rays * (normal @ corners[0] / (rays @ normal))[:, None]
     found = fragments.interpolate(corners, triangles)[rows, columns]
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-3)
     np.testing.assert_allclose(fragments.barycentric[rows, columns].sum(1), 1.0, atol=1e-5)
 
 
@@ -109,10 +169,82 @@ def test_nothing_to_draw(backend: Backend) -> None:
 
 
 def test_values_at_vertices_equal_the_same_values_at_corners() -> None:
-    vertices, faces = _random_mesh(1)
+    vertices, faces = random_mesh(1)
     values = np.random.default_rng(2).normal(size=(90, 4))
     fragments = rasterize(vertices, faces, (60, 64))
     by_vertex, by_corner = (fragments.interpolate(v, faces) for v in (values, values[faces]))
     assert by_vertex.shape == (60, 64, 4)
     np.testing.assert_allclose(by_vertex, by_corner, atol=1e-6)
     assert not by_vertex[fragments.triangle < 0].any()
+
+
+@st.composite
+def _sheets(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
+    """A sheet of triangles, some turned over, that covers a 12 x 12 picture exactly once; corners anywhere inside."""
+    cells, size = 4, 12.0
+    grid = np.arange(cells + 1) * size / cells
+    y, x = (n.copy() for n in np.meshgrid(grid, grid, indexing="ij"))
+    # Quarters put corners and sides exactly on pixel centres; the others test the rounding.
+    quarters = st.integers(-3, 3).map(lambda n: n / 4)
+    inner = (cells - 1) ** 2
+    moves = draw(st.lists(st.one_of(quarters, st.floats(-0.7, 0.7)), min_size=2 * inner, max_size=2 * inner))
+    shift = np.array(moves).reshape(2, cells - 1, cells - 1)
+    x[1:-1, 1:-1] += shift[0]
+    y[1:-1, 1:-1] += shift[1]
+    depth = draw(st.lists(st.floats(100, 900), min_size=x.size, max_size=x.size))
+    faces = []
+    for row in range(cells):
+        for column in range(cells):
+            a = row * (cells + 1) + column
+            b, c, d = a + 1, a + cells + 2, a + cells + 1
+            faces += [[a, b, c], [a, c, d]] if draw(st.booleans()) else [[a, b, d], [b, c, d]]
+    order = draw(st.lists(st.sampled_from([(0, 1, 2), (2, 1, 0)]), min_size=len(faces), max_size=len(faces)))
+    faces = [[face[n] for n in turned] for face, turned in zip(faces, order, strict=True)]
+    return np.column_stack([x.ravel(), y.ravel(), depth]), np.array(faces, np.int32)
+
+
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "pytorch3d"])
+@settings(max_examples=40, deadline=None)
+@given(sheet=_sheets())
+def test_shared_edges_leave_no_hole_and_no_double_hit(
+    backend: Backend, sheet: tuple[np.ndarray, np.ndarray]
+) -> None:
+    vertices, faces = sheet
+    alone = [rasterize(vertices, face[None], (12, 12), backend=backend).triangle == 0 for face in faces]
+    np.testing.assert_array_equal(np.sum(alone, axis=0), 1)
+    together = rasterize(vertices, faces, (12, 12), backend=backend)
+    np.testing.assert_array_equal(together.triangle, np.argmax(alone, axis=0))
+    np.testing.assert_allclose(together.barycentric.sum(-1), 1.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "pytorch3d"])
+def test_numbers_that_are_none_draw_nothing(backend: Backend) -> None:
+    good = np.array([[2, 2, 100.0], [2, 18, 100], [18, 2, 100]])
+    alone = rasterize(good, np.array([[0, 1, 2]]), (20, 20), backend=backend).triangle
+    for bad in (np.nan, np.inf, -np.inf):
+        for axis in range(3):
+            vertices = np.concatenate([good, good + 1])
+            vertices[4, axis] = bad
+            if axis == 2 and bad == np.inf:
+                continue  # a vertex at infinite depth is a picture of its own
+            both = rasterize(vertices, np.array([[0, 1, 2], [3, 4, 5]]), (20, 20), backend=backend)
+            np.testing.assert_array_equal(both.triangle, alone)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_far_outside_is_cut_not_counted(backend: Backend) -> None:
+    huge = np.array([[-5e4, -4e4, 100.0], [-3e4, 6e4, 100], [7e4, 1e4, 100]])
+    assert (rasterize(huge, np.array([[0, 1, 2]]), (20, 30), backend=backend).triangle == 0).all()
+
+
+def test_the_backends_that_are_installed() -> None:
+    assert set(BACKENDS) <= set(get_args(Backend))
+    assert {"numba", "torch"} <= set(BACKENDS)
+
+
+@pytest.mark.parametrize("name", [n for n in get_args(Backend) if n not in BACKENDS] + ["opengl"])
+def test_a_backend_that_is_not_there_is_named(name: Any) -> None:
+    vertices, faces = random_mesh(0)
+    with pytest.raises(InvalidParameter, match=name) as caught:
+        rasterize(vertices, faces, (20, 20), backend=name)
+    assert "numba" in caught.value.remedy
