@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from faces.light import harmonics
 from faces.morphable import MorphableModel
+from faces.mouth import LEFT_EYE, LIPS, RIGHT_EYE
 from faces.track import FaceTrack, Motion
 from fitting.gaze import solve_gaze
 from fitting.solver import FitState, LandmarkSolver, SolverConfig
@@ -43,10 +44,13 @@ class PhotometricConfig:
     """Inter-ocular distance of the small pictures that are compared, pixels; 48..160."""
     smooth: float = 0.7
     """Standard deviation of the blur before comparing, crop pixels."""
-    band: float = 6.0
+    band: float = 4.0
     """Brightness smoother than this standard deviation is left out, crop pixels."""
-    brightness_sigma: float = 16.0
+    brightness_sigma: float = 10.0
     """Expected error of a point's fine brightness, grey levels of 255."""
+    landmark_trust: float = 0.5
+    """Weight of landmarks off lips and lids against their weight in the first fit: their errors go together, a
+    thousand points on the skin know better where it is."""
     key_frames: int = 80
     """Frames that the look of the points is learnt on."""
     rounds: int = 2
@@ -128,9 +132,9 @@ class PhotometricFit:
         for part, keep in windows(len(found)):
             index = found[part]
             crops = FaceCrops.cut(frames, track, index, self.config.iod_px)
-            sight = see(self.points, self.model, track, motion[part], crops)
+            sight = see(self.points, self.model, track, motion[part], crops, 2 * self.config.band)
             refined = self._match(track, index, motion[part], crops, sight, self.look, coupled=True)
-            sight = see(self.points, self.model, track, refined, crops)
+            sight = see(self.points, self.model, track, refined, crops, 2 * self.config.band)
             kept = np.arange(part.start, part.stop)[keep]
             rotation[kept], place[kept] = refined.rotation[keep], refined.translation[keep]
             expression[kept] = refined.expression[keep]
@@ -151,7 +155,7 @@ class PhotometricFit:
         crops = FaceCrops.cut(frames, track, index, self.config.iod_px)
         motion = track.motion[index]
         for turn in range(self.config.rounds + 1):
-            sight = see(self.points, self.model, track, motion, crops)
+            sight = see(self.points, self.model, track, motion, crops, 2 * self.config.band)
             look = self._look(crops, sight)
             if turn < self.config.rounds:
                 motion = self._match(track, index, motion, crops, sight, look, coupled=False)
@@ -254,6 +258,8 @@ class PhotometricFit:
         neutral = self.model.neutral(track.identity, track.offsets)
         rows = landmark_model(self.model, neutral)
         observed = observe(track.landmarks, index, coupled=coupled)
+        rigid = np.setdiff1d(np.arange(len(observed.weights)), [*LIPS, *RIGHT_EYE, *LEFT_EYE])
+        observed.weights[rigid] *= self.config.landmark_trust
         detail = Detail(
             neutral=self.points.gather(self.model, neutral.astype(np.float64)),
             expression_basis=self.points.rows(self.model),

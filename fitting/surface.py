@@ -20,6 +20,7 @@ from faces.light import vertex_normals
 from faces.morphable import SKIN, MorphableModel
 from faces.mouth import FACE_OVAL, LEFT_EYE, LIPS_OUTER, RIGHT_EYE, inter_ocular_distance
 from faces.raster import rasterize
+from faces.rotation import exp_map, rotvec_from_euler
 from faces.track import FaceTrack, Motion
 
 Array = NDArray[np.float32]
@@ -48,19 +49,17 @@ class SurfacePoints:
 
     @classmethod
     def spread(cls, model: MorphableModel, count: int, seed: int = 0) -> SurfacePoints:
-        """Points drawn evenly over the face's area."""
+        """Points drawn in proportion to the area that is seen of a face from the front and from both sides."""
         marks = model.landmark_points(model.mean)
-        corners = model.mean[model.triangles]
-        middle = corners.mean(1)
-        area = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
+        middle = model.mean[model.triangles].mean(1)
         inside = (model.triangle_part == SKIN) & _within(marks[list(FACE_OVAL)], middle)
         for ring in (LIPS_OUTER, RIGHT_EYE, LEFT_EYE):
             inside &= ~_within(marks[list(ring)], middle)
         features = marks[[*LIPS_OUTER, *RIGHT_EYE, *LEFT_EYE]]
         inside &= np.linalg.norm(middle[:, None] - features[None], axis=-1).min(1) > 7.0
-        chance = area * inside
+        chance = _seen_area(model) * inside
         rng = np.random.default_rng(seed)
-        triangle = rng.choice(len(area), count, p=chance / chance.sum())
+        triangle = rng.choice(len(chance), count, p=chance / chance.sum())
         barycentric = rng.dirichlet([1.0, 1.0, 1.0], count).astype(np.float32)
         return cls(triangle, barycentric)
 
@@ -137,9 +136,14 @@ class Sight:
 
 
 def see(
-    points: SurfacePoints, model: MorphableModel, track: FaceTrack, motion: Motion, crops: FaceCrops
+    points: SurfacePoints,
+    model: MorphableModel,
+    track: FaceTrack,
+    motion: Motion,
+    crops: FaceCrops,
+    margin_px: float = 0.0,
 ) -> Sight:
-    """Place the points of every frame of ``motion`` and find which are seen."""
+    """Place the points of every frame of ``motion`` and find which are seen, ``margin_px`` from the silhouette."""
     neutral = model.neutral(track.identity, track.offsets)
     frames, count = len(motion), len(points.triangle)
     pixels, normals = np.empty((frames, count, 2)), np.empty((frames, count, 3), np.float32)
@@ -161,7 +165,10 @@ def see(
         before = nearest[row.clip(0, size - 1), column.clip(0, size - 1)]
         view = at / np.linalg.norm(at, axis=1, keepdims=True)
         facing = -(normals[t] * view).sum(1)
-        visible[t] = within & (facing > 0.3) & ((at[:, 2] - before < 2.5) | (before == 0))
+        # Near the silhouette the fine brightness holds what lies behind the head.
+        inwards = cv2.distanceTransform((depth.triangle >= 0).astype(np.uint8), cv2.DIST_L2, 5)
+        within &= inwards[row.clip(0, size - 1), column.clip(0, size - 1)] > margin_px
+        visible[t] = within & (facing > 0.4) & ((at[:, 2] - before < 2.5) | (before == 0))
     return Sight(pixels, normals, visible)
 
 
@@ -195,6 +202,19 @@ def sample_with_gradient(images: Any, where: Any) -> Any:  # pragma: no cover - 
             gradients[t, n, 0] = across
             gradients[t, n, 1] = down
     return values, gradients
+
+
+def _seen_area(model: MorphableModel) -> NDArray[np.float64]:
+    """(F,) quarter square millimetres of each triangle that three parallel views of the mean head show."""
+    seen = np.zeros(len(model.triangles))
+    for yaw in (-30.0, 0.0, 30.0):
+        turned = model.mean @ exp_map(rotvec_from_euler(np.array([0.0, yaw, 0.0]))).T
+        flat = (turned * [2.0, -2.0, -1.0]).astype(np.float64)
+        flat -= [*flat[:, :2].min(0), flat[:, 2].min() - 1000.0]
+        width, height = np.ceil(flat[:, :2].max(0)).astype(int)
+        shown = rasterize(flat, model.triangles, (int(height), int(width))).triangle
+        seen += np.bincount(shown[shown >= 0], minlength=len(seen))
+    return seen
 
 
 def _within(ring: NDArray[Any], points: NDArray[Any]) -> NDArray[np.bool_]:
