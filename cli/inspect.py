@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fitting.inspect import Finding, Inspection
 
 EXIT_NOT_TRAINABLE = 1
+_MARKS = {"error": "[bold red]error[/]  ", "warning": "[yellow]warning[/]", "hint": "[cyan]hint[/]   "}
 
 
 def register(app: typer.Typer) -> None:
@@ -52,8 +53,7 @@ def _show(console: Console, inspection: Inspection) -> None:
     console.print(f"[bold]{escape(inspection.name)}[/]")
     console.print(table)
     for finding in inspection.findings:
-        error = finding.severity == "error"
-        mark = "[bold red]error[/]  " if error else "[yellow]warning[/]"
+        mark = _MARKS[finding.severity]
         console.print(f"{mark} {escape(finding.message)}{escape(_frames(finding))}")
         console.print(f"        {escape(finding.remedy)}", style="dim")
     verdict = "[bold green]trainable[/]" if inspection.trainable else "[bold red]not trainable[/]"
@@ -90,6 +90,10 @@ def _rows(inspection: Inspection) -> list[tuple[str, str]]:
             ("", f"sharpness {face.sharpness:.2f}, brightness {face.brightness:.0f} of 255"),
             ("yaw", f"{face.yaw_deg[0]:+.0f} to {face.yaw_deg[1]:+.0f} degrees"),
             ("pitch", f"{face.pitch_deg[0]:+.0f} to {face.pitch_deg[1]:+.0f} degrees"),
+            ("mouth", f"open in {face.mouth_open:.0%} of them, at its widest by {face.mouth_widest:.2f}"),
+            ("blinks", f"{face.blinks} seen"),
+            ("light", f"jumps by up to {face.light_step:.2f}, drifts by {face.light_drift:.2f} stops"),
+            ("faults", f"covered {face.covered:.0%}, moving {face.motion_blur:.0%}, soft {face.soft:.0%}"),
         ]
     rows.append(("frames", f"{inspection.frames} at 25 fps"))
     return rows

@@ -3,8 +3,8 @@
     pip install espeakng-loader==0.2.4
     python -m studio.presenter studio/sample
 
-The head is the CC0 morphable model; skin, brows, irises, lips, hair, clothes and light are painted by the functions
-below in the head's own millimetres, so they move with it. Speech and phoneme times come from espeak-ng, the motion from
+The head is the CC0 morphable model; skin, brows, irises, lips, hair, clothes and light are painted in the head's own
+millimetres, so they move with it. Speech and phoneme times come from espeak-ng, the motion from
 ``studio.gestures``. All noise is seeded.
 """
 
@@ -21,12 +21,13 @@ import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import gaussian_filter
 
 from faces.camera import Camera, to_camera
-from faces.morphable import DEFAULT_MODEL, EYES, INNER_MOUTH, TEETH, TONGUE, MorphableModel
+from faces.morphable import DEFAULT_MODEL, EYES, TEETH, TONGUE, MorphableModel
 from faces.raster import rasterize
 from faces.track import Motion
+from studio.complexion import Complexion, Noise, hair_cover, paint_head, smooth_step
 from studio.gestures import FPS, perform
 from studio.speech import Speech, speak
 
@@ -44,26 +45,11 @@ SENTENCE = (
 )
 OTHER_SENTENCE = "Now I say something new. My mouth has never been seen with these words before."
 
-SKIN_TONE = np.array([0.70, 0.44, 0.34])
-LIP_TONE = np.array([0.60, 0.26, 0.25])
-HAIR_TONE = np.array([0.080, 0.047, 0.030])
-IRIS_TONE = np.array([0.20, 0.22, 0.15])
 WALL_TONE = np.array([0.50, 0.54, 0.57])
 KNIT_TONE = np.array([0.10, 0.19, 0.27])
+LOOK = Complexion()
 KEY_LIGHT = np.array([-0.50, -0.55, -0.67])
 """Direction towards the light in camera axes (x right, y down, z away)."""
-
-
-class Noise:
-    """Smooth noise of about unit deviation in three dimensions, periodic over 64 cells."""
-
-    def __init__(self, seed: int) -> None:
-        self._lattice = np.random.default_rng(seed).standard_normal((64, 64, 64)).astype(np.float32)
-
-    def __call__(self, points: Floats, cell_mm: float | tuple[float, float, float]) -> Floats:
-        """(N, 3) millimetres -> (N,), varying over ``cell_mm`` (one number, or one per axis)."""
-        where = (points / np.asarray(cell_mm)).T % 64
-        return map_coordinates(self._lattice, where, order=1, mode="grid-wrap") * 1.7
 
 
 @dataclass(frozen=True)
@@ -98,12 +84,6 @@ class Presenter:
         return cls(model, (skin + outward).astype(np.float32), skin, lips, noise)
 
 
-def smooth_step(x: Floats, low: float, high: float) -> Floats:
-    """0 below ``low``, 1 above ``high``, smooth between (``low`` > ``high`` turns it round)."""
-    t = np.clip((x - low) / (high - low), 0.0, 1.0)
-    return t * t * (3 - 2 * t)
-
-
 def vertex_normals(vertices: Floats, triangles: NDArray[Any]) -> Floats:
     """(V, 3) unit normals, area-weighted over the triangles round each vertex."""
     corners = vertices[triangles]
@@ -116,85 +96,6 @@ def vertex_normals(vertices: Floats, triangles: NDArray[Any]) -> Floats:
         axis=-1,
     )
     return normals / (np.linalg.norm(normals, axis=1, keepdims=True) + 1e-9)
-
-
-def hair_cover(points: Floats) -> Floats:
-    """(N, 3) head millimetres -> (N,) 0..1: short hair above a line that falls from the forehead to the nape."""
-    x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
-    line = 64.0 - 1.05 * np.clip(80.0 - z, 0.0, 150.0) + 0.0022 * np.clip(x - 20, 0, None) ** 2
-    ear = smooth_step(np.hypot((z - 2.0) / 32.0, (y + 8.0) / 38.0), 1.05, 0.9) * smooth_step(x, 60, 66)
-    return smooth_step(y - line, -1.0, 5.0) * (1 - ear)
-
-
-def paint_skin(person: Presenter, at: Floats, lip: Floats) -> Floats:
-    """(N, 3) head millimetres and (N,) lip mask -> (N, 3) linear albedo of skin, lips, brows and hair."""
-    noise = person.noise
-    x, y, z = at.T
-    tone = SKIN_TONE * (1 + 0.035 * noise(at, 11.0) + 0.045 * noise(at, 2.2))[:, None]
-    flush = np.exp(-(((np.abs(x) - 38) / 15) ** 2 + ((y + 32) / 14) ** 2)) + 0.8 * np.exp(
-        -((x / 11) ** 2 + ((y + 33) / 12) ** 2)
-    )
-    tone *= 1 - np.outer(0.5 * flush * (z > 30), [0.05, 0.22, 0.20])
-    freckles = (
-        smooth_step(noise(at, 2.6), 2.0, 2.8) * np.exp(-((x / 48) ** 2 + ((y + 25) / 22) ** 2)) * (z > 40)
-    )
-    tone *= 1 - np.outer(freckles, [0.25, 0.38, 0.42])
-    socket = np.exp(-(((np.abs(x) - 30) / 19) ** 2 + ((y - 2) / 11) ** 2)) * (z > 30)
-    tone *= 1 - np.outer(socket, [0.13, 0.17, 0.15])
-    lines = (1 + 0.10 * noise(at, (1.1, 6.0, 6.0)))[:, None]
-    tone += (LIP_TONE * lines - tone) * smooth_step(lip, 0.25, 0.75)[:, None]
-
-    along = np.clip((np.abs(x) - 12.0) / 38.0, 0, 1)
-    arch = 17.5 + 7.5 * np.sin(np.pi * np.clip(along, 0, 1) ** 0.85) - 3.0 * along
-    thick = 4.6 * (1 - 0.6 * along)
-    brow = (
-        np.exp(-(((y - arch) / thick) ** 4)) * smooth_step(np.abs(x), 9, 15) * smooth_step(np.abs(x), 53, 46)
-    )
-    hairs = np.clip(0.85 + 0.25 * noise(at + np.outer(y, [0.7, 0, 0]), (0.8, 5.0, 5.0)), 0, 1)
-    tone += (HAIR_TONE * 1.2 - tone) * (brow * hairs * (z > 20))[:, None]
-
-    strands = 1 + 0.30 * noise(at, (1.6, 16.0, 16.0)) + 0.12 * noise(at, (0.9, 20.0, 20.0))
-    ragged = at + np.outer(1.3 * noise(at, (1.3, 9.0, 9.0)), [0, 1, 0])  # no hairline is a ruler's
-    cover = smooth_step(hair_cover(ragged), 0.2, 0.8)
-    return tone + (HAIR_TONE * strands[:, None] - tone) * cover[:, None]
-
-
-def paint_eyes(person: Presenter, at: Floats) -> Floats:
-    """(N, 3) points on the eyeballs, in head millimetres with the eyes straight ahead -> (N, 3) linear albedo."""
-    result = np.empty((len(at), 3))
-    for side, ball in enumerate(person.model.eyeballs):
-        mine = (at[:, 0] < 0) == (side == 0)
-        shape = person.skin[ball]
-        centre = (shape.min(0) + shape.max(0)) / 2
-        ray = at[mine] - centre
-        ray /= np.linalg.norm(ray, axis=1, keepdims=True)
-        radius = (
-            np.ptp(shape[:, 1]) / 2 * np.arccos(np.clip(ray[:, 2], -1, 1))
-        )  # mm along the ball from its front
-        angle = np.arctan2(ray[:, 1], ray[:, 0])
-        spokes = 1 + 0.25 * np.sin(angle * 23 + 2 * np.sin(angle * 7)) * smooth_step(radius, 2, 4)
-        iris = IRIS_TONE * (spokes * (1.15 - 0.5 * smooth_step(radius, 4.6, 6.0)))[:, None]
-        white = np.array([0.76, 0.72, 0.69]) * (1 - 0.02 * radius)[:, None]
-        colour = white + (iris - white) * smooth_step(radius, 6.3, 5.7)[:, None]
-        result[mine] = colour * (1 - 0.96 * smooth_step(radius, 2.5, 2.1))[:, None]
-    return result
-
-
-def paint_person(person: Presenter, part: NDArray[Any], at: Floats, lip: Floats) -> Floats:
-    """Albedo of pixels: (N,) part, (N, 3) head millimetres, (N,) lip mask -> (N, 3) linear."""
-    albedo = np.empty((len(at), 3))
-    eye = part == EYES
-    albedo[eye] = paint_eyes(person, at[eye])
-    albedo[part == TEETH] = [0.72, 0.66, 0.56]
-    albedo[part == TONGUE] = [0.50, 0.20, 0.20]
-    albedo[part == INNER_MOUTH] = [0.26, 0.07, 0.07]
-    rest = ~np.isin(part, (EYES, TEETH, TONGUE, INNER_MOUTH))
-    albedo[rest] = paint_skin(person, at[rest], lip[rest])
-    # Less light reaches what lies deep behind the lips.
-    inside = np.isin(part, (TEETH, TONGUE, INNER_MOUTH))
-    front = person.skin[person.lips > 0.5, 2].max()
-    albedo[inside] *= np.exp(np.clip((at[inside, 2] - front + 8.0) / 16.0, -3.0, 0.0))[:, None]
-    return albedo
 
 
 def shade(albedo: Floats, normal: Floats, part: NDArray[Any], hair: Floats) -> Floats:
@@ -266,7 +167,8 @@ class Studio:
         at, lip = values[:, :3], values[:, 3]
         normal = values[:, 4:] / (np.linalg.norm(values[:, 4:], axis=1, keepdims=True) + 1e-9)
         hair = hair_cover(at) * (part == 0)
-        colour = shade(paint_person(person, part, at, lip), normal, part, hair)
+        albedo = paint_head(LOOK, person.noise, model, person.skin, person.lips, part, at, lip)
+        colour = shade(albedo, normal, part, hair)
 
         picture = self._plate.copy()
         alpha = 1 - self._cloth[covered]  # the jumper lies over the neck

@@ -19,7 +19,7 @@ from fitting.photometric import PhotometricConfig, PhotometricFit
 from fitting.surface import FaceCrops, SurfacePoints, sample_with_gradient, see
 from tests.generated_clip import FRAMES, choreography, painted, placed, true_track
 
-CONFIG = PhotometricConfig(points=600, key_frames=30, landmark_trust=0.1)
+CONFIG = PhotometricConfig(points=600, key_frames=30, landmark_trust=0.2)
 
 
 @lru_cache(maxsize=1)

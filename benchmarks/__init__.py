@@ -1,0 +1,1 @@
+"""What ``likeness bench`` runs: measurements of one part each, one JSON object as their result."""

@@ -1,0 +1,102 @@
+"""``likeness bench``: measure parts of the product; each benchmark ends with one JSON object when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.terminal import JsonOption, long_command, print_json
+
+bench = typer.Typer(
+    name="bench", help="Measure parts of the product.", no_args_is_help=True, add_completion=False
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group."""
+    app.add_typer(bench)
+
+
+@bench.callback()
+def _group() -> None:
+    """Measure parts of the product."""
+
+
+@bench.command("fitting")
+def fitting(
+    people: Annotated[int, typer.Option(help="Synthetic people.", min=1)] = 50,
+    frames: Annotated[int, typer.Option(help="Frames of each, at 25 a second.", min=20)] = 60,
+    clip: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A real clip; may be given several times.", show_default="../shared/clips, if there"
+        ),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Few people and frames: does it run, are the sizes right.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the fit against synthetic people whose every number is known, and against held-out real frames.
+
+    Rotation, translation, mesh, lip gap, gaze and blinks with landmarks found in the pixels and with exact ones; time
+    by step and memory for 300 frames; other ways to fit, in the same run. Takes a quarter of an hour on two cores.
+    """
+    with long_command(as_json=as_json) as progress:
+        from benchmarks.fitting import FittingBench, run, shared_clips
+
+        clips = tuple(clip) if clip else shared_clips()
+        plan = FittingBench.quick(clips) if quick else FittingBench(people, frames, clips=clips)
+        result = run(plan, progress)
+        if not as_json:
+            _print_tables(result)
+    if as_json:
+        print_json(result)
+
+
+def _print_tables(result: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, soft_wrap=True)
+    parts = [name for name in result if name.startswith("synthetic")]
+    table = Table("error: median / 95th percentile", *(name.replace("_", " ") for name in parts))
+    for key, value in result[parts[0]].items():
+        if isinstance(value, Mapping) and "p50" in value:
+            table.add_row(key, *(_range(result[name][key]) for name in parts))
+    table.add_row("blinks found", *(_blinks(result[name]["blinks"]) for name in parts))
+    console.print(table)
+
+    table = Table("way", "rotation_deg", "mesh_mm", "lip_gap_mm", "CPU s", "cost / ours")
+    for name, row in result["alternatives"].items():
+        ratio = "-" if row["cost_ratio"] is None else f"{row['cost_ratio']:.3f}"
+        errors = (_range(row[key]) for key in ("rotation_deg", "mesh_mm", "lip_gap_mm"))
+        table.add_row(name.replace("_", " "), *errors, f"{row['cpu_s']:.1f}", ratio)
+    console.print(table)
+
+    table = Table("step of 300 frames", "wall s", "CPU s")
+    for name, split in result["split"].items():
+        table.add_row(name, f"{split['wall_s']:.1f}", f"{split['cpu_s']:.1f}")
+    console.print(table)
+    for row in result["clips"]:
+        console.print(
+            f"{row['clip']}: held-out reprojection {row['reprojection_pct_iod']:.2f} % IOD, "
+            f"lips {row['lips_pct_iod']:.2f}, lids {row['lids_pct_iod']:.2f}; "
+            f"lip gap r {row['lip_gap_r']:.3f}, eye r {row['eye_r']:.3f}; "
+            f"render {row['render_psnr']:.1f} dB"
+        )
+    console.print(
+        f"300 frames: {result['seconds_300_frames']:.0f} s ({result['cpu_seconds_300_frames']:.0f} CPU s), "
+        f"peak memory {result['peak_rss_mb']:.0f} MiB"
+    )
+
+
+def _range(value: Mapping[str, float]) -> str:
+    return f"{value['p50']:.2f} / {value['p95']:.2f}"
+
+
+def _blinks(value: Mapping[str, Any]) -> str:
+    return f"{value['found_within_a_frame']} of {value['true']}, {value['false_per_minute']:.1f} false/min"
