@@ -45,6 +45,12 @@ def personalize(
             help="Folder for checkpoints; a second run with it goes on.", show_default="beside PERSON"
         ),
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            help="An imported morphable model (likeness models list).", show_default="the shipped head"
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Learn a person from CLIP and write one PERSON file.
@@ -68,6 +74,7 @@ def personalize(
             frames=frames,
             progress=progress,
             work=work,
+            model=model,
         )
     seconds = seconds_of(started)
     if as_json:

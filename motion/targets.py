@@ -13,8 +13,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from faces.morphable import MorphableModel
 from faces.mouth import LIPS, mouth_opening
+from faces.registry import installed_models, model_named
 from faces.rotation import compose
 from faces.track import FaceTrack, Motion
 
@@ -79,15 +79,19 @@ class MouthGeometry:
 
 
 def mouth_geometry(track: FaceTrack) -> MouthGeometry:
-    """Lip geometry by the track's morphable model, or by the coefficients' names if the model is another one."""
+    """Lip geometry by the track's morphable model, or by the coefficients' names if it is not installed here."""
     names = track.expression_names
-    model = _model()
-    if not set(names) <= set(model.expression_names) or len(track.identity) != model.identity_basis.shape[2]:
+    model = model_named(track.model) if track.model in installed_models() else None
+    if (
+        model is None
+        or not set(names) <= set(model.expression_names)
+        or len(track.identity) != model.identity_basis.shape[2]
+    ):
         mouth = mouth_mask(names).astype(np.float32)
         opening = np.array([0.25 * (n == "jawOpen") - 0.15 * (n == "mouthClose") for n in names], np.float32)
         return MouthGeometry(np.diag(10 * mouth)[mouth > 0], opening, 0.0)
     index = [model.expression_index(name) for name in names]
-    rows = _lip_rows()[:, :, index]  # (lips, 3, E)
+    rows = _lip_rows(model.name)[:, :, index]  # (lips, 3, E)
     flat = rows.reshape(-1, len(index)) * mouth_mask(names)
     _, sizes, directions = np.linalg.svd(flat, full_matrices=False)
     kept = sizes > 1e-3 * max(float(sizes[0]), 1e-9)
@@ -141,13 +145,8 @@ def loss_metric(geometry: MouthGeometry, names: tuple[str, ...], spread: Array, 
     return np.concatenate(columns, axis=1).astype(np.float32)
 
 
-@lru_cache(maxsize=1)
-def _model() -> MorphableModel:
-    return MorphableModel.load()
-
-
-@lru_cache(maxsize=1)
-def _lip_rows() -> Array:
-    """(lips, 3, E_model) millimetres per unit."""
-    model = _model()
+@lru_cache(maxsize=4)
+def _lip_rows(name: str) -> Array:
+    """(lips, 3, E_model) millimetres per unit of the model of that name."""
+    model = model_named(name)
     return model.landmark_rows(model.expression_basis)[list(LIPS)].astype(np.float32)

@@ -31,6 +31,7 @@ from faces.light import vertex_shading
 from faces.morphable import EYES, SKIN, MorphableModel
 from faces.mouth import FACE_OVAL, LEFT_EYE, LIPS_OUTER, RIGHT_EYE
 from faces.raster import Fragments, rasterize
+from faces.registry import model_named
 from faces.texture import Texture
 from faces.track import FaceTrack, Motion
 
@@ -100,7 +101,7 @@ class Compositor:
         config: CompositorConfig | None = None,
     ) -> None:
         self.track, self.texture, self.frames = track, texture, frames
-        self.model = model or MorphableModel.load()
+        self.model = model or model_named(track.model)
         self.config = config or CompositorConfig()
         self.neutral = self.model.neutral(track.identity, track.offsets)
         self.uv = atlas_for(self.model).uv

@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from faces.registry import model_named
 from problems import NoSound
 from training.progress import Progress, silent
 from workers.package import sha256_of
@@ -29,6 +30,7 @@ def personalize(
     frames: int | None = None,
     progress: Progress = silent,
     work: Path | None = None,
+    model: str | None = None,
 ) -> Path:
     """Learn a person from a clip and write one PERSON file.
 
@@ -37,13 +39,16 @@ def personalize(
         out: the file to write; it appears only when it is complete.
         frames: learn from the first frames only.
         work: folder for intermediate results; by default one beside ``out``, removed at the end.
+        model: name of an installed morphable model; the shipped head by default.
 
     Raises:
         Problem: what is wrong with the clip, and the remedy.
     """
+    model_named(model)  # a missing model is known before any work is done
     folder = work or out.with_name(f".{out.name}.work")
     folder.mkdir(parents=True, exist_ok=True)
-    stages = _Stages(folder, f"{sha256_of(clip) if clip.is_file() else 'missing'}:{preset}:{seed}:{frames}")
+    fingerprint = f"{sha256_of(clip) if clip.is_file() else 'missing'}:{preset}:{seed}:{frames}"
+    stages = _Stages(folder, f"{fingerprint}:{model}" if model else fingerprint)
     stages.run("validate", ("clip.mp4",), lambda: validate.run(clip, folder, progress=progress))
     if not (folder / "audio.wav").is_file():
         raise NoSound(
@@ -53,7 +58,9 @@ def personalize(
     stages.run(
         "fit",
         ("track.safetensors", "texture.safetensors"),
-        lambda: fit.run(folder, frames=frames, preset=preset, seed=seed, device=device, progress=progress),
+        lambda: fit.run(
+            folder, frames=frames, preset=preset, seed=seed, device=device, progress=progress, model=model
+        ),
     )
     stages.run(
         "motion",

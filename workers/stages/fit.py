@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from faces.morphable import MorphableModel
+from faces.registry import model_named
 from fitting.fit import fit_landmarks, track_clip
 from fitting.photometric import PhotometricFit
 from fitting.texture import TextureConfig, unwrap_texture
@@ -28,13 +28,18 @@ def run(
     seed: int,
     device: str = "auto",
     progress: Progress = silent,
+    model: str | None = None,
 ) -> None:
     """Fit the first ``frames`` frames of ``work/clip.mp4`` (the preset's number by default).
 
+    Args:
+        model: name of an installed morphable model; the shipped head by default.
+
     Raises:
+        NotFound: no model of that name is installed.
         NoFace: too few frames with a face.
     """
-    settings = preset_named(preset)
+    settings, chosen = preset_named(preset), model_named(model)
     limit_threads()
     seed_everything(seed)
     clip = FrameStore.from_clip(work / "clip.mp4", stop=min(frames or settings.frames, settings.frames))
@@ -46,12 +51,11 @@ def run(
             remedy="film the face from the front, well lit and at least a fifth of the picture high, for 12 seconds",
             details={"frames": np.nonzero(~landmarks.found)[0][:100].tolist()},
         )
-    model = MorphableModel.load()
-    track = fit_landmarks(landmarks, clip.size, model=model, progress=progress)
+    track = fit_landmarks(landmarks, clip.size, model=chosen, progress=progress)
     # Pixels say more finely than landmarks where the face is, and how it is lit; the texture needs both.
-    track = PhotometricFit(track, clip, model=model, progress=progress).refine(track, clip, progress)
+    track = PhotometricFit(track, clip, model=chosen, progress=progress).refine(track, clip, progress)
     texture = unwrap_texture(
-        track, clip, model=model, config=TextureConfig(size=settings.texture_px), progress=progress
+        track, clip, model=chosen, config=TextureConfig(size=settings.texture_px), progress=progress
     )
     texture.save(work / "texture.safetensors")
     track.save(work / "track.safetensors")
