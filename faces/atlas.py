@@ -22,6 +22,11 @@ HALF_ANGLE = np.radians(118.0)
 SKIN_HEIGHT = 0.78
 """Share of the atlas height that the skin takes; the small charts share the strip below."""
 
+FROM_ABOVE = np.array(
+    [[1.0, 0.0, 0.0], [0.0, np.cos(0.7), np.sin(0.7)], [0.0, -np.sin(0.7), np.cos(0.7)]], np.float32
+)
+"""The tongue lies flat: it is charted as seen from 40 degrees above (rows times this: x, up, towards the viewer)."""
+
 
 @dataclass(frozen=True)
 class Atlas:
@@ -81,7 +86,7 @@ def _build(name: str) -> Atlas:
         (eye & in_front & (middle[:, 0] >= 0), model.mean),
         (teeth & ~lower, opened),
         (lower, opened),
-        (model.triangle_part == TONGUE, opened),
+        (model.triangle_part == TONGUE, opened @ FROM_ABOVE),
         (model.triangle_part == INNER_MOUTH, opened),
     ]
     for n, (members, geometry) in enumerate(strip):

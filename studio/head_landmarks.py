@@ -1,9 +1,10 @@
 """Where MediaPipe's 478 landmarks lie on the head model, found by running the detector on renders of it.
 
 Heads of several identities, turns and expressions are rendered; every detected point is cast back onto the mesh. Lips
-are taken from open mouths (on a closed one the upper and lower inner border coincide), lids from half-closed eyes,
-irises from eyeballs. The many casts of one landmark are reduced by a robust mean on the mean head, mirrored left onto
-right, and put back onto the surface.
+are taken from open mouths (on a closed one the upper and lower inner border coincide) and lids from half-closed eyes.
+The many casts of one landmark are reduced by a robust mean on the mean head, mirrored left onto right, and put back onto
+the surface. ``studio.head_margins`` then moves inner lips and lids onto the edges they mark, and irises to their true
+place.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from faces.mouth import LEFT_EYE, LEFT_IRIS, LIPS, LIPS_INNER, LIPS_OUTER, RIGHT
 from faces.raster import rasterize
 from faces.rotation import rotvec_from_euler
 from fitting.landmarks import LANDMARKS, FaceLandmarker
+from studio.head_margins import iris_points, lid_margins, lip_rings
 
 Floats = NDArray[np.float64]
 SIZE = 640
@@ -27,16 +29,6 @@ SIZE = 640
 UPPER_RIGHT_LID, LOWER_RIGHT_LID = RIGHT_EYE[1:8], RIGHT_EYE[9:]
 UPPER_LEFT_LID, LOWER_LEFT_LID = LEFT_EYE[1:8], LEFT_EYE[9:]
 LIP_CORNERS = (61, 291, 78, 308, 76, 306, 62, 292)
-UPPER_LIP_COLUMNS = tuple(zip(
-    (185, 40, 39, 37, 0, 267, 269, 270, 409), (184, 74, 73, 72, 11, 302, 303, 304, 408),
-    (183, 42, 41, 38, 12, 268, 271, 272, 407), (191, 80, 81, 82, 13, 312, 311, 310, 415), strict=True,
-))  # fmt: skip
-"""Landmarks from the outer border of the upper lip to its inner margin, one column per position along the mouth."""
-LOWER_LIP_COLUMNS = tuple(zip(
-    (146, 91, 181, 84, 17, 314, 405, 321, 375), (77, 90, 180, 85, 16, 315, 404, 320, 307),
-    (96, 89, 179, 86, 15, 316, 403, 319, 325), (95, 88, 178, 87, 14, 317, 402, 318, 324), strict=True,
-))  # fmt: skip
-"""The same of the lower lip."""
 
 
 @dataclass(frozen=True)
@@ -169,65 +161,25 @@ def embed_landmarks(
         faces = np.nonzero(candidates)[0]
         chosen, bary = _closest_on_surface(located[members], mean[triangles[faces]])
         embedded_triangle[members], embedded_weights[members] = faces[chosen], bary
-    _embed_lip_columns(
-        mean, unit["jawOpen"], triangles, (part == 0) & (masks["inside-mouth"][triangles].min(1) <= 0.5), lower,
-        np.mean(opened_detections, axis=0), camera, embedded_triangle, embedded_weights,
+    half = mean + 0.5 * (unit["eyeBlinkLeft"] + unit["eyeBlinkRight"])
+    edges = lid_margins(half, triangles, part == 1, part == 0, eye_centres, located)
+    carried = (jaw > 0.5 * jaw[lip].max()) & (part == 0)
+    edges |= lip_rings(
+        mean, triangles, (part == 0) & ~carried, carried, located, np.mean(opened_detections, axis=0)
     )  # fmt: skip
+    for landmark, (triangle, weights_) in edges.items():
+        embedded_triangle[landmark], embedded_weights[landmark] = triangle, weights_ / weights_.sum()
+    ball = np.unique(triangles[part == 1])
+    radius = float(np.linalg.norm(mean[ball][:, None] - eye_centres, axis=-1).min(1).mean())
+    places = iris_points(eye_centres, radius, np.mean(frontal, axis=0))
+    eyeballs = np.nonzero(part == 1)[0]
+    chosen, bary = _closest_on_surface(np.stack(list(places.values())), mean[triangles[eyeballs]])
+    embedded_triangle[list(places)], embedded_weights[list(places)] = eyeballs[chosen], bary
     moved = np.linalg.norm(unit["eyeBlinkLeft"] + unit["eyeBlinkRight"], axis=1)
     lid_motion = (moved[triangles[embedded_triangle]] * embedded_weights).sum(1)[upper_lids]
-    if lid_motion.min() < 0.15 * moved.max():
+    if lid_motion.min() < 0.1 * moved.max():
         raise RuntimeError(f"an upper-lid landmark does not follow eyeBlink: {lid_motion.round(2)} mm")
     return embedded_triangle, embedded_weights
-
-
-def _embed_lip_columns(
-    mean: Floats,
-    jaw_open: Floats,
-    triangles: NDArray[np.int64],
-    lips: NDArray[np.bool_],
-    lower: NDArray[np.bool_],
-    detected: Floats,
-    camera: Camera,
-    embedded_triangle: NDArray[np.int64],
-    embedded_weights: Floats,
-) -> None:
-    """Put the inner lip ring on the true margin of each lip, and the rings between in proportion; in place.
-
-    A detector draws the inner border where lip colour ends, and casts there hit grazing surfaces: the upper ring came
-    out a centimetre too high, and fitted lips stayed shut over open mouths. The margin is read off a large frontal
-    render with the jaw half open: the last lip pixel before the mouth's inside.
-
-    Args:
-        lips: (F,) triangles of the outer skin, lips included.
-        lower: (F,) triangles that the jaw carries.
-        detected: (478, 3) mean detection on frontal open mouths, for the rings' proportions.
-    """
-    scale = 3
-    big = Camera(camera.focal * scale, camera.cx * scale, camera.cy * scale, SIZE * scale, SIZE * scale)
-    placed = to_camera(mean + 0.5 * jaw_open, np.zeros(3), np.array([0.0, -15.0, 800.0]))
-    pixels = np.column_stack([big.project(placed), placed[:, 2]])
-    fragments = rasterize(pixels, triangles, (big.height, big.width))
-    visible = fragments.triangle
-    corners = placed[triangles]
-    for columns, below in ((UPPER_LIP_COLUMNS, False), (LOWER_LIP_COLUMNS, True)):
-        for column in columns:
-            outer, inner = column[0], column[3]
-            start = big.project((corners[embedded_triangle[outer]] * embedded_weights[outer][:, None]).sum(0))
-            guess = big.project((corners[embedded_triangle[inner]] * embedded_weights[inner][:, None]).sum(0))
-            x = int(guess[0])
-            rows = np.arange(int(start[1]), 0 if below else big.height, -1 if below else 1)[: 60 * scale]
-            ids = visible[rows, x]
-            on_lip = (ids >= 0) & lips[np.maximum(ids, 0)] & (lower[np.maximum(ids, 0)] == below)
-            end = int(np.argmin(on_lip)) if not on_lip.all() else len(rows)
-            if end < 3:
-                raise RuntimeError(f"no lip was found under landmark {inner}")
-            margin = np.array([x + 0.5, rows[end - 2] + 0.5])
-            whole = float(np.linalg.norm(detected[inner, :2] - detected[outer, :2]))
-            for landmark in column[1:]:
-                share = float(np.linalg.norm(detected[landmark, :2] - detected[outer, :2])) / max(whole, 1e-6)
-                u, v = (start + min(share, 1.0) * (margin - start)).astype(int)
-                embedded_triangle[landmark] = visible[v, u]
-                embedded_weights[landmark] = fragments.barycentric[v, u]
 
 
 def _poses(components: int) -> list[tuple[str, _Pose]]:

@@ -23,8 +23,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.spatial import cKDTree
 
+from studio.head_corrections import MIRROR, close_lids, close_lips, rest_tongue, soften, symmetric_units
 from studio.head_landmarks import embed_landmarks
+from studio.head_parts import dental_arch, eyeball
+from studio.head_refine import Refined, add_part, affine_rows, split_quads, triangulate
 
 Floats = NDArray[np.float64]
 
@@ -32,6 +36,10 @@ MILLIMETRES = 100.0
 """hm08 is in decimetres."""
 IDENTITY_SAMPLES = 1500
 IDENTITY_COMPONENTS = 80
+AGE, BUILD = (0.25, 0.22), 0.17
+"""Mean and deviation of age (-.25 child, 0 young, 1 old); deviation of muscle and weight about their middle."""
+SLIDER, SLIDER_SHARE, LOPSIDED = 0.22, 0.3, 0.4
+"""Deviation of a local slider (cut at twice that), how many move in a head, and a factor on what is not symmetric."""
 SKIN, EYES, TEETH, TONGUE = 0, 1, 2, 3
 PARTS = {
     "body": SKIN, "helper-l-eye": EYES, "helper-r-eye": EYES,
@@ -41,12 +49,21 @@ HEAD_BONES = (
     "head", "jaw", "neck", "eye", "oris", "tongue", "risorius", "temporalis", "levator", "oculi", "orbicularis",
     "special",
 )  # fmt: skip
-LOCAL_TARGETS = ("head", "nose", "mouth", "eyes", "ears", "chin", "cheek", "forehead", "eyebrows", "neck")
+LOCAL_TARGETS = ("head", "nose", "mouth", "eyes", "ears", "chin", "cheek", "forehead", "eyebrows")
 MAKEHUMAN_UNITS = (
     "mouth-eversion", "mouth-compression", "mouth-part-later", "mouth-protusion", "mouth-retraction",
     "mouth-upward-retraction", "mouth-parling", "mouth-elevation", "mouth-depression", "mouth-corner-puller",
     "neck-platysma", "nose-compression",
 )  # fmt: skip
+TONGUE_ROOT = 98.0
+"""z in hm08 behind which the tongue opens no less than here."""
+LID_REACH = 18.1
+"""Millimetres from the eyeball's centre (its radius is 15) within which skin counts as lid and is refined."""
+ARCHES: dict[str, tuple[Floats, float, float]] = {
+    "upper": (np.array([0.0, 657.0, 148.6]), 27.0, 44.0),
+    "lower": (np.array([0.0, 658.0, 145.6]), 26.0, 43.0),
+}
+"""Of each jaw in hm08: the middle of the incisors' biting edge, the half width at the last tooth, and the depth."""
 RACES = ("african", "asian", "caucasian")
 
 
@@ -78,8 +95,8 @@ class HeadMesh:
     """The head cut out of the full body."""
 
     vertices: Floats  # (V, 3) millimetres
-    triangles: NDArray[np.int64]  # (F, 3)
-    triangle_part: NDArray[np.int64]  # (F,) SKIN, EYES, TEETH or TONGUE
+    quads: NDArray[np.int64]  # (Q, 4)
+    quad_part: NDArray[np.int64]  # (Q,) SKIN, EYES, TEETH or TONGUE
     vertex_part: NDArray[np.int64]  # (V,)
     mpfb_uv: Floats  # (V, 2) the body's own uv, only to sample its painted region masks
     body_ids: NDArray[np.int64]  # (V,) vertex index in hm08
@@ -129,27 +146,21 @@ def cut_head(wheel: AnnyWheel) -> tuple[HeadMesh, int]:
     renumber = np.full(len(body), -1)
     renumber[ids] = np.arange(len(ids))
     quads_head = renumber[face]
-    triangles = np.concatenate([quads_head[:, [0, 1, 2]], quads_head[:, [0, 2, 3]]])
-    corner_uv = np.concatenate([face_uv[:, [0, 1, 2]], face_uv[:, [0, 2, 3]]])
-    part = np.concatenate([label, label])
-    proper = (
-        (triangles[:, 0] != triangles[:, 1])
-        & (triangles[:, 1] != triangles[:, 2])
-        & (triangles[:, 0] != triangles[:, 2])
-    )
-    triangles, corner_uv, part = triangles[proper], corner_uv[proper], part[proper]
+    if any(len(set(quad)) < 4 for quad in quads_head.tolist()):
+        raise ValueError("the base mesh has faces that are not quads")
     uv = np.zeros((len(ids), 2))
-    uv[triangles.ravel()] = np.array(uvs)[corner_uv.ravel()]
+    uv[quads_head.ravel()] = np.array(uvs)[face_uv.ravel()]
     vertex_part = np.zeros(len(ids), np.int64)
-    vertex_part[triangles.ravel()] = np.repeat(part, 3)
-    return HeadMesh(body[ids], triangles, part, vertex_part, uv, ids), len(body)
+    vertex_part[quads_head.ravel()] = np.repeat(label, 4)
+    return HeadMesh(body[ids], quads_head, label, vertex_part, uv, ids), len(body)
 
 
 def identity_space(wheel: AnnyWheel, head: HeadMesh, body_size: int) -> tuple[Floats, Floats]:
     """Mean (V, 3) and basis (V, 3, K), one standard deviation per component, of sampled heads.
 
     Samples mix the age, sex, ancestry, muscle and weight macros with random local sliders, are aligned by similarity
-    on the skull and face (so that size and pose do not become identity), and reduced by PCA.
+    on the skull and face (so that size and pose do not become identity), and reduced by PCA. Every sample counts with
+    its mirror image, so the mean is symmetric and every component either symmetric or antisymmetric.
     """
     rng = np.random.default_rng(0)
     macro_root = AnnyWheel.root + "mpfb2/targets/macrodetails/"
@@ -176,6 +187,7 @@ def identity_space(wheel: AnnyWheel, head: HeadMesh, body_size: int) -> tuple[Fl
         and (n.split("/")[4] in LOCAL_TARGETS or "/asym/asym-" in n)
     ]
     sliders = np.stack([target(n) for n in locals_])
+    lopsided = np.array(["/asym/" in n or "/l-" in n or "/r-" in n for n in locals_])
     macro_index = {key: n for n, key in enumerate(macros)}
     macro_matrix = np.stack(list(macros.values()))
 
@@ -183,7 +195,7 @@ def identity_space(wheel: AnnyWheel, head: HeadMesh, body_size: int) -> tuple[Fl
         return {"min": max(0.0, 1 - 2 * x), "average": 1 - abs(2 * x - 1), "max": max(0.0, 2 * x - 1)}
 
     def sample_macro() -> NDArray[np.float32]:
-        age = float(np.clip(rng.normal(0.45, 0.28), -0.25, 1.0))
+        age = float(np.clip(rng.normal(*AGE), -0.1, 0.9))
         ages = {
             "child": max(0.0, -age / 0.25),
             "young": 1 - age if age > 0 else 1 + age / 0.25,
@@ -191,8 +203,8 @@ def identity_space(wheel: AnnyWheel, head: HeadMesh, body_size: int) -> tuple[Fl
         }
         male = float(np.clip(rng.normal(rng.integers(2), 0.18), 0, 1))
         ancestry = rng.dirichlet([0.45] * 3)
-        muscle = three_way(float(np.clip(rng.normal(0.5, 0.2), 0, 1)))
-        weight = three_way(float(np.clip(rng.normal(0.5, 0.22), 0, 1)))
+        muscle = three_way(float(np.clip(rng.normal(0.5, BUILD), 0, 1)))
+        weight = three_way(float(np.clip(rng.normal(0.5, BUILD), 0, 1)))
         row = np.zeros(len(macros), np.float32)
         for sex, sex_weight in (("male", male), ("female", 1 - male)):
             for age_name, age_weight in ages.items():
@@ -206,8 +218,9 @@ def identity_space(wheel: AnnyWheel, head: HeadMesh, body_size: int) -> tuple[Fl
         return row
 
     rows = np.stack([sample_macro() for _ in range(IDENTITY_SAMPLES)])
-    amounts = np.clip(np.maximum(0, rng.normal(0, 0.28, (IDENTITY_SAMPLES, len(locals_)))), 0, 1)
-    amounts *= rng.random(amounts.shape) < 0.35
+    amounts = np.clip(rng.normal(0, SLIDER, (IDENTITY_SAMPLES, len(locals_))), 0, 2 * SLIDER)
+    amounts *= rng.random(amounts.shape) < SLIDER_SHARE
+    amounts[:, lopsided] *= LOPSIDED
     shapes = (
         rows @ macro_matrix + amounts.astype(np.float32) @ sliders + head.vertices.ravel().astype(np.float32)
     )
@@ -219,13 +232,37 @@ def identity_space(wheel: AnnyWheel, head: HeadMesh, body_size: int) -> tuple[Fl
         for n in range(len(shapes)):
             shapes[n] = _align(shapes[n].reshape(-1, 3), reference, rigid).ravel()
         reference = shapes.mean(0).reshape(-1, 3).astype(np.float64)
-    mean = shapes.mean(0)
-    centred = shapes - mean
-    values, vectors = np.linalg.eigh(centred @ centred.T / (len(shapes) - 1))
-    order = np.argsort(-values)[:IDENTITY_COMPONENTS]
-    basis = centred.T @ vectors[:, order] / np.sqrt(len(shapes) - 1)  # columns have length sigma
-    print(f"identity: {values[order].sum() / values.sum():.3f} of the variance in {len(order)} components")
-    return mean.reshape(-1, 3).astype(np.float64), basis.reshape(-1, 3, len(order)).astype(np.float64)
+    partner = mirror_vertices(head.vertices)
+    mirrored = (shapes.reshape(len(shapes), -1, 3)[:, partner] * MIRROR.astype(np.float32)).reshape(
+        shapes.shape
+    )
+    mean = (shapes.mean(0) + mirrored.mean(0)) / 2
+    components = []
+    for centred in ((shapes + mirrored) / 2 - mean, (shapes - mirrored) / 2):
+        values, vectors = np.linalg.eigh(
+            centred.astype(np.float64) @ centred.T.astype(np.float64) / len(shapes)
+        )
+        columns = centred.T @ vectors[:, ::-1] / np.sqrt(len(shapes))  # columns have length sigma
+        components += list(zip(values[::-1], columns.T, strict=True))
+    components.sort(key=lambda c: -c[0])
+    variance = np.array([value for value, _ in components])
+    basis = np.stack([column for _, column in components[:IDENTITY_COMPONENTS]], axis=-1)
+    explained = variance[:IDENTITY_COMPONENTS].sum() / variance.sum()
+    rms = np.sqrt(variance[:IDENTITY_COMPONENTS] / len(head.vertices))
+    print(
+        f"identity: {explained:.3f} of the variance in {IDENTITY_COMPONENTS} components, of {rms[[0, 1, 4, 9, -1]].round(2)} mm"
+    )
+    return mean.reshape(-1, 3).astype(np.float64), basis.reshape(-1, 3, IDENTITY_COMPONENTS).astype(
+        np.float64
+    )
+
+
+def mirror_vertices(vertices: Floats) -> NDArray[np.int64]:
+    """(V,) the vertex at each vertex's mirror place."""
+    distance, partner = cKDTree(vertices).query(vertices * MIRROR)
+    if distance.max() > 1e-3 or not np.array_equal(partner[partner], np.arange(len(vertices))):
+        raise ValueError(f"the head is not mirror symmetric: {distance.max():.4f} mm")
+    return np.asarray(partner, np.int64)
 
 
 def _align(points: Floats, reference: Floats, rigid: NDArray[np.bool_]) -> Floats:
@@ -259,62 +296,201 @@ def expression_space(wheel: AnnyWheel, head: HeadMesh, body_size: int) -> tuple[
     return names, basis
 
 
-def procedural_albedo(
-    wheel: AnnyWheel, head: HeadMesh, mean: Floats
-) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
+@dataclass
+class FineHead:
+    """The head after refinement: V vertices, F triangles."""
+
+    mean: Floats  # (V, 3) millimetres
+    identity: Floats  # (V, 3, K)
+    expression: Floats  # (V, 3, E)
+    names: list[str]
+    triangles: NDArray[np.int64]  # (F, 3)
+    triangle_part: NDArray[np.int64]  # (F,)
+    vertex_part: NDArray[np.int64]  # (V,)
+    partner: NDArray[np.int64]  # (V,) mirror vertex
+    mpfb_uv: Floats  # (V, 2)
+    colours: Floats  # (V, 3) linear albedo of the parts built here; NaN elsewhere
+
+    def unit(self, name: str) -> Floats:
+        """(V, 3) view of a named unit."""
+        return self.expression[..., self.names.index(name)]
+
+
+def refine(
+    wheel: AnnyWheel, head: HeadMesh, mean: Floats, identity: Floats, names: list[str], expression: Floats
+) -> FineHead:
+    """Split the quads round lips and lids, and build eyeballs and teeth anew."""
+    base, part = head.vertices, head.vertex_part
+    lips = paint_mask(wheel, head.mpfb_uv, "lips") * (part == SKIN)
+    lips = np.maximum(lips, lips[mirror_vertices(base)])
+    near_lips = (lips > 0.15)[head.quads].any(1)
+    near_lids = np.zeros(len(head.quads), bool)
+    eyes = [np.nonzero((part == EYES) & (np.sign(base[:, 0]) == side))[0] for side in (-1, 1)]
+    for eye in eyes:
+        centre = (base[eye].max(0) + base[eye].min(0)) / 2
+        away = np.linalg.norm(base - centre, axis=1)
+        near_lids |= ((away < LID_REACH) & (base[:, 2] > centre[2] + 2.0))[head.quads].all(1)
+    skin_quads = head.quad_part == SKIN
+    kept = np.isin(head.quad_part, (SKIN, TONGUE))
+    refined = split_quads(
+        head.quads[kept], head.quad_part[kept], (skin_quads & (near_lips | near_lids))[kept], len(base)
+    )
+    print(
+        f"split: {int((skin_quads & near_lips).sum())} lip quads and {int((skin_quads & near_lids).sum())} lid quads"
+    )
+    colours: list[tuple[NDArray[np.int64], Floats]] = []
+    for eye in eyes:
+        centre = (base[eye].max(0) + base[eye].min(0)) / 2
+        radius = float(np.linalg.norm(base[eye] - centre, axis=1).mean())
+        scale = float(np.ptp(mean[eye], axis=0).mean() / np.ptp(base[eye], axis=0).mean())
+        points, faces, albedo = eyeball(radius, scale)
+        new = add_part(refined, affine_rows(points + centre, base[eye], eye), faces, EYES)
+        colours.append((new, albedo))
+    jaw = np.linalg.norm(expression[..., names.index("jawOpen")], axis=1)
+    jaws = {
+        "upper": np.nonzero((part == TEETH) & (jaw < 5.0))[0],
+        "lower": np.nonzero((part == TEETH) & (jaw >= 5.0))[0],
+    }
+    for name, arch in jaws.items():
+        points, faces, albedo = dental_arch(name, *ARCHES[name])
+        new = add_part(refined, affine_rows(points, base[arch], arch), faces, TEETH)
+        colours.append((new, albedo))
+
+    weights = refined.matrix(len(base))
+    fine = weights @ base
+    triangles, triangle_part = triangulate(refined, fine)
+    motion = expression.copy()
+    tongue = np.nonzero(part == TONGUE)[0]
+    lower = jaws["lower"]
+    # The tongue rides on the lower jaw, at its root as far as in its middle: else it fills the open mouth.
+    riding = base[tongue]
+    riding[:, 2] = np.maximum(riding[:, 2], TONGUE_ROOT)
+    rigid = Refined(affine_rows(riding, base[lower], lower), [], []).matrix(len(base))
+    opened = names.index("jawOpen")
+    motion[tongue, :, opened] = rigid @ motion[..., opened]
+    resting = mean.copy()
+    low = rest_tongue(base[tongue], floor=652.0, height=0.45, slope=0.15)
+    resting[tongue] += low - base[tongue]
+    motion[tongue, :, names.index("tongueOut")] += base[tongue] - low  # out again over the lower lip
+
+    used = np.unique(triangles)
+    renumber = np.full(len(fine), -1)
+    renumber[used] = np.arange(len(used))
+    painted = np.full((len(fine), 3), np.nan)
+    for members, albedo in colours:
+        painted[members] = albedo
+    triangles, weights = renumber[triangles], weights[used]
+    vertex_part = np.zeros(len(used), np.int64)
+    vertex_part[triangles.ravel()] = np.repeat(triangle_part, 3)
+
+    def carry(values: Floats) -> Floats:
+        return np.asarray(weights @ values.reshape(len(base), -1)).reshape(len(used), *values.shape[1:])
+
+    partner = mirror_vertices(fine[used])
+    units = symmetric_units(names, carry(motion), partner)
+    return FineHead(
+        carry(resting), carry(identity), units, names, triangles, triangle_part, vertex_part, partner,
+        carry(head.mpfb_uv), painted[used],
+    )  # fmt: skip
+
+
+def correct(head: FineHead, lips: Floats, inside: Floats) -> None:
+    """Soften the units' borders on the cheeks, close the lips, scale the blinks until the lids meet; in place."""
+    skin = head.vertex_part == SKIN
+    eyes = [(head.vertex_part == EYES) & (np.sign(head.mean[:, 0]) == side) for side in (-1, 1)]
+    centres = [(head.mean[e].max(0) + head.mean[e].min(0)) / 2 for e in eyes]
+    mouth = cKDTree(head.mean[skin & (lips > 0.3)]).query(head.mean)[0]
+    lids = np.min([np.linalg.norm(head.mean - c, axis=1) for c in centres], axis=0)
+    softness = np.clip((mouth - 5.0) / 10.0, 0, 1) * np.clip((lids - 22.0) / 8.0, 0, 1) * skin
+    head.expression = soften(head.expression, head.triangles, softness)
+    teeth_or_tongue = np.isin(head.triangle_part, (TEETH, TONGUE))
+    hidden = teeth_or_tongue | (inside[head.triangles].min(1) > 0.5)
+    around = np.isin(head.vertex_part, (SKIN,))
+    closed = close_lips(head.mean, head.unit("jawOpen"), head.triangles, hidden, skin & (lips > 0.5))
+    closed = (closed + closed[head.partner] * MIRROR) / 2
+    head.mean = np.where(around[:, None], closed, head.mean)
+    eyeball_triangle = head.triangle_part == EYES
+    left = head.names.index("eyeBlinkLeft")
+    blink = close_lids(head.mean, head.expression[..., left], head.triangles, eyeball_triangle, centres[1])
+    head.expression[..., left] = blink
+    head.expression[..., head.names.index("eyeBlinkRight")] = blink[head.partner] * MIRROR
+
+
+def paint_mask(wheel: AnnyWheel, uv: Floats, name: str) -> Floats:
+    """(V,) a painted region mask of the body in [0, 1] at texture coordinates (V, 2)."""
+    image = Image.open(io.BytesIO(wheel.read(f"mpfb2/textures/mpfb_{name}.jpg"))).convert("L")
+    pixels = np.asarray(image, np.float64) / 255
+    rows = ((1 - uv[:, 1]).clip(0, 1) * (pixels.shape[0] - 1)).astype(int)
+    columns = (uv[:, 0].clip(0, 1) * (pixels.shape[1] - 1)).astype(int)
+    return np.asarray(pixels[rows, columns])
+
+
+def procedural_albedo(wheel: AnnyWheel, head: FineHead) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
     """Per-vertex linear albedo (V, 3) in [0, 1] and the painted region masks (V,) in [0, 1]."""
-
-    def mask(name: str) -> Floats:
-        image = Image.open(io.BytesIO(wheel.read(f"mpfb2/textures/mpfb_{name}.jpg"))).convert("L")
-        pixels = np.asarray(image, np.float64) / 255
-        rows = ((1 - head.mpfb_uv[:, 1]).clip(0, 1) * (pixels.shape[0] - 1)).astype(int)
-        columns = (head.mpfb_uv[:, 0].clip(0, 1) * (pixels.shape[1] - 1)).astype(int)
-        return np.where(head.vertex_part == SKIN, pixels[rows, columns], 0.0)
-
-    masks = {n: mask(n) for n in ("lips", "face", "eyelids", "ears", "inside-mouth")}
-    albedo = np.tile([0.72, 0.53, 0.43], (len(mean), 1))
-    for name, colour in (("lips", (0.62, 0.32, 0.30)), ("inside-mouth", (0.42, 0.14, 0.14))):
+    skin = head.vertex_part == SKIN
+    masks = {}
+    for name in ("lips", "inside-mouth"):
+        mask = np.where(skin, paint_mask(wheel, head.mpfb_uv, name), 0.0)
+        masks[name] = (mask + mask[head.partner]) / 2
+    # Between the painted lips and the painted inside runs a strip that is neither: it is lip.
+    both = np.maximum(masks["lips"], masks["inside-mouth"])
+    for pick in (np.maximum,) * 4 + (np.minimum,) * 4:
+        corners = pick.reduce(both[head.triangles], axis=1)
+        pick.at(both, head.triangles.ravel(), np.repeat(corners, 3))
+    masks["lips"] = np.maximum(masks["lips"], np.where(skin, both - masks["inside-mouth"], 0.0)).clip(0, 1)
+    albedo = np.tile([0.72, 0.53, 0.43], (len(head.mean), 1))
+    for name, colour in (("lips", (0.62, 0.32, 0.30)), ("inside-mouth", (0.30, 0.09, 0.09))):
         albedo += masks[name][:, None] * (np.array(colour) - albedo)
-    albedo[head.vertex_part == TEETH] = (0.86, 0.83, 0.76)
-    albedo[head.vertex_part == TONGUE] = (0.62, 0.30, 0.29)
-    albedo[head.vertex_part == EYES] = (0.88, 0.86, 0.84)
-    for side in (-1, 1):
-        eye = (head.vertex_part == EYES) & (np.sign(mean[:, 0]) == side)
-        direction = mean[eye] - (mean[eye].max(0) + mean[eye].min(0)) / 2
-        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        angle = np.degrees(np.arccos(direction[:, 2].clip(-1, 1)))
-        colours = albedo[eye]
-        colours[angle < 30] = (0.30, 0.20, 0.13)
-        colours[angle < 12] = (0.02, 0.02, 0.02)
-        albedo[eye] = colours
-    return albedo, masks
+    corner = head.mean[np.argmax(np.where(skin & (masks["lips"] > 0.5), head.mean[:, 0], -np.inf))]
+    away = np.linalg.norm(head.mean * [np.sign(corner[0]), 1, 1] - corner, axis=1)
+    away = np.minimum(away, away[head.partner])
+    albedo += (skin * np.exp(-((away / 3.0) ** 2)))[:, None] * (np.array([0.30, 0.15, 0.14]) - albedo)
+    albedo[head.vertex_part == TONGUE] = (0.56, 0.25, 0.25)
+    # Little light reaches deep into the mouth.
+    lip_depth = head.mean[skin & (masks["lips"] > 0.5), 2].max()
+    deep = np.clip((lip_depth - 14.0 - head.mean[:, 2]) / 40.0, 0, 1)
+    inside = (head.vertex_part == TONGUE) | (masks["inside-mouth"] > 0.5)
+    albedo[inside] *= (1 - 0.85 * deep[inside])[:, None]
+    built = ~np.isnan(head.colours[:, 0])
+    albedo[built] = head.colours[built]
+    return albedo.clip(0, 1), masks
 
 
 def main(wheel_path: Path, out: Path) -> None:
     """Build and write the model."""
     wheel = AnnyWheel(wheel_path)
-    head, body_size = cut_head(wheel)
-    print(f"head: {len(head.vertices)} vertices, {len(head.triangles)} triangles")
-    mean, identity = identity_space(wheel, head, body_size)
-    names, expression = expression_space(wheel, head, body_size)
-    albedo, masks = procedural_albedo(wheel, head, mean)
-    eyes = [(head.vertex_part == EYES) & (np.sign(mean[:, 0]) == side) for side in (-1, 1)]
-    eye_centres = np.stack([(mean[e].max(0) + mean[e].min(0)) / 2 for e in eyes])
+    coarse, body_size = cut_head(wheel)
+    mean, identity = identity_space(wheel, coarse, body_size)
+    names, expression = expression_space(wheel, coarse, body_size)
+    head = refine(wheel, coarse, mean, identity, names, expression)
+    print(f"head: {len(head.mean)} vertices, {len(head.triangles)} triangles")
+    albedo, masks = procedural_albedo(wheel, head)
+    correct(head, masks["lips"], masks["inside-mouth"])
+    eyes = [(head.vertex_part == EYES) & (np.sign(head.mean[:, 0]) == side) for side in (-1, 1)]
+    eye_centres = np.stack([(head.mean[e].max(0) + head.mean[e].min(0)) / 2 for e in eyes])
     # The origin sits inside the skull at eye height, near the axis that heads really turn about.
-    skin = head.vertex_part == SKIN
-    above = skin & (mean[:, 1] > eye_centres[:, 1].mean())
-    origin = np.array([0.0, eye_centres[:, 1].mean(), (mean[above, 2].min() + mean[above, 2].max()) / 2])
-    mean, eye_centres = mean - origin, eye_centres - origin
+    above = (head.vertex_part == SKIN) & (head.mean[:, 1] > eye_centres[:, 1].mean())
+    depth = head.mean[above, 2]
+    origin = np.array([0.0, eye_centres[:, 1].mean(), (depth.min() + depth.max()) / 2])
+    mean, eye_centres = head.mean - origin, eye_centres - origin
     triangles, points = embed_landmarks(
-        mean, identity, expression, names, head.triangles, head.triangle_part, albedo, masks, eye_centres
+        mean,
+        head.identity,
+        head.expression,
+        names,
+        head.triangles,
+        head.triangle_part,
+        albedo,
+        masks,
+        eye_centres,
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(
         out,
-        name=np.array("likeness-head-1"),
+        name=np.array("likeness-head-2"),
         mean=mean.astype("f4"),
-        identity=identity.astype("f2"),
-        expression=expression.astype("f2"),
+        identity=head.identity.astype("f2"),
+        expression=head.expression.astype("f2"),
         expression_names=np.array(names),
         triangles=head.triangles.astype("u2"),
         triangle_part=head.triangle_part.astype("u1"),
