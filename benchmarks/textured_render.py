@@ -12,6 +12,7 @@ from faces.camera import to_camera
 from faces.light import vertex_shading
 from faces.morphable import SKIN, MorphableModel
 from faces.raster import rasterize
+from faces.registry import model_named
 from faces.texture import Texture
 from faces.track import FaceTrack
 from fitting.surface import ImageSequence
@@ -37,7 +38,7 @@ def render_psnr(
         every: distance between the frames compared.
         model: the morphable model.
     """
-    model = model or MorphableModel.load()
+    model = model or model_named(track.model)
     values = []
     for index in np.nonzero(track.valid)[0][::every]:
         real = frames[int(index)]

@@ -55,6 +55,9 @@ class MorphableModel:
     """(478,) triangle of each MediaPipe landmark."""
     landmark_barycentric: Array
     """(478, 3) its weights there."""
+    landmark_bias: Array | None = None
+    """(478, 3) millimetres in head axes from a landmark's point on the surface to where the detector draws it on most
+    people (``studio.detector_bias``); None: nowhere else."""
 
     @staticmethod
     def load(path: Path = DEFAULT_MODEL) -> MorphableModel:
@@ -138,6 +141,11 @@ class MorphableModel:
         corners = vertices[..., self.triangles[self.landmark_triangles], :]  # (..., 478, 3 corners, 3)
         return (corners * self.landmark_barycentric[:, :, None]).sum(-2)
 
+    def detected_points(self, vertices: NDArray[Any]) -> Array:
+        """(..., V, 3) vertices in head axes -> (..., 478, 3) where the detector is expected to draw the landmarks."""
+        points = self.landmark_points(vertices)
+        return points if self.landmark_bias is None else points + self.landmark_bias
+
     def landmark_rows(self, basis: NDArray[Any]) -> NDArray[Any]:
         """(V, 3, C) per-vertex basis -> (478, 3, C) basis of the landmarks."""
         corners = basis[self.triangles[self.landmark_triangles]]  # (478, 3 corners, 3, C)
@@ -173,6 +181,7 @@ def _load(path: Path) -> MorphableModel:
             eye_centres=data["eye_centres"].astype(np.float32),
             landmark_triangles=data["landmark_triangles"].astype(np.int64),
             landmark_barycentric=data["landmark_barycentric"].astype(np.float32),
+            landmark_bias=data["landmark_bias"].astype(np.float32) if "landmark_bias" in data else None,
         )
     except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise InvalidPackage(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from faces.morphable import MorphableModel
 from faces.mouth import LEFT_EYE, LIPS, RIGHT_EYE, eye_aperture, inter_ocular_distance, mouth_opening
+from faces.registry import model_named
 from faces.track import FaceTrack
 from fitting.fit import project_landmarks
 
@@ -46,7 +47,7 @@ class FitFigures:
     @classmethod
     def of(cls, track: FaceTrack, model: MorphableModel | None = None) -> FitFigures:
         """Measure a track."""
-        points = project_landmarks(track, model or MorphableModel.load()).astype(np.float64)
+        points = project_landmarks(track, model or model_named(track.model)).astype(np.float64)
         observed = np.where(track.valid[:, None, None], track.landmarks, np.nan).astype(np.float64)
         seen = np.where(track.valid[:, None, None], points, np.nan)
         error = 100 * np.linalg.norm(seen - observed, axis=-1) / inter_ocular_distance(observed)[:, None]

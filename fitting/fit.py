@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from faces.camera import HEAD_TO_CAMERA, Camera, pixel_slopes, to_camera
 from faces.morphable import MorphableModel
 from faces.mouth import FACE_OVAL, LEFT_EYE, LIPS, RIGHT_EYE, inter_ocular_distance
+from faces.registry import model_named
 from faces.rotation import exp_map, log_map
 from faces.track import FaceTrack, Motion
 from fitting import smoothness
@@ -65,11 +66,15 @@ class Person:
     """(V, 3) millimetres."""
     camera: Camera
     """Camera of the clip."""
+    model: str | None = None
+    """Name of the morphable model; None is the shipped one."""
 
     @classmethod
     def of(cls, track: FaceTrack) -> Person:
         """The person of a track."""
-        return cls(track.identity.astype(np.float64), track.offsets.astype(np.float64), track.camera)
+        return cls(
+            track.identity.astype(np.float64), track.offsets.astype(np.float64), track.camera, track.model
+        )
 
 
 def fit_landmarks(
@@ -87,7 +92,7 @@ def fit_landmarks(
     Args:
         landmarks: T frames of 478 points.
         size: (width, height) of the frames in pixels.
-        model: the morphable model; the shipped one by default.
+        model: the morphable model; the person's or the shipped one by default.
         person: identity, offsets and camera to keep fixed (another clip of a known person in the same picture).
         config: priors and sizes.
         fps: stored in the track.
@@ -96,7 +101,7 @@ def fit_landmarks(
         NoFace: fewer than 10 frames have a face.
     """
     config = config or FitConfig()
-    model = model or MorphableModel.load()
+    model = model or model_named(person.model if person else None)
     found = np.nonzero(landmarks.found)[0]
     if len(found) < 10:
         raise NoFace(
@@ -161,7 +166,7 @@ def fit_landmarks(
 
 def reprojection_error(track: FaceTrack, model: MorphableModel | None = None) -> NDArray[np.float64]:
     """(T, 478) distance of fitted to observed landmarks in % of the inter-ocular distance, NaN where not valid."""
-    model = model or MorphableModel.load()
+    model = model or model_named(track.model)
     pixels = project_landmarks(track, model)
     return (
         100
@@ -176,7 +181,7 @@ def project_landmarks(track: FaceTrack, model: MorphableModel, chunk: int = 64) 
     parts = []
     for start in range(0, len(track), chunk):
         motion = track.motion[start : start + chunk]
-        points = model.landmark_points(model.vertices(neutral, motion.expression, motion.gaze))
+        points = model.detected_points(model.vertices(neutral, motion.expression, motion.gaze))
         parts.append(track.camera.project(to_camera(points, motion.rotation, motion.translation)))
     return np.concatenate(parts)
 

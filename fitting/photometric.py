@@ -19,10 +19,12 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from faces.light import harmonics
 from faces.morphable import MorphableModel
 from faces.mouth import LEFT_EYE, LIPS, RIGHT_EYE
+from faces.registry import model_named
 from faces.track import FaceTrack, Motion
 from fitting.gaze import solve_gaze
 from fitting.solver import FitState, LandmarkSolver, SolverConfig
@@ -114,14 +116,19 @@ class PhotometricFit:
         solver: SolverConfig | None = None,
         progress: Progress = silent,
     ) -> None:
-        self.model = model or MorphableModel.load()
+        self.model = model or model_named(track.model)
         self.config = config or PhotometricConfig()
         self.solver = replace(solver or SolverConfig(), iterations=self.config.iterations)
         self.points = SurfacePoints.spread(self.model, self.config.points)
-        self.look = self._learn(track, frames, progress)
+        with threadpool_limits(1, "blas"):  # many small systems, as in the solver
+            self.look = self._learn(track, frames, progress)
 
     def refine(self, track: FaceTrack, frames: ImageSequence, progress: Progress = silent) -> FaceTrack:
         """Pose, expression and light of every frame where a face was found, in windows: memory stays flat."""
+        with threadpool_limits(1, "blas"):
+            return self._refine(track, frames, progress)
+
+    def _refine(self, track: FaceTrack, frames: ImageSequence, progress: Progress) -> FaceTrack:
         found = np.nonzero(track.valid)[0]
         motion, light = track.motion[found], np.empty((len(found), 27), np.float32)
         rotation, place, expression = (
@@ -200,21 +207,19 @@ class PhotometricFit:
         prior: Array,
     ) -> Array:
         """(T, 9, 3) robust ridge regression of each frame's colours on albedo times harmonics, round ``prior``."""
-        result = np.empty((len(colours), 9, 3))
+        result = np.empty((len(colours), 9, 3), np.float32)
         # A grey level of noise per point, but errors of neighbouring points go together: a tenth of them counts.
         strength = np.eye(9) * (8.0**2 * 10 / self.config.light_sigma**2)
-        for t in range(len(colours)):
-            seen = visible[t]
-            for channel in range(3):
-                rows = basis[t, seen] * albedo[seen, channel : channel + 1]
-                goal = colours[t, seen, channel] - rows @ prior[:, channel]
-                weight = np.ones(len(goal))
-                for _ in range(2):
-                    scaled = rows * weight[:, None]
-                    step = np.linalg.solve(scaled.T @ rows + strength, scaled.T @ goal)
-                    weight = 1 / (1 + ((goal - rows @ step) / 12.0) ** 2)
-                result[t, :, channel] = prior[:, channel] + step
-        return result.astype(np.float32)
+        for channel in range(3):
+            rows = basis * albedo[:, channel : channel + 1].astype(np.float32)  # (T, N, 9)
+            goal = colours[..., channel] - rows @ prior[:, channel]
+            weight = visible.astype(np.float32)
+            for _ in range(2):
+                scaled = (rows * weight[..., None]).swapaxes(1, 2)
+                step = np.linalg.solve(scaled @ rows + strength, scaled @ goal[..., None])
+                weight = visible / (1 + ((goal - (rows @ step)[..., 0]) / 12.0) ** 2)
+            result[:, :, channel] = prior[:, channel] + step[..., 0]
+        return result
 
     def _detail(self, crops: FaceCrops) -> Array:
         """(T, S, S) brightness between two blurs."""

@@ -18,6 +18,7 @@ from faces.camera import to_camera
 from faces.light import vertex_normals
 from faces.morphable import EYES, INNER_MOUTH, SKIN, TEETH, TONGUE, MorphableModel, gaze_matrices
 from faces.raster import rasterize
+from faces.registry import model_named
 from faces.track import FaceTrack
 from fitting.figures import FitFigures
 from media.encode import VideoWriter
@@ -89,7 +90,7 @@ def preview_frames(
     config: PreviewConfig | None = None,
 ) -> Iterator[Image]:
     """Yield the preview's (720, 1280, 3) uint8 RGB pictures; the arguments are those of :func:`write_preview`."""
-    config, model = config or PreviewConfig(), model or MorphableModel.load()
+    config, model = config or PreviewConfig(), model or model_named(track.model)
     view = _View.of(track, figures, config)
     neutral = model.neutral(track.identity, track.offsets)
     blinking = np.zeros(len(track), bool)

@@ -21,6 +21,7 @@ from faces.fill import extrapolate
 from faces.light import vertex_shading
 from faces.morphable import EYES, INNER_MOUTH, TEETH, TONGUE, MorphableModel
 from faces.raster import rasterize
+from faces.registry import model_named
 from faces.texture import Texture
 from faces.track import FaceTrack
 from fitting.surface import ImageSequence
@@ -57,7 +58,7 @@ def unwrap_texture(
         frames: indexable (H, W, 3) uint8 RGB images, one per frame of the track.
     """
     config = config or TextureConfig()
-    model = model or MorphableModel.load()
+    model = model or model_named(track.model)
     texels = atlas_for(model).texels(model, config.size)
     rows, columns = np.nonzero(texels.triangle >= 0)
     triangle, weights = texels.triangle[rows, columns], texels.barycentric[rows, columns]

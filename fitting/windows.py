@@ -52,7 +52,7 @@ def landmark_model(
     """The model's landmark rows round a neutral head (V, 3); without identity unless asked for."""
     basis = model.identity_basis if identity else model.identity_basis[..., :0]
     return LandmarkModel(
-        neutral=model.landmark_points(neutral).astype(np.float64),
+        neutral=model.detected_points(neutral).astype(np.float64),
         identity_basis=model.landmark_rows(basis).astype(np.float64),
         expression_basis=model.landmark_rows(model.expression_basis).astype(np.float64),
         expression_sigma=np.array([expression_sigma(name) for name in model.expression_names]),

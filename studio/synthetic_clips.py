@@ -65,7 +65,7 @@ class SyntheticClip:
     blinks: tuple[Blink, ...]
     """All blinks."""
     landmarks: NDArray[np.float32]
-    """(T, 478, 2) pixels of the true landmark points, hidden ones included."""
+    """(T, 478, 2) pixels where a detector without error would draw the landmarks, hidden ones included."""
 
     def vertices(self) -> NDArray[np.float32]:
         """(T, V, 3) true heads in head axes, millimetres."""
@@ -139,7 +139,7 @@ def make_clip(
     for n in range(frames):
         pictures.append(film.frame(motion, n, grain)[0])
         progress(Tick("studio.film", n + 1, frames))
-    points = somebody.model.landmark_points(somebody.vertices(motion))
+    points = somebody.model.detected_points(somebody.vertices(motion))
     return SyntheticClip(
         seed=seed,
         person=somebody,

@@ -59,7 +59,7 @@ def true_track(motion: Motion, *, seed: int = 3, width: int = WIDTH, height: int
     model = MorphableModel.load()
     identity = np.random.default_rng(seed).normal(0, 0.4, model.identity_basis.shape[-1]).astype(np.float32)
     camera = Camera.for_image(width, height)
-    points = model.landmark_points(model.vertices(model.neutral(identity), motion.expression, motion.gaze))
+    points = model.detected_points(model.vertices(model.neutral(identity), motion.expression, motion.gaze))
     pixels = camera.project(to_camera(points, motion.rotation, motion.translation))
     return FaceTrack(
         motion=motion,
