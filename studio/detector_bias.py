@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from faces.camera import HEAD_TO_CAMERA, to_camera
 from faces.mouth import LEFT_EYE, LEFT_IRIS, LIPS, RIGHT_EYE, RIGHT_IRIS
@@ -63,9 +64,15 @@ def measure_bias(
     return np.mean(found, axis=0), np.std(found, axis=0) / np.sqrt(len(found))
 
 
-def shaped(mean: Floats) -> NDArray[np.float32]:
-    """What of a measured bias (478, 3) is kept: lips and lids move as one, so that their gaps stay; irises stay."""
-    kept = mean.astype(np.float32)
+def shaped(mean: Floats, points: NDArray[np.floating]) -> NDArray[np.float32]:
+    """What of a measured bias (478, 3) is kept: its symmetric part; lips and lids move as one, so that their gaps stay.
+
+    An asymmetry is half a degree of yaw and comes from the people's lights rather than from the detector. ``points``
+    are the landmarks (478, 3) of the mean head.
+    """
+    mirror = np.array([-1.0, 1.0, 1.0])
+    partner = cKDTree(points * mirror).query(points)[1]
+    kept = ((mean + mean[partner] * mirror) / 2).astype(np.float32)
     for ring in (RIGHT_EYE, LEFT_EYE, LIPS):
         kept[list(ring)] = kept[list(ring)].mean(0)
     kept[[*RIGHT_IRIS, *LEFT_IRIS]] = 0.0
@@ -77,7 +84,9 @@ def write_bias(model: Path, mean: Floats) -> None:
     with np.load(model, allow_pickle=False) as content:
         arrays = {name: content[name] for name in content.files}
     present = arrays.get("landmark_bias", np.zeros_like(mean, np.float32))
-    arrays["landmark_bias"] = (present + shaped(mean)).astype(np.float32)
+    corners = arrays["mean"][arrays["triangles"][arrays["landmark_triangles"]]]
+    points = np.einsum("lkd,lk->ld", corners, arrays["landmark_barycentric"])
+    arrays["landmark_bias"] = (present + shaped(mean, points)).astype(np.float32)
     with replacing(model) as inside, inside.open("wb") as stream:
         np.savez_compressed(stream, **arrays)
 

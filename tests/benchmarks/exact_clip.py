@@ -23,7 +23,7 @@ def exact_clip(gain: float = 0.0) -> SyntheticClip:
     done = act(rng, FRAMES, person.model.expression_names, (5.0, -20.0, 600.0), person.shut)
     camera = Camera.for_image(400, 300, 1.3)
     placed = to_camera(
-        person.model.landmark_points(person.vertices(done.motion)),
+        person.model.detected_points(person.vertices(done.motion)),
         done.motion.rotation,
         done.motion.translation,
     )
