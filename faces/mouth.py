@@ -17,6 +17,8 @@ LIPS = tuple(sorted({
     62, 183, 42, 41, 38, 12, 268, 271, 272, 407, 292, 325, 319, 403, 316, 15, 86, 179, 89, 96,
 }))  # fmt: skip
 """All lip landmarks: outer, two middle and inner rings."""
+LIP_CORNERS = ((61, 76, 62, 78), (291, 306, 292, 308))
+"""The four rings' landmarks at each corner of the mouth."""
 RIGHT_EYE = (33, 246, 161, 160, 159, 158, 157, 173, 133, 155, 154, 153, 145, 144, 163, 7)
 """Lid ring of the person's right eye (at the image's left), from the outer corner over the upper lid."""
 LEFT_EYE = (263, 466, 388, 387, 386, 385, 384, 398, 362, 382, 381, 380, 374, 373, 390, 249)

@@ -91,6 +91,10 @@ def embed(
         eye_centres=centres.astype(np.float32),
         landmark_triangles=triangle,
         landmark_barycentric=weights.astype(np.float32),
+        # The detector sees its points on this head where it sees them on the shipped one.
+        landmark_bias=None
+        if head.landmark_bias is None
+        else (laid.scale * head.landmark_bias).astype(np.float32),
     )
     return Embedding(model, laid, own, added, opened)
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from faces.camera import HEAD_TO_CAMERA, Camera, pixel_slopes, to_camera
 from faces.morphable import MorphableModel
-from faces.mouth import FACE_OVAL, LEFT_EYE, LIPS, RIGHT_EYE, inter_ocular_distance
+from faces.mouth import FACE_OVAL, LEFT_EYE, LIP_CORNERS, LIPS, RIGHT_EYE, inter_ocular_distance
 from faces.registry import model_named
 from faces.rotation import exp_map, log_map
 from faces.track import FaceTrack, Motion
@@ -238,6 +238,9 @@ def _solve_person(
     for turn in range(config.offset_rounds):
         solver = LandmarkSolver(rows, camera, observed, short, solve_identity=False)
         per_landmark = per_landmark + _landmark_offsets(solver, state, config.offset_sigma, per_landmark)
+        for corner in LIP_CORNERS:
+            # Four landmarks within two millimetres: offsets of their own would fold the skin there.
+            per_landmark[list(corner)] = per_landmark[list(corner)].mean(0)
         offsets = spread(per_landmark)
         rows = replace(base, neutral=base.neutral + model.landmark_points(offsets.astype(np.float32)))
         state = LandmarkSolver(rows, camera, observed, short, solve_identity=False).solve(state)

@@ -58,7 +58,8 @@ def solve_gaze(
     gaze = (angles[0] + angles[1]) / 2
     gaze = gaze - np.median(gaze, axis=0)
     lids = [model.expression_index("eyeBlinkLeft"), model.expression_index("eyeBlinkRight")]
-    closed = expression[:, lids].mean(1) > 0.6
+    shut = expression[:, lids].mean(1)
+    closed = shut > np.median(shut) + 0.2
     if closed.any() and not closed.all():  # the detector guesses irises behind closed lids
         seen = np.nonzero(~closed)[0]
         for axis in range(2):

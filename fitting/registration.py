@@ -25,6 +25,8 @@ from problems import InvalidPackage
 
 VIEW_SCALE = 4.0
 """Pixels a millimetre of the pictures that tell which triangles show."""
+FINEST = 4.0
+"""Largest factor on the stiffness of a fine part of the mesh is the square of this."""
 
 
 @dataclass(frozen=True)
@@ -161,11 +163,27 @@ def _rigid_icp(
     return placed, rotation, scale
 
 
-def laplacian(vertices: Floats, triangles: NDArray[np.int64]) -> sparse.csr_matrix:
-    """(V, V) umbrella Laplacian with near neighbours pulling harder, rows scaled to 1; over the given triangles."""
+def _edges(vertices: Floats, triangles: NDArray[np.int64]) -> tuple[NDArray[np.int64], Floats]:
+    """(E, 2) each edge once, and (E,) its length."""
     edges = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])
     edges = np.unique(np.sort(edges, axis=1), axis=0)
-    length = np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
+    return edges, np.linalg.norm(vertices[edges[:, 0]] - vertices[edges[:, 1]], axis=1)
+
+
+def fineness(vertices: Floats, triangles: NDArray[np.int64]) -> Floats:
+    """(V,) how much shorter a vertex's edges are than the mesh's usual ones, 1 to ``FINEST``; 1 where it has none."""
+    edges, length = _edges(vertices, triangles)
+    total = np.bincount(edges.ravel(), np.repeat(length, 2), len(vertices))
+    count = np.bincount(edges.ravel(), minlength=len(vertices))
+    mean = total / np.maximum(count, 1)
+    usual = float(np.median(mean[count > 0]))
+    result: Floats = np.where(count > 0, np.clip(usual / np.maximum(mean, 1e-9), 1.0, FINEST), 1.0)
+    return result
+
+
+def laplacian(vertices: Floats, triangles: NDArray[np.int64]) -> sparse.csr_matrix:
+    """(V, V) umbrella Laplacian with near neighbours pulling harder, rows scaled to 1; over the given triangles."""
+    edges, length = _edges(vertices, triangles)
     pull = 1 / np.maximum(length, 0.25)
     one_way = sparse.coo_matrix((pull, (edges[:, 0], edges[:, 1])), (len(vertices), len(vertices)))
     both = (one_way + one_way.T).tocsr()
@@ -185,7 +203,9 @@ def _deform(
     """(S, 3) the shipped head bent onto the other; eyeballs, teeth and tongue follow lids and lips."""
     shipped = scale * head.mean.astype(np.float64)
     bendable = np.isin(head.triangle_part, (SKIN, INNER_MOUTH))
-    smooth = laplacian(shipped, head.triangles[bendable].astype(np.int64))
+    mesh = head.triangles[bendable].astype(np.int64)
+    # The same bend means a smaller row where the mesh is finer (with the square of its edges): there lips would fold.
+    smooth = sparse.diags(fineness(shipped, mesh) ** 2) @ laplacian(shipped, mesh)
     bending = (smooth.T @ smooth).tocsc()
     outer = head.triangles[head.triangle_part == SKIN]
     skin_seen = skin[_seen(placed, skin)]

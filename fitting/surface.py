@@ -52,9 +52,9 @@ class SurfacePoints:
         """Points drawn in proportion to the area that is seen of a face from the front and from both sides."""
         marks = model.landmark_points(model.mean)
         middle = model.mean[model.triangles].mean(1)
-        inside = (model.triangle_part == SKIN) & _within(marks[list(FACE_OVAL)], middle)
+        inside = (model.triangle_part == SKIN) & inside_ring(marks[list(FACE_OVAL)], middle)
         for ring in (LIPS_OUTER, RIGHT_EYE, LEFT_EYE):
-            inside &= ~_within(marks[list(ring)], middle)
+            inside &= ~inside_ring(marks[list(ring)], middle)
         features = marks[[*LIPS_OUTER, *RIGHT_EYE, *LEFT_EYE]]
         inside &= np.linalg.norm(middle[:, None] - features[None], axis=-1).min(1) > 7.0
         chance = _seen_area(model) * inside
@@ -217,7 +217,7 @@ def _seen_area(model: MorphableModel) -> NDArray[np.float64]:
     return seen
 
 
-def _within(ring: NDArray[Any], points: NDArray[Any]) -> NDArray[np.bool_]:
+def inside_ring(ring: NDArray[Any], points: NDArray[Any]) -> NDArray[np.bool_]:
     """(M,) whether (M, 3) points lie inside a ring of landmarks, unrolled about the head's axis."""
 
     def unroll(at: NDArray[Any]) -> NDArray[np.float32]:
