@@ -107,6 +107,7 @@ def install_model(model: MorphableModel, licence: str, *, replace: bool = False)
         Conflict: the name is taken.
     """
     path = require_free(model.name, replace=replace)
+    bias = {} if model.landmark_bias is None else {"landmark_bias": model.landmark_bias}
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -126,6 +127,7 @@ def install_model(model: MorphableModel, licence: str, *, replace: bool = False)
                 landmark_triangles=model.landmark_triangles.astype(np.int32),
                 landmark_barycentric=model.landmark_barycentric,
                 licence=np.array(licence),
+                **bias,
             )
             stream.flush()
             os.fsync(stream.fileno())

@@ -2,9 +2,9 @@
 
 Heads of several identities, turns and expressions are rendered; every detected point is cast back onto the mesh. Lips
 are taken from open mouths (on a closed one the upper and lower inner border coincide) and lids from half-closed eyes.
-The many casts of one landmark are reduced by a robust mean on the mean head, mirrored left onto right, and put back onto
-the surface. ``studio.head_margins`` then moves inner lips and lids onto the edges they mark, and irises to their true
-place.
+The many casts of one landmark are reduced by a robust mean on the mean head, mirrored left onto right, and put back
+onto the surface. ``studio.head_margins`` then moves inner lips and lids onto the edges they mark, and irises to their
+true place.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Landmarks that lie on an edge a detector can't see sharply: lid margins, the line where lips meet, irises.
 
-A detector draws the border of lips and lids where colour ends, and casts there hit grazing surfaces. The edges are read
-off large frontal pictures instead: lids half closed, where eyeball ends and lid begins, and lips closed, where they meet.
+A detector draws the border of lips and lids where colour ends, and casts there hit grazing surfaces. The edges are
+read off large frontal pictures instead: lids half closed, where eyeball ends and lid begins, and lips closed, where
+they meet.
 """
 
 from __future__ import annotations

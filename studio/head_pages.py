@@ -5,6 +5,7 @@ python -m studio.head_pages docs/head-model [HEAD.npz]
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ Image = NDArray[np.uint8]
 KEY, FILL = np.array([0.45, -0.5, -0.74]), np.array([-0.7, 0.0, -0.7])
 """Directions towards the lamps in camera axes (x right, y down, z away)."""
 OVERSAMPLE = 3
+FONT, LABEL_SCALE, LABEL_LINE = cv2.FONT_HERSHEY_SIMPLEX, 0.36, 14
+"""Of the labels: typeface, scale, and pixels a line."""
 DISTANCE = 900.0
 """Head to camera in millimetres."""
 
@@ -91,24 +94,27 @@ def sheet(model: MorphableModel, shots: Sequence[Shot], columns: int, framing: F
     """Labelled pictures in rows of ``columns``."""
     width, height = framing.pixels
     rows = -(-len(shots) // columns)
-    labelled = any(shot.label for shot in shots)
-    step = height + (16 if labelled else 0)
+    labels = [wrap(shot.label, width - 6) for shot in shots]
+    lines = max(len(label) for label in labels)
+    step = height + (LABEL_LINE * lines + 2 if lines else 0)
     page = np.full((rows * step, columns * width, 3), 255, np.uint8)
     for n, shot in enumerate(shots):
         y, x = n // columns * step, n % columns * width
         page[y : y + height, x : x + width] = draw(model, shot, framing)
-        if shot.label:
-            cv2.putText(
-                page,
-                shot.label,
-                (x + 3, y + height + 12),
-                cv2.FONT_HERSHEY_SIMPLEX,
-                0.36,
-                (20, 20, 20),
-                1,
-                cv2.LINE_AA,
-            )
+        for row, line in enumerate(labels[n]):
+            place = (x + 3, y + height + 12 + LABEL_LINE * row)
+            cv2.putText(page, line, place, FONT, LABEL_SCALE, (20, 20, 20), 1, cv2.LINE_AA)
     return page
+
+
+def wrap(label: str, width: int) -> list[str]:
+    """The label in lines of at most ``width`` pixels, broken after spaces and hyphens; a longer word stands alone."""
+    lines: list[str] = []
+    for word in re.findall(r"[^ -]*[ -]?", label):
+        wider = (lines[-1] if lines else "") + word
+        fits = cv2.getTextSize(wider.rstrip(), FONT, LABEL_SCALE, 1)[0][0] <= width
+        lines = [*lines[:-1], wider] if lines and fits else [*lines, word] if word else lines
+    return [line.rstrip() for line in lines]
 
 
 def identities(model: MorphableModel) -> list[Shot]:

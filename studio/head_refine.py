@@ -136,7 +136,11 @@ def triangulate(refined: Refined, positions: Floats) -> tuple[Ints, Ints]:
 
 
 def affine_rows(points: Floats, anchors: Floats, members: Ints) -> list[dict[int, float]]:
-    """Weights that move (N, 3) ``points`` by the best affine map of the anchors' (A, 3) motion; ``members`` (A,) names them."""
+    """Weights that move ``points`` (N, 3) by the best affine map of the anchors' (A, 3) motion.
+
+    Args:
+        members: (A,) the anchors' vertex numbers.
+    """
     homogeneous = np.column_stack([anchors, np.ones(len(anchors))])
     weights = np.column_stack([points, np.ones(len(points))]) @ np.linalg.pinv(homogeneous)
     return [dict(zip(members.tolist(), row.tolist(), strict=True)) for row in weights]

@@ -12,8 +12,8 @@ from cli.main import app
 from faces.track import FaceTrack
 from media.decode import read_frames
 from media.probe import probe
+from tests.fitting.inspected_clip import clip_of
 from tests.fitting.moving_face import scenery
-from tests.fitting.test_inspect import clip_of
 
 FRAMES = 80
 

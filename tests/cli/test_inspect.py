@@ -8,8 +8,8 @@ from pathlib import Path
 from typer.testing import CliRunner
 
 from cli.main import app
+from tests.fitting.inspected_clip import clip_of
 from tests.fitting.moving_face import scenery
-from tests.fitting.test_inspect import clip_of
 
 
 def test_a_trainable_clip(tmp_path: Path) -> None:

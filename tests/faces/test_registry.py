@@ -31,6 +31,7 @@ def test_an_installed_model_is_found_by_name_and_unchanged(folder: Path) -> None
     assert np.abs(found.identity_basis - shipped.identity_basis).max() == 0  # half floats already
     assert (found.triangle_part == shipped.triangle_part).all()
     assert (found.landmark_triangles == shipped.landmark_triangles).all()
+    np.testing.assert_array_equal(found.landmark_bias, shipped.landmark_bias)
     assert [p.name for p in folder.iterdir()] == ["mine.npz"]
 
 

@@ -61,10 +61,18 @@ def test_rings_show_a_fit_that_is_off() -> None:
     figures = FitFigures.of(wrong)
     picture = next(preview_frames(clip.frames[:1], wrong, figures))
     view = _View.of(wrong, figures, PreviewConfig())
-    nose = view.place(figures.points[0, 1])
     angles = np.linspace(0, 2 * np.pi, 16, endpoint=False)
-    rim = np.floor(nose + 3.5 * np.column_stack([np.cos(angles), np.sin(angles)])).astype(int)
-    assert _near(picture[view.slots[0]][rim[:, 1], rim[:, 0]], RING).mean() > 0.5
+    rim = 3.5 * np.column_stack([np.cos(angles), np.sin(angles)])
+
+    def ringed(points: np.ndarray) -> float:
+        """The share of the rims about (N, 2) panel pixels that is drawn."""
+        x, y = np.floor(points[:, None] + rim).astype(int).reshape(-1, 2).T
+        return float(_near(picture[view.slots[0]][y, x], RING).mean())
+
+    brow = [9, 107, 336, 151, 108, 337]  # where landmarks are far apart
+    fitted, observed = (view.place(p[0, brow]) for p in (figures.points, wrong.landmarks))
+    assert ringed(fitted) > 0.5
+    assert ringed(observed) < 0.5 * ringed(fitted)
 
 
 def test_the_head_covers_itself_and_nothing_else(pictures: list[np.ndarray]) -> None:

@@ -274,7 +274,7 @@ def exact() -> tuple[LandmarkSolver, FitState]:
     ):
         sigma[model.expression_index(name)] = 0.5
     rows = LandmarkModel(
-        neutral=model.landmark_points(model.neutral(track.identity)).astype(np.float64),
+        neutral=model.detected_points(model.neutral(track.identity)).astype(np.float64),
         identity_basis=model.landmark_rows(model.identity_basis).astype(np.float64),
         expression_basis=model.landmark_rows(model.expression_basis).astype(np.float64),
         expression_sigma=sigma,

@@ -33,7 +33,11 @@ def test_a_bias_is_added_to_the_one_that_it_was_measured_with(tmp_path: Path) ->
     measured = np.random.default_rng(1).normal(0, 1.0, (478, 3))
     write_bias(path, measured)
     after = MorphableModel.load(path)
-    np.testing.assert_allclose(after.landmark_bias, before.landmark_bias + shaped(measured, before.landmark_points(before.mean)), atol=1e-6)
+    np.testing.assert_allclose(
+        after.landmark_bias,
+        before.landmark_bias + shaped(measured, before.landmark_points(before.mean)),
+        atol=1e-6,
+    )
     np.testing.assert_array_equal(after.mean, before.mean)
     assert [p.name for p in tmp_path.iterdir()] == ["head.npz"]
 

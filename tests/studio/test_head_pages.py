@@ -2,11 +2,24 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
 
 from faces.morphable import MorphableModel
-from studio.head_pages import Framing, Shot, draw, expressions, eyes, identities, mouths, sheet
+from studio.head_pages import (
+    FONT,
+    LABEL_SCALE,
+    Framing,
+    Shot,
+    draw,
+    expressions,
+    eyes,
+    identities,
+    mouths,
+    sheet,
+    wrap,
+)
 
 SMALL = Framing(pixels=(40, 48))
 MOUTH = Framing(centre=(0.0, -62.0, 95.0), width=86.0, pixels=(60, 48))
@@ -33,6 +46,17 @@ def test_teeth_show_in_a_smile(model: MorphableModel) -> None:
     assert pale.sum() > 30
     closed = draw(model, Shot(""), MOUTH).astype(int)
     assert ((closed.min(-1) > 140) & (np.ptp(closed, axis=-1) < 45)).sum() < 5
+
+
+def test_labels_stay_under_their_pictures() -> None:
+    width = 80
+    for label in ("mh:mouth-upward-retraction", "smile, jawOpen .3, 30 degrees", "browDownLeft", ""):
+        lines = wrap(label, width)
+        joined = "".join(line if line.endswith("-") else line + " " for line in lines)
+        assert joined.strip() == label
+        assert all(cv2.getTextSize(line, FONT, LABEL_SCALE, 1)[0][0] <= width for line in lines)
+    assert len(wrap("mh:mouth-upward-retraction", width)) > 1
+    assert wrap("browDownLeft", 20) == ["browDownLeft"]  # one word is never cut
 
 
 def test_every_expression_is_on_its_sheet(model: MorphableModel) -> None:

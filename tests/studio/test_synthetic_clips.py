@@ -32,7 +32,7 @@ def test_the_track_says_the_same_as_the_truth(clip: SyntheticClip) -> None:
     model = clip.person.model
     np.testing.assert_allclose(model.neutral(track.identity, track.offsets), clip.person.neutral, atol=1e-4)
     placed = to_camera(
-        model.landmark_points(clip.vertices()), track.motion.rotation, track.motion.translation
+        model.detected_points(clip.vertices()), track.motion.rotation, track.motion.translation
     )
     np.testing.assert_allclose(clip.camera.project(placed), clip.landmarks, atol=1e-3)
     assert 0.9 <= clip.camera.focal / 320 <= 1.5

@@ -11,8 +11,8 @@ import pytest
 from media.audio import read_wav
 from media.probe import probe
 from problems import Cancelled, NoFace, NoSound, UnreadableMedia
+from tests.fitting.inspected_clip import clip_of
 from tests.fitting.moving_face import moving_face, scenery
-from tests.fitting.test_inspect import clip_of
 from training.progress import Tick
 from workers.stages import validate
 

@@ -157,7 +157,9 @@ def write_flame(path: Path, head: Head | None = None, *, protocol: int = 2) -> P
     weights = np.zeros((count, 5))
     weights[:, 2] = np.clip(jaw / jaw.max(), 0, 1)
     weights[:, 0] = 1 - weights[:, 2]
-    near = np.argsort(np.linalg.norm(head.vertices - head.vertices.mean(0) - [0, -20, -20], axis=1))[:6]
+    # The jaw turns about the line between its joints before the ears, of which the regressor gives the middle.
+    beside = np.abs(head.vertices - (head.vertices.max(0) + head.vertices.min(0)) / 2) - [65, 0, 0]
+    near = np.argsort(np.linalg.norm(beside, axis=1), kind="stable")[:6]
     regressor = np.zeros((5, count))
     regressor[:, near] = 1 / len(near)
     chumpy = _chumpy()
