@@ -1,8 +1,9 @@
-"""Clip to FaceTrack: landmarks of all frames, one identity, a personal offset field, and per-frame pose and face.
+"""Landmarks to FaceTrack: one identity and camera, a personal offset field, and per-frame pose, expression and gaze.
 
-The order (figures in docs/fitting.md): pose by PnP; identity, pose and expression together on a subset of frames; a
-3D offset per landmark that is this person's own and not the model's (the largest single gain), spread smoothly over
-the skin; then pose and expression of every frame with identity and offsets fixed; last the gaze from the irises.
+The order (figures in docs/fitting.md): pose by PnP; identity, focal length, pose and expression together on a subset of
+frames; a 3D offset per landmark that is this person's own and not the model's, spread smoothly over the skin; how
+smooth the motion is, by cross-validation; then pose and expression of every frame with identity and offsets fixed; last
+the gaze from the irises. ``fitting.photometric`` refines the track from pixels.
 """
 
 from __future__ import annotations
