@@ -18,7 +18,9 @@ def test_one_shift_of_all_landmarks_moves_the_face_as_one(spread: OffsetSpreader
     moved = spread(np.tile([1.0, -2.0, 0.5], (478, 1)))
     marks = model.landmark_points(model.mean)
     near = np.linalg.norm(model.mean[:, None] - marks[None, ::4], axis=-1).min(1) < 6
-    assert np.abs(moved[near & (model.vertex_part == SKIN)] - [1.0, -2.0, 0.5]).max() < 0.4
+    error = np.abs(moved[near & (model.vertex_part == SKIN)] - [1.0, -2.0, 0.5]).max(1)
+    assert np.median(error) < 0.1
+    assert np.percentile(error, 90) < 0.5  # towards ears and neck the field is calmed
 
 
 def test_landmarks_come_out_where_they_were_asked(spread: OffsetSpreader) -> None:
