@@ -6,7 +6,6 @@ the rows stay in the cache (all frames' Jacobians at once took three times as lo
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from training.runtime import available_cores
+from training.runtime import in_threads
 
 Floats = NDArray[np.float64]
 
@@ -97,11 +96,9 @@ def accumulate(rows: PointRows, rotation: Floats, focal: float, *, with_focal: b
         )  # fmt: skip
 
     # Threads of our own: BLAS's spin between small products, which on a shared machine cost five times the work.
-    step = -(-frames // available_cores())
-    with ThreadPoolExecutor(available_cores()) as pool:
-        for block, gradient in pool.map(work, [slice(n, n + step) for n in range(0, frames, step)]):
-            out.shared_block[:] += block
-            out.shared_gradient[:] += gradient
+    for block, gradient in in_threads(work, frames):
+        out.shared_block[:] += block
+        out.shared_gradient[:] += gradient
     return out
 
 

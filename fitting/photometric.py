@@ -120,6 +120,7 @@ class PhotometricFit:
         self.config = config or PhotometricConfig()
         self.solver = replace(solver or SolverConfig(), iterations=self.config.iterations)
         self.points = SurfacePoints.spread(self.model, self.config.points)
+        self.expression_basis = self.points.rows(self.model)
         with threadpool_limits(1, "blas"):  # many small systems, as in the solver
             self.look = self._learn(track, frames, progress)
 
@@ -140,7 +141,8 @@ class PhotometricFit:
             index = found[part]
             crops = FaceCrops.cut(frames, track, index, self.config.iod_px)
             sight = see(self.points, self.model, track, motion[part], crops, 2 * self.config.band)
-            refined = self._match(track, index, motion[part], crops, sight, self.look, coupled=True)
+            images = self._detail(crops)
+            refined = self._match(track, index, motion[part], crops, images, sight, self.look, coupled=True)
             sight = see(self.points, self.model, track, refined, crops, 2 * self.config.band)
             kept = np.arange(part.start, part.stop)[keep]
             rotation[kept], place[kept] = refined.rotation[keep], refined.translation[keep]
@@ -160,19 +162,19 @@ class PhotometricFit:
         found = np.nonzero(track.valid)[0]
         index = found[spread(len(found), self.config.key_frames)]
         crops = FaceCrops.cut(frames, track, index, self.config.iod_px)
-        motion = track.motion[index]
+        images, motion = self._detail(crops), track.motion[index]
         for turn in range(self.config.rounds + 1):
             sight = see(self.points, self.model, track, motion, crops, 2 * self.config.band)
-            look = self._look(crops, sight)
+            look = self._look(crops, images, sight)
             if turn < self.config.rounds:
-                motion = self._match(track, index, motion, crops, sight, look, coupled=False)
+                motion = self._match(track, index, motion, crops, images, sight, look, coupled=False)
             progress(Tick("fit.look", turn + 1, self.config.rounds + 1))
         return look
 
-    def _look(self, crops: FaceCrops, sight: Sight) -> Look:
+    def _look(self, crops: FaceCrops, images: Array, sight: Sight) -> Look:
         """Albedo, detail and mean light from samples of the key frames; robust means over the frames."""
         colours = crops.sample(sight.pixels)  # (T, N, 3)
-        values, _ = sample_with_gradient(self._detail(crops), crops.local(sight.pixels))
+        values, _ = sample_with_gradient(images, crops.local(sight.pixels))
         detail = _robust_mean(values[..., None], sight.visible, 6.0)[..., 0]
         basis = harmonics(sight.normals)  # (T, N, 9)
         light = np.zeros((9, 3), np.float32)
@@ -236,12 +238,13 @@ class PhotometricFit:
         index: NDArray[np.int64],
         motion: Motion,
         crops: FaceCrops,
+        images: Array,
         sight: Sight,
         look: Look,
         *,
         coupled: bool,
     ) -> Motion:
-        solver = self._solver(track, index, crops, sight, look, coupled=coupled)
+        solver = self._solver(track, index, crops, images, sight, look, coupled=coupled)
         state = solver.solve(_state(motion))
         return Motion(
             state.rotation.astype(np.float32),
@@ -255,6 +258,7 @@ class PhotometricFit:
         track: FaceTrack,
         index: NDArray[np.int64],
         crops: FaceCrops,
+        images: Array,
         sight: Sight,
         look: Look,
         *,
@@ -267,8 +271,8 @@ class PhotometricFit:
         observed.weights[rigid] *= self.config.landmark_trust
         detail = Detail(
             neutral=self.points.gather(self.model, neutral.astype(np.float64)),
-            expression_basis=self.points.rows(self.model),
-            images=self._detail(crops),
+            expression_basis=self.expression_basis,
+            images=images,
             crops=crops,
             target=look.detail,
             weight=(sight.visible / self.config.brightness_sigma).astype(np.float32),

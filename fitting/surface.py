@@ -20,6 +20,7 @@ from faces.light import vertex_normals
 from faces.morphable import SKIN, MorphableModel
 from faces.mouth import FACE_OVAL, LEFT_EYE, LIPS_OUTER, RIGHT_EYE, inter_ocular_distance
 from faces.raster import rasterize
+from faces.ring import inside_ring
 from faces.rotation import exp_map, rotvec_from_euler
 from faces.track import FaceTrack, Motion
 
@@ -215,20 +216,6 @@ def _seen_area(model: MorphableModel) -> NDArray[np.float64]:
         shown = rasterize(flat, model.triangles, (int(height), int(width))).triangle
         seen += np.bincount(shown[shown >= 0], minlength=len(seen))
     return seen
-
-
-def inside_ring(ring: NDArray[Any], points: NDArray[Any]) -> NDArray[np.bool_]:
-    """(M,) whether (M, 3) points lie inside a ring of landmarks, unrolled about the head's axis."""
-
-    def unroll(at: NDArray[Any]) -> NDArray[np.float32]:
-        return np.column_stack([np.arctan2(at[:, 0], at[:, 2] - 20.0) * 75.0, at[:, 1]]).astype(np.float32)
-
-    polygon = unroll(ring)
-    inside = np.array(
-        [cv2.pointPolygonTest(polygon, (float(x), float(y)), False) > 0 for x, y in unroll(points)]
-    )
-    result: NDArray[np.bool_] = inside & (points[:, 2] > 0)
-    return result
 
 
 def _cut(

@@ -32,6 +32,7 @@ from faces.morphable import EYES, SKIN, MorphableModel
 from faces.mouth import FACE_OVAL, LEFT_EYE, LIPS_OUTER, RIGHT_EYE
 from faces.raster import Fragments, rasterize
 from faces.registry import model_named
+from faces.ring import ring_distance
 from faces.texture import Texture
 from faces.track import FaceTrack, Motion
 
@@ -296,17 +297,7 @@ class Compositor:
 def _face_blend(model: MorphableModel, neutral: NDArray[Any]) -> NDArray[np.float32]:
     """(V,) 1 inside the face oval, falling to 0 over 14 mm round it; parts inside mouth and eyes are 1."""
     ring = model.landmark_points(neutral)[list(FACE_OVAL)].astype(np.float64)
-    axis = 20.0
-
-    def unroll(points: NDArray[Any]) -> NDArray[np.float32]:  # millimetres on a cylinder of the face's radius
-        return np.column_stack([np.arctan2(points[:, 0], points[:, 2] - axis) * 75.0, points[:, 1]]).astype(
-            np.float32
-        )
-
-    polygon = unroll(ring)
-    distance = np.array(
-        [cv2.pointPolygonTest(polygon, (float(x), float(y)), True) for x, y in unroll(neutral)]
-    )
+    distance = ring_distance(ring, neutral)
     blend = _smooth_step(distance, -9.0, 5.0)
     blend[neutral[:, 2] < 0] = 0.0
     blend[model.vertex_part != SKIN] = 1.0

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from faces.morphable import SKIN, MorphableModel
 from faces.mouth import FACE_OVAL
-from fitting.surface import inside_ring
+from faces.ring import inside_ring
 
 
 def face_region(model: MorphableModel) -> NDArray[np.bool_]:

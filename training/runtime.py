@@ -7,12 +7,15 @@ import random
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
 import torch
 
 from problems import InvalidParameter
+
+Result = TypeVar("Result")
 
 
 def seed_everything(seed: int) -> torch.Generator:
@@ -54,12 +57,15 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
-def in_threads(work: Callable[[slice], object], count: int) -> None:
-    """Run ``work`` on slices of ``range(count)``, one a core; for code that releases the GIL (numba, OpenCV)."""
+def in_threads(work: Callable[[slice], Result], count: int) -> list[Result]:
+    """Run ``work`` on slices of ``range(count)``, one a core, for code that releases the GIL (numba, OpenCV).
+
+    Returns what it gave for each slice, in order.
+    """
     cores = available_cores()
     step = max(-(-count // cores), 1)
     with ThreadPoolExecutor(cores) as pool:
-        list(pool.map(work, [slice(n, min(n + step, count)) for n in range(0, count, step)]))
+        return list(pool.map(work, [slice(n, min(n + step, count)) for n in range(0, count, step)]))
 
 
 def available_cores() -> int:
