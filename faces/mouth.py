@@ -33,8 +33,10 @@ FACE_OVAL = (
 )  # fmt: skip
 """Ring round the face, from the forehead clockwise in the image."""
 
-_UPPER_INNER = (81, 82, 13, 312, 311)
-_LOWER_INNER = (178, 87, 14, 317, 402)
+UPPER_INNER = (81, 82, 13, 312, 311)
+"""The five middle landmarks of the upper lip's inner border."""
+LOWER_INNER = (178, 87, 14, 317, 402)
+"""Those of the lower lip, each below its partner."""
 _RIGHT_UPPER, _RIGHT_LOWER = (160, 159, 158), (144, 145, 153)
 _LEFT_UPPER, _LEFT_LOWER = (387, 386, 385), (373, 374, 380)
 
@@ -46,7 +48,7 @@ def inter_ocular_distance(landmarks: NDArray[Any]) -> NDArray[np.float64]:
 
 def mouth_opening(landmarks: NDArray[Any]) -> NDArray[np.float64]:
     """(..., 478, 2 or 3) -> (...): mean inner-lip gap of the five middle pairs over the inter-ocular distance."""
-    gap = np.linalg.norm(landmarks[..., _UPPER_INNER, :] - landmarks[..., _LOWER_INNER, :], axis=-1).mean(-1)
+    gap = np.linalg.norm(landmarks[..., UPPER_INNER, :] - landmarks[..., LOWER_INNER, :], axis=-1).mean(-1)
     return gap / inter_ocular_distance(landmarks)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +19,9 @@ from motion.train import TrainingSet
 from problems import NoFace, NoSound, TooShort
 
 Array = NDArray[np.float32]
+
+Extractor = Callable[[Array], Array]
+"""(N,) samples -> (ceil(N / 640), D) features in the columns of :mod:`motion.features`."""
 
 LEAST_FRAMES = 50
 """Frames with a face that personalisation needs: two seconds."""
@@ -97,22 +101,24 @@ def cut_clip(track: FaceTrack, samples: Array, frames: slice | None) -> tuple[Fa
     return clip, np.pad(sound, (0, count * FRAME - len(sound)))
 
 
-def _renderings(sound: Array, frames: int, seed: int) -> Array:
+def _renderings(sound: Array, frames: int, seed: int, extractor: Extractor) -> Array:
     """(A, T, D): the clean sound, then other chunk offsets with a little noise: what the encoder may not depend on."""
     rng = np.random.default_rng([seed, 0xA6])
     level = float(sound.std())
-    parts = [extract(sound)]
+    parts = [extractor(sound)]
     for offset, snr_db in ((32, None), (64, 25.0), (16, 32.0)):
         shifted = np.concatenate([np.zeros(offset * FRAME, np.float32), sound])
         if snr_db is not None:
             shifted = shifted + (rng.standard_normal(len(shifted)) * level * 10 ** (-snr_db / 20)).astype(
                 np.float32
             )
-        parts.append(extract(shifted.astype(np.float32))[offset:])
+        parts.append(extractor(shifted.astype(np.float32))[offset:])
     return np.stack([part[:frames] for part in parts])
 
 
-def prepare(clip: FaceTrack, sound: Array, general: GeneralModel | None, seed: int) -> ClipData:
+def prepare(
+    clip: FaceTrack, sound: Array, general: GeneralModel | None, seed: int, extractor: Extractor = extract
+) -> ClipData:
     """Features, targets and normalisers of a cut clip.
 
     Args:
@@ -120,12 +126,13 @@ def prepare(clip: FaceTrack, sound: Array, general: GeneralModel | None, seed: i
         sound: (640 T,) their sound.
         general: the start, whose normalisers are then used; None for the clip's own.
         seed: of the noise in the renderings.
+        extractor: other features than the product's, for comparison.
 
     Raises:
         NoSound: there is next to no speech.
     """
     frames, names = len(clip), clip.expression_names
-    renderings = _renderings(sound, frames, seed)
+    renderings = _renderings(sound, frames, seed, extractor)
     clean = renderings[0]
     if int((clean[:, ACTIVITY] > 0.5).sum()) < LEAST_SPEECH:
         raise NoSound(

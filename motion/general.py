@@ -12,13 +12,13 @@ import torch
 from numpy.typing import NDArray
 
 from faces.track import load_tensors, save_tensors
-from motion.network import NetworkConfig, SpeechMotionNet
+from motion.network import NetworkConfig, SpeechMotionNet, single_thread
 from motion.targets import POSE
 from problems import InvalidPackage
 
 Array = NDArray[np.float32]
 
-FORMAT = "likeness.motion-general/1"
+FORMAT = "likeness.motion-general/2"
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class GeneralModel:
     """Names of its E coefficients; a person's track may have others."""
     net: SpeechMotionNet
     """The network; its last six outputs are the pose deviation."""
+    closure: torch.nn.Linear
+    """Hidden states to the logit that the lips meet for a bilabial."""
     feature_mean: Array
     """(D,)."""
     feature_scale: Array
@@ -36,20 +38,64 @@ class GeneralModel:
     target_scale: Array
     """(O,)."""
 
-    def save(self, path: Path) -> None:
-        """Write one safetensors file, atomically."""
+    @torch.no_grad()
+    def predict(self, values: Array) -> tuple[Array, Array]:
+        """The mapping as it is, without any person.
+
+        Args:
+            values: (T, D) raw features.
+
+        Returns:
+            (T, O) deviation from the mean face in its own units, and (T,) logit that the lips meet for a bilabial.
+        """
+        features = ((values - self.feature_mean) / self.feature_scale).astype(np.float32)
+        with single_thread():
+            hidden = self.net.hidden_states(torch.from_numpy(features)[None])
+            targets = self.net.head(hidden)[0].numpy() * self.target_scale
+            return targets, self.closure(hidden)[0, :, 0].numpy()
+
+    def contact(self, values: Array) -> Array:
+        """(T, D) raw features -> (T,) probability that the lips meet for a bilabial."""
+        return (1 / (1 + np.exp(-self.predict(values)[1]))).astype(np.float32)
+
+    def tensors(self, prefix: str = "") -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+        """Everything as named arrays and header fields, for this model's own file or a person's."""
         tensors: dict[str, NDArray[Any]] = {
             "feature_mean": self.feature_mean,
             "feature_scale": self.feature_scale,
             "target_scale": self.target_scale,
         }
         tensors |= {f"net.{name}": value.numpy() for name, value in self.net.state_dict().items()}
+        tensors |= {f"closure.{name}": value.numpy() for name, value in self.closure.state_dict().items()}
         header = {
-            "format": FORMAT,
             "expression_names": json.dumps(self.expression_names),
             "network": json.dumps(asdict(self.net.config)),
         }
-        save_tensors(path, tensors, header)
+        return {prefix + k: v for k, v in tensors.items()}, {prefix + k: v for k, v in header.items()}
+
+    @classmethod
+    def from_tensors(
+        cls, tensors: dict[str, NDArray[Any]], header: dict[str, str], prefix: str = ""
+    ) -> GeneralModel:
+        """The inverse of :meth:`tensors`; raises KeyError, ValueError, TypeError or RuntimeError if it does not fit."""
+        config = NetworkConfig(**json.loads(header[f"{prefix}network"]))
+        closure = torch.nn.Linear(2 * config.hidden, 1)
+        closure.load_state_dict(state_from(tensors, f"{prefix}closure."))
+        return cls(
+            tuple(json.loads(header[f"{prefix}expression_names"])),
+            network_from(config, tensors, f"{prefix}net."),
+            closure,
+            tensors[f"{prefix}feature_mean"],
+            tensors[f"{prefix}feature_scale"],
+            tensors[f"{prefix}target_scale"],
+        )
+
+    def save(self, path: Path, facts: dict[str, Any] | None = None) -> None:
+        """Write one safetensors file, atomically; ``facts`` (JSON types) go into its header."""
+        tensors, header = self.tensors()
+        save_tensors(
+            path, tensors, {"format": FORMAT, "facts": json.dumps(facts or {}, sort_keys=True), **header}
+        )
 
     @classmethod
     def load(cls, path: Path) -> GeneralModel:
@@ -60,13 +106,7 @@ class GeneralModel:
         """
         tensors, header = load_tensors(path, FORMAT)
         try:
-            return cls(
-                tuple(json.loads(header["expression_names"])),
-                network_from(NetworkConfig(**json.loads(header["network"])), tensors, "net."),
-                tensors["feature_mean"],
-                tensors["feature_scale"],
-                tensors["target_scale"],
-            )
+            return cls.from_tensors(tensors, header)
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             raise InvalidPackage(
                 f"{path.name} is not a whole general motion model ({error})",
@@ -105,8 +145,14 @@ class GeneralModel:
 def network_from(config: NetworkConfig, tensors: dict[str, NDArray[Any]], prefix: str) -> SpeechMotionNet:
     """A network in eval mode from the tensors whose names start with ``prefix``."""
     net = SpeechMotionNet(config)
-    state = {
-        n.removeprefix(prefix): torch.from_numpy(v.copy()) for n, v in tensors.items() if n.startswith(prefix)
-    }
-    net.load_state_dict(state)
+    net.load_state_dict(state_from(tensors, prefix))
     return net.eval()
+
+
+def state_from(tensors: dict[str, NDArray[Any]], prefix: str) -> dict[str, torch.Tensor]:
+    """The tensors whose names start with ``prefix``, under the rest of their names."""
+    return {
+        name.removeprefix(prefix): torch.from_numpy(value.copy())
+        for name, value in tensors.items()
+        if name.startswith(prefix)
+    }

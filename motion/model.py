@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from faces.track import Motion, load_tensors, save_tensors
 from motion.blinks import Blinks
 from motion.dataset import Normaliser
-from motion.general import network_from
+from motion.general import GeneralModel, network_from
 from motion.network import NetworkConfig, SpeechMotionNet, single_thread
 from motion.regression import context
 from motion.style import Style
@@ -28,7 +28,7 @@ from problems import InvalidPackage
 
 Array = NDArray[np.float32]
 
-FORMAT = "likeness.motion/1"
+FORMAT = "likeness.motion/2"
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,8 @@ class MotionModel:
     """Frames that the clip's picture is behind its sound; training undid it."""
     style: Style
     """The rest of the person."""
+    general: GeneralModel | None
+    """The model that personalisation began with: it still tells when the lips must meet."""
     facts: dict[str, Any]
     """The report of the training, JSON types."""
 
@@ -99,6 +101,7 @@ class MotionModel:
             "pose_translation": style.pose.translation,
             "residual": style.residual,
             "usable": style.usable.astype(np.uint8),
+            "prosody": style.prosody,
             "speed_limits": style.speed_limits,
             "blink_shapes": style.blinks.shapes,
             "rest": style.rest,
@@ -122,8 +125,12 @@ class MotionModel:
             "blink_rate": repr(style.blinks.rate),
             "opening_rest": repr(style.opening_rest),
             "opening_floor": repr(style.opening_floor),
+            "opening_closed": repr(style.opening_closed),
             "facts": json.dumps(self.facts, sort_keys=True),
         }
+        if self.general is not None:
+            own, fields = self.general.tensors("general.")
+            tensors, header = tensors | own, header | fields
         save_tensors(path, tensors, header)
 
     @classmethod
@@ -157,6 +164,7 @@ class MotionModel:
                     pose=PoseFrame(tensors["pose_rotation"], tensors["pose_translation"]),
                     residual=tensors["residual"],
                     usable=tensors["usable"].astype(bool),
+                    prosody=tensors["prosody"],
                     speed_limits=tensors["speed_limits"],
                     blinks=Blinks(float(header["blink_rate"]), tensors["blink_shapes"]),
                     rest=tensors["rest"],
@@ -165,11 +173,15 @@ class MotionModel:
                     opening=tensors["opening"],
                     opening_rest=float(header["opening_rest"]),
                     opening_floor=float(header["opening_floor"]),
+                    opening_closed=float(header["opening_closed"]),
                     closing=tensors["closing"],
                     clip=Motion(
                         *(tensors[f"clip_{n}"] for n in ("rotation", "translation", "expression", "gaze"))
                     ),
                 ),
+                general=GeneralModel.from_tensors(tensors, header, "general.")
+                if "general.network" in header
+                else None,
                 facts=json.loads(header["facts"]),
             )
         except (KeyError, ValueError, TypeError, RuntimeError) as error:

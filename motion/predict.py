@@ -19,6 +19,7 @@ from faces.track import Motion
 from motion.blinks import BlinkSampler
 from motion.features import ACTIVITY, DIMENSION, FeatureStream
 from motion.model import MotionModel
+from motion.style import spoken_prosody
 from motion.sway import SwayConfig, SwaySampler, limit_speed
 from motion.targets import POSE, PoseFrame, lid_mask, mouth_mask
 from problems import InvalidParameter
@@ -33,6 +34,8 @@ MARGIN = 100
 """Frames of context on each side; the bidirectional LSTM forgets within them."""
 HANGOVER = 10
 """Frames (0.4 s) after speech during which the mouth still follows the features: real pauses are predictable."""
+CONTACT_FROM, CONTACT_TO = 0.3, 0.7
+"""Probability of a bilabial from which the lips are brought together, and at which they meet."""
 FADE = 6
 """Half width in frames of the fade between following speech and resting."""
 
@@ -181,7 +184,7 @@ class _Driver:
         matched = np.where(spread > 1e-6, 1 / np.maximum(spread, 1e-6), 0).astype(np.float32)
         matched[POSE:] *= 0.3  # the head must not jump; brows and gaze are used to
         drifting = np.arange(style.residual.shape[1]) < POSE
-        self._sway = SwaySampler(style.residual, style.usable, matched, drifting, seed, SwayConfig())
+        self._sway = SwaySampler(style.residual, style.usable, matched, drifting, style.prosody, seed, SwayConfig())
         self._blinks = BlinkSampler(style.blinks, seed)
         self._frame = 0
         self._last_pose: Array | None = None
@@ -199,11 +202,13 @@ class _Driver:
         scaled = model.regressor(values) * model.share * normaliser.target_scale
         gate = speech_gate(values[:, ACTIVITY])[:, None]
         expressions = len(model.expression_names)
-        mouth = self._mouth_motion(scaled[:, :expressions], gate)[own]
+        contact = model.general.contact(values) if model.general is not None else None
+        mouth = self._mouth_motion(scaled[:, :expressions], gate, contact)[own]
         scaled, gate = scaled[own], gate[own]
         frames = len(mouth)
 
-        sample = self._sway.next(frames)  # (T, C) drawn in every mode, so that modes differ in the head only
+        # (T, C) drawn in every mode, so that modes differ in the head only
+        sample = self._sway.next(frames, spoken_prosody(values)[before:])
         clip_index = ping_pong(np.arange(self._frame, self._frame + frames), len(style.clip))
         clip = style.clip[clip_index]
         faces = int(self._face.sum())
@@ -225,7 +230,7 @@ class _Driver:
         self._frame += frames
         return Motion(rotation, translation, np.clip(expression, 0, 1), gaze.astype(np.float32))
 
-    def _mouth_motion(self, scaled: Array, gate: Array) -> Array:
+    def _mouth_motion(self, scaled: Array, gate: Array, contact: Array | None) -> Array:
         """(T, E) the mouth's coefficients: mean plus speech while there is speech, the person's rest otherwise."""
         model, style = self._model, self._model.style
         mean = model.regressor.normaliser.target_mean[: scaled.shape[1]]
@@ -233,6 +238,13 @@ class _Driver:
         if self._controls.smoothing > 0:
             spoken = _gaussian(spoken, self._controls.smoothing)
         mouth = np.clip(style.rest + gate * (spoken - style.rest), 0, 1)
+        if contact is not None:
+            # A regression says the mean of what may be: half open where the lips meet. The contact itself is certain.
+            press = np.clip((contact - CONTACT_FROM) / (CONTACT_TO - CONTACT_FROM), 0, 1)
+            press *= gate[:, 0] * min(1.0, self._controls.lip_strength)
+            for _ in range(2):  # coefficients that end at 0 leave the rest of the way to the others
+                over = np.maximum(mouth @ style.opening + style.opening_rest - style.opening_closed, 0)
+                mouth = np.clip(mouth - (press * over)[:, None] * style.closing, 0, 1)
         # Restoring the spread must not press the lips through each other: open them to the tightest closure seen.
         opening = mouth @ style.opening + style.opening_rest
         crossed = np.maximum(style.opening_floor - opening, 0)

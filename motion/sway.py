@@ -28,6 +28,12 @@ class SwayConfig:
     """Frames of the cross-fade between two pieces."""
     candidates: int = 6
     """A piece is drawn from this many best continuations."""
+    fitting: int = 24
+    """Continuations that fit well enough for their speech to be compared."""
+    prosody: float = 2.0
+    """Cost of speech that differs from the speech to come by its whole variance, in squared spreads of a joint."""
+    ahead: int = 50
+    """Frames of speech that are compared."""
     drift: float = 0.25
     """Standard deviation of the phrase-level drift, in those of the residual."""
     drift_frames: float = 200.0
@@ -42,6 +48,7 @@ class SwaySampler:
         usable: (T,) False where the track was interpolated; pieces do not cross such frames.
         matched: (C,) weight of each channel when pieces are joined: 1 over its standard deviation, 0 to ignore it.
         drifting: (C,) True for the channels that also drift (the pose).
+        prosody: (T, P) the clip's speech, standardised, or None to choose pieces without it.
         seed: two seeds give two sequences.
     """
 
@@ -51,11 +58,13 @@ class SwaySampler:
         usable: NDArray[np.bool_],
         matched: Array,
         drifting: NDArray[np.bool_],
+        prosody: Array | None,
         seed: int,
         config: SwayConfig = SwayConfig(),
     ) -> None:
         self._residual = residual.astype(np.float64)
         self._config = config
+        self._prosody = prosody
         # Two streams: how many frames are asked for at a time must not change what is drawn for which.
         self._rng = np.random.default_rng([seed, 0x5A1])
         self._drift_rng = np.random.default_rng([seed, 0xD21F])
@@ -87,13 +96,18 @@ class SwaySampler:
             int(self._rng.integers(self._shortest, longest + 1)) if longest > self._shortest else max(1, room)
         )
 
-    def next(self, frames: int) -> Array:
-        """(frames, C): the sequence goes on where the last call ended."""
+    def next(self, frames: int, speech: Array | None = None) -> Array:
+        """(frames, C): the sequence goes on where the last call ended.
+
+        Args:
+            frames: how many.
+            speech: (at least ``frames``, P) the recording's speech from here on, like the clip's; None for none.
+        """
         out = np.empty((frames, self._residual.shape[1]))
         done = 0
         while done < frames:
             if self._left == 0:
-                self._join()
+                self._join(None if speech is None else speech[done : done + self._config.ahead])
             count = min(self._left, frames - done)
             played = self._track(self._piece, count)
             out[done : done + count] = played
@@ -114,8 +128,8 @@ class SwaySampler:
         self._fading = (old, position + count) if position + count < self._fade else None
         return weight * piece + (1 - weight) * previous
 
-    def _join(self) -> None:
-        """Choose the next piece: near in position and velocity, seldom used, not the one that is playing."""
+    def _join(self, speech: Array | None) -> None:
+        """Choose the next piece: near in position and velocity, seldom used, said with such speech, not playing now."""
         here = min(self._piece, len(self._residual) - 1)
         if len(self._starts) < 2:
             self._fading, self._piece = (here, 0), int(self._starts[0]) if len(self._starts) else 0
@@ -124,13 +138,22 @@ class SwaySampler:
         distance = np.square(self._joint[self._starts] - self._joint[here]).mean(1)
         near = np.abs(self._starts - here) < self._shortest
         cost = distance + 0.15 * self._used[self._starts] + 1e3 * near
-        best = np.argsort(cost, kind="stable")[: self._config.candidates]
+        best = np.argsort(cost, kind="stable")[: self._config.fitting]
+        best = best[np.argsort(cost[best] + self._unlike(self._starts[best], speech), kind="stable")]
+        best = best[: self._config.candidates]
         start = int(self._starts[self._rng.choice(best)])
         self._used *= 0.8
         low, high = max(0, start - self._shortest // 2), start + self._shortest // 2
         self._used[low:high] += 1.0
         self._fading = (here, 0)
         self._piece, self._left = start, self._length(start)
+
+    def _unlike(self, starts: NDArray[np.int64], speech: Array | None) -> NDArray[np.float64]:
+        """(S,) cost of pieces whose speech differs from the speech to come."""
+        if self._prosody is None or speech is None or len(speech) < self._fade:
+            return np.zeros(len(starts))
+        index = np.minimum(starts[:, None] + np.arange(len(speech)), len(self._prosody) - 1)
+        return self._config.prosody * np.square(self._prosody[index] - speech).mean((1, 2)) / 2
 
     def _with_drift(self, out: NDArray[np.float64]) -> NDArray[np.float64]:
         """A twice-smoothed Ornstein-Uhlenbeck process of unit variance, so that its velocity is smooth too."""

@@ -13,7 +13,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from faces.mouth import LIPS, mouth_opening
+from faces.morphable import MorphableModel
+from faces.mouth import LIPS, LOWER_INNER, UPPER_INNER, inter_ocular_distance
 from faces.registry import installed_models, model_named
 from faces.rotation import compose
 from faces.track import FaceTrack, Motion
@@ -90,14 +91,18 @@ def mouth_geometry(track: FaceTrack) -> MouthGeometry:
         mouth = mouth_mask(names).astype(np.float32)
         opening = np.array([0.25 * (n == "jawOpen") - 0.15 * (n == "mouthClose") for n in names], np.float32)
         return MouthGeometry(np.diag(10 * mouth)[mouth > 0], opening, 0.0)
+    offsets = track.offsets if track.offsets.shape == model.mean.shape else None
+    return head_geometry(model, names, model.neutral(track.identity, offsets))
+
+
+def head_geometry(model: MorphableModel, names: tuple[str, ...], neutral: Array) -> MouthGeometry:
+    """Lip geometry of a head: its neutral vertices (V, 3) in mm, for some of the model's expressions."""
     index = [model.expression_index(name) for name in names]
     rows = _lip_rows(model.name)[:, :, index]  # (lips, 3, E)
     flat = rows.reshape(-1, len(index)) * mouth_mask(names)
     _, sizes, directions = np.linalg.svd(flat, full_matrices=False)
     kept = sizes > 1e-3 * max(float(sizes[0]), 1e-9)
     lips = (sizes[kept, None] * directions[kept]) / np.sqrt(len(rows))  # rms over landmarks, in mm
-    offsets = track.offsets if track.offsets.shape == model.mean.shape else None
-    neutral = model.neutral(track.identity, offsets)
     coefficients = np.zeros((1 + len(index), len(model.expression_names)), np.float32)
     coefficients[1 + np.arange(len(index)), index] = 0.25  # about the size of speech
     openings = signed_opening(model.landmark_points(model.vertices(neutral, coefficients)))
@@ -106,11 +111,13 @@ def mouth_geometry(track: FaceTrack) -> MouthGeometry:
 
 
 def signed_opening(points: NDArray[np.floating]) -> NDArray[np.float64]:
-    """(T, 478, 3) landmarks in head axes -> (T,) inner-lip gap over the inter-ocular distance, negative if crossed."""
-    upper, lower = (81, 82, 13, 312, 311), (178, 87, 14, 317, 402)
-    gap = points[:, upper, 1].mean(1) - points[:, lower, 1].mean(1)
-    magnitude = mouth_opening(points)
-    return np.where(gap < 0, -magnitude, magnitude)
+    """(T, 478, 3) landmarks in head axes -> (T,) inner-lip gap over the inter-ocular distance, negative if crossed.
+
+    The gap is measured along the head's vertical alone: it is then linear in the vertices, also where the lips touch
+    (their distance in space never gets to zero, as they do not meet point to point).
+    """
+    gap = points[:, UPPER_INNER, 1].mean(1) - points[:, LOWER_INNER, 1].mean(1)
+    return np.asarray(gap / inter_ocular_distance(points), np.float64)
 
 
 def loss_metric(geometry: MouthGeometry, names: tuple[str, ...], spread: Array, scale: Array) -> Array:

@@ -1,0 +1,1 @@
+"""Synthetic people who speak: sound with exact phoneme times, faces and heads that move with it."""

@@ -1,0 +1,180 @@
+"""The studio's speech world: people who speak, as sound, numbers and truth, without pixels.
+
+Every clip is another person: a voice, a way of articulating, a rest mouth, a way of carrying the head. Clips become
+shards of a corpus (:mod:`motion.corpus`) that the general model is trained from; the same clips, with everything that
+is known about them, are what motion is measured against.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from faces.camera import Camera
+from faces.morphable import MorphableModel
+from faces.rotation import compose
+from faces.track import FaceTrack, Motion
+from motion.corpus import SpokenClip, write_shard
+from motion.features import extract, frame_count
+from motion.targets import MouthGeometry, PoseFrame, head_geometry
+from studio.gestures import wander
+from studio.speech_world.articulation import Articulation, ArticulationStyle, articulate
+from studio.speech_world.carriage import Carriage, CarriageStyle, carry
+from studio.speech_world.utterances import Utterance, draw_utterance
+from studio.speech_world.voices import Split
+from training.progress import Progress, Tick, silent
+
+Floats = NDArray[np.float64]
+
+SHARD_CLIPS = 60
+"""Clips in a shard."""
+_PLACE_MM = (0.0, 0.0, 650.0)
+
+
+@dataclass(frozen=True)
+class Presenter:
+    """One synthetic person's manner."""
+
+    articulation: ArticulationStyle
+    """How the mouth speaks."""
+    carriage: CarriageStyle
+    """How the head is carried."""
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator, names: tuple[str, ...]) -> Presenter:
+        """A person at random."""
+        return cls(ArticulationStyle.draw(rng, names), CarriageStyle.draw(rng))
+
+
+@dataclass(frozen=True)
+class SpokenTruth:
+    """A clip with all that is known about it."""
+
+    utterance: Utterance
+    """Sound and phonemes."""
+    articulation: Articulation
+    """The mouth, and when the lips meet."""
+    carriage: Carriage
+    """Head, eyes and brows, and which frames are accented."""
+    motion: Motion
+    """All of it as one motion of T frames."""
+
+    def track(self) -> FaceTrack:
+        """The motion as the track of the mean head, as if a perfect fit had made it; no observed landmarks."""
+        model = MorphableModel.load()
+        frames = len(self.motion)
+        return FaceTrack(
+            motion=self.motion,
+            model=model.name,
+            expression_names=model.expression_names,
+            identity=np.zeros(model.identity_basis.shape[2], np.float32),
+            offsets=np.zeros_like(model.mean),
+            camera=Camera.for_image(512, 512),
+            light=np.zeros((0, 27), np.float32),
+            valid=np.ones(frames, bool),
+            landmarks=np.full((frames, 478, 2), np.nan, np.float32),
+            fps=25.0,
+        )
+
+
+class SpeechWorld:
+    """Draws people and lets them speak, with the shipped head model's expressions."""
+
+    def __init__(self) -> None:
+        model = MorphableModel.load()
+        self.names = model.expression_names
+        self.geometry: MouthGeometry = head_geometry(model, self.names, model.mean)
+
+    def perform(self, utterance: Utterance, presenter: Presenter, rng: np.random.Generator) -> SpokenTruth:
+        """Let somebody say an utterance."""
+        frames = frame_count(len(utterance.samples))
+        mouth = articulate(utterance.phonemes, frames, presenter.articulation, self.names, self.geometry, rng)
+        carriage = carry(rng, presenter.carriage, utterance.phonemes, frames)
+        expression = mouth.expression.copy()
+        for name, value in _upper_face(carriage, rng).items():
+            index = self.names.index(name)
+            expression[:, index] = np.clip(expression[:, index] + value, 0, 1)
+        motion = Motion(
+            compose(np.zeros(3), carriage.pose[:, :3]).astype(np.float32),
+            (carriage.pose[:, 3:] + np.array(_PLACE_MM)).astype(np.float32),
+            expression.astype(np.float32),
+            np.asarray(carriage.gaze, np.float32),
+        )
+        return SpokenTruth(utterance, mouth, carriage, motion)
+
+    def draw(
+        self, rng: np.random.Generator, split: Split, seconds: tuple[float, float] = (10.0, 30.0)
+    ) -> SpokenTruth:
+        """A new person says something new."""
+        utterance = draw_utterance(rng, split, seconds)
+        return self.perform(utterance, Presenter.draw(rng, self.names), rng)
+
+
+def spoken_clip(truth: SpokenTruth, speaker: str) -> SpokenClip:
+    """A truth as training data; contact is unknown while the lips move towards it or away."""
+    motion, everywhere = truth.motion, np.ones(len(truth.motion), bool)
+    contact = truth.articulation.closure
+    return SpokenClip(
+        extract(truth.utterance.samples)[: len(motion)],
+        motion.expression,
+        PoseFrame.of(motion, everywhere).deviation(motion),
+        everywhere,
+        np.where((contact > 0.1) & (contact < 0.9), np.nan, contact),
+        speaker,
+        truth.utterance.language,
+    )
+
+
+def write_world(
+    folder: Path,
+    *,
+    hours: float,
+    seed: int,
+    split: Split = "train",
+    progress: Progress = silent,
+) -> int:
+    """Write ``hours`` of people speaking as a corpus; returns the number of clips.
+
+    Shard n depends on the seed and n alone: a run that was killed goes on with the first shard that is missing, and
+    several processes may write different shards of one corpus.
+
+    Args:
+        folder: where the shards go.
+        hours: length of all clips, above 0.
+        seed: of everything.
+        split: ``train`` or ``held-out`` voices and languages.
+        progress: listener.
+    """
+    world = SpeechWorld()
+    shards = max(1, round(hours * 3600 / (20 * SHARD_CLIPS)))
+    for number in range(shards):
+        progress(Tick("motion.world", number, shards))
+        path = folder / f"world-{split}-{seed}-{number:05d}.safetensors"
+        if not path.exists():
+            write_shard(path, world.names, _shard(world, seed, number, split))
+    progress(Tick("motion.world", shards, shards))
+    return shards * SHARD_CLIPS
+
+
+def _shard(world: SpeechWorld, seed: int, number: int, split: Split) -> list[SpokenClip]:
+    clips = []
+    for index in range(SHARD_CLIPS):
+        rng = np.random.default_rng([seed, number, index, split == "held-out"])
+        truth = world.draw(rng, split)
+        clips.append(spoken_clip(truth, f"{truth.utterance.voice}/{seed}-{number}-{index}"))
+    return clips
+
+
+def _upper_face(carriage: Carriage, rng: np.random.Generator) -> dict[str, Floats]:
+    """Brows and lids on ARKit names; ``wander`` keeps both sides from being alike."""
+    frames = len(carriage.blink)
+    result: dict[str, Floats] = {"browInnerUp": 0.8 * carriage.brow_raise}
+    for side in ("Left", "Right"):
+        result[f"browOuterUp{side}"] = carriage.brow_raise * (0.8 + 0.1 * wander(rng, frames, 2.0))
+        result[f"browDown{side}"] = carriage.brow_frown
+        result[f"eyeSquint{side}"] = carriage.squint * (1 - carriage.blink) + 0.3 * carriage.blink
+        result[f"eyeBlink{side}"] = carriage.blink
+    return result
