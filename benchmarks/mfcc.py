@@ -43,5 +43,3 @@ def mfcc_features(samples: Array) -> Array:
     features[:, :WIDTH] = 0
     features[:, : ROWS * (CEPSTRA - 1)] = windows.reshape(frames, -1)
     return features
-
-

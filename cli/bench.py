@@ -57,6 +57,61 @@ def fitting(
         print_json(result)
 
 
+@bench.command("motion")
+def motion(
+    people: Annotated[int, typer.Option(help="Synthetic people who are learnt.", min=1)] = 12,
+    seeds: Annotated[int, typer.Option(help="Seeds that figures are averaged over.", min=1)] = 3,
+    clip: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A real clip, or a folder of `likeness fit`; may be given several times.",
+            show_default="../shared/clips, if there",
+        ),
+    ] = None,
+    general: Annotated[
+        Path | None, typer.Option(help="Other general weights.", show_default="the shipped ones")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Few people: does it run.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure speech to motion: lips against synthetic truth and held-out real frames, heads against the person's own.
+
+    Needs espeakng-loader for the synthetic people. Takes about ten minutes on two cores.
+    """
+    with long_command(as_json=as_json) as progress:
+        from dataclasses import replace
+
+        from benchmarks.fitting import shared_clips
+        from benchmarks.motion import MotionBench, run
+
+        clips = tuple(clip) if clip else shared_clips()
+        plan = MotionBench.quick(clips) if quick else MotionBench(people=people, seeds=seeds, clips=clips)
+        if general is not None:
+            plan = replace(plan, general=general)
+        result = run(plan, progress)
+    if as_json:
+        print_json(result)
+    else:
+        _print_motion(result)
+
+
+def _print_motion(result: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False, soft_wrap=True)
+    for part in ("studio", "real"):
+        table = Table(part, "")
+        for key, value in result[part].items():
+            table.add_row(key, str(value))
+        console.print(table)
+    table = Table("head", *(result["head"].get("ours", {})))
+    for name, row in result["head"].items():
+        table.add_row(name, *(f"{value:.3f}" for value in row.values()))
+    console.print(table)
+    console.print(f"{result['seconds_per_minute']} s for one minute of speech")
+
+
 def _print_tables(result: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table

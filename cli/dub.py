@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import time
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from cli.motion_options import HeadStrengthOption, LipStrengthOption, Pose, SeedOption, SmoothingOption
 from cli.terminal import JsonOption, file_size, long_command, print_json, seconds_of
-
-
-class Pose(StrEnum):
-    """Where the head motion comes from."""
-
-    learned = "learned"
-    clip = "clip"
-    still = "still"
-    reference = "reference"
 
 
 def register(app: typer.Typer) -> None:
@@ -43,8 +34,11 @@ def dub(
         Path | None,
         typer.Option(help="Take the expressions of this video too, instead of the sound's: reenactment."),
     ] = None,
+    lip_strength: LipStrengthOption = 1.0,
+    head_strength: HeadStrengthOption = 1.0,
+    smoothing: SmoothingOption = 0.0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
-    seed: Annotated[int, typer.Option(help="The same seed gives the same video.")] = 0,
+    seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
     """Write a video of PERSON saying RECORDING, as long as the recording, at the clip's resolution."""
@@ -56,6 +50,7 @@ def dub(
         raise typer.BadParameter("--expression-video needs --pose reference and --pose-video FILE")
     started = time.monotonic()
     with long_command(as_json=as_json, resume="run the same command again.") as progress:
+        from motion.predict import MotionControls
         from workers.stages import dub as stage
 
         frames = stage.run(
@@ -65,6 +60,7 @@ def dub(
             pose=pose.value,
             pose_video=pose_video,
             expression_video=expression_video,
+            controls=MotionControls(lip_strength, head_strength, smoothing),
             seed=seed,
             device=device,
             progress=progress,

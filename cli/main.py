@@ -11,7 +11,21 @@ import sys
 
 import typer
 
-from cli import bench, doctor, dub, evaluate, fit, inspect, migrate, models, personalize, up, worker
+from cli import (
+    bench,
+    doctor,
+    dub,
+    evaluate,
+    fit,
+    inspect,
+    migrate,
+    models,
+    motion,
+    personalize,
+    train,
+    up,
+    worker,
+)
 
 app = typer.Typer(
     name="likeness",
@@ -21,7 +35,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (inspect, fit, personalize, dub, evaluate, bench, models, up, worker, migrate, doctor):
+for command in (
+    inspect,
+    fit,
+    personalize,
+    motion,
+    dub,
+    evaluate,
+    bench,
+    train,
+    models,
+    up,
+    worker,
+    migrate,
+    doctor,
+):
     command.register(app)
 
 TUNED = "LIKENESS_PROCESS_TUNED"

@@ -99,4 +99,6 @@ def _correlation(a: Floats, b: Floats) -> float:
 
 def _gain(score: float, shifted: Floats) -> BeatGain:
     spread = float(shifted.std())
-    return BeatGain(score, float(shifted.mean()), (score - float(shifted.mean())) / spread if spread > 0 else math.nan)
+    return BeatGain(
+        score, float(shifted.mean()), (score - float(shifted.mean())) / spread if spread > 0 else math.nan
+    )

@@ -16,7 +16,9 @@ TOUCHING = 0.012
 """Opening up to which lips count as met: about a millimetre between the lips' inner borders."""
 
 
-def bilabial_hits(opening: NDArray[Any], frames: Sequence[int], touching: float = TOUCHING) -> tuple[int, int]:
+def bilabial_hits(
+    opening: NDArray[Any], frames: Sequence[int], touching: float = TOUCHING
+) -> tuple[int, int]:
     """How many bilabials close the lips.
 
     Args:

@@ -15,9 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faces.camera import to_camera
-from faces.light import vertex_normals
-from faces.morphable import EYES, INNER_MOUTH, SKIN, TEETH, TONGUE, MorphableModel, gaze_matrices
-from faces.raster import rasterize
+from faces.clay import draw_clay
+from faces.morphable import MorphableModel, gaze_matrices
 from faces.registry import model_named
 from faces.track import FaceTrack
 from fitting.figures import FitFigures
@@ -33,10 +32,6 @@ DOT, RING = (255, 225, 60), (60, 220, 255)
 """Colours of observed and of fitted landmarks, RGB."""
 GAZE, GAZE_MM = (255, 80, 60), 70.0
 """Colour and length of the lines along which the eyes look."""
-CLAY = {SKIN: (176, 190, 210), EYES: (245, 245, 245), TEETH: (250, 245, 225), TONGUE: (205, 100, 105)}
-CLAY[INNER_MOUTH] = (120, 50, 55)
-"""Colours of the parts of the head, RGB."""
-_LIGHT = np.array([-0.35, -0.45, -0.82], np.float32)  # from the upper left, behind the camera; camera axes
 _SUBPIXEL = 4  # fractional bits that OpenCV's drawing takes
 
 
@@ -171,18 +166,7 @@ def _draw_head(
     motion = track.motion[t : t + 1]
     shape = model.vertices(neutral, motion.expression, motion.gaze)[0]
     placed = to_camera(shape, motion.rotation[0], motion.translation[0])
-    pixels = np.column_stack([view.place(track.camera.project(placed)), placed[:, 2] + model.recess])
-    fragments = rasterize(pixels, model.triangles, view.size, cull_backfaces=True)
-    covered = fragments.triangle >= 0
-    normals = vertex_normals(placed, model.triangles)
-    lit = 0.35 + 0.65 * np.maximum(normals @ (_LIGHT / np.linalg.norm(_LIGHT)), 0.0)
-    light = fragments.interpolate(lit[:, None], model.triangles)[covered]
-    palette = np.array([CLAY[part] for part in range(len(CLAY))], np.float32)
-    colour = palette[model.triangle_part[fragments.triangle[covered]]]
-    eyes = model.triangle_part[fragments.triangle[covered]] == EYES
-    painted = fragments.interpolate(np.sqrt(model.albedo), model.triangles)[covered]  # irises show the gaze
-    colour[eyes] = 255 * painted[eyes]
-    panel[covered] = ((1 - opacity) * panel[covered] + opacity * colour * light).clip(0, 255).astype(np.uint8)
+    draw_clay(panel, view.place(track.camera.project(placed)), placed, model, opacity)
     if eyes_open:
         _draw_gaze(panel, view, track, model, neutral, t)
 

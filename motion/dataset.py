@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from faces.track import FaceTrack
-from motion.features import ACTIVITY, extract, frame_count
+from motion.features import ACTIVITY, extract, frame_count, speech_centre
 from motion.general import GeneralModel
-from motion.lag import estimate_lag, shift_features
+from motion.lag import Lag, estimate_lag, shift_features
 from motion.prosody import FRAME
 from motion.targets import MouthGeometry, PoseFrame, loss_metric, mouth_geometry
 from motion.train import TrainingSet
@@ -61,13 +61,14 @@ class ClipData:
     valid: NDArray[np.bool_]
     activity: Array
     """(T,) speech activity."""
+    centre: Array
+    """(D,) of the voice (:func:`motion.features.speech_centre`)."""
     normaliser: Normaliser
     pose: PoseFrame
     geometry: MouthGeometry
     opening: Array
     """(T,) inner-lip opening of the track."""
-    lag: int
-    lag_scores: dict[int, float]
+    lag: Lag
 
 
 def cut_clip(track: FaceTrack, samples: Array, frames: slice | None) -> tuple[FaceTrack, Array]:
@@ -101,7 +102,7 @@ def cut_clip(track: FaceTrack, samples: Array, frames: slice | None) -> tuple[Fa
     return clip, np.pad(sound, (0, count * FRAME - len(sound)))
 
 
-def _renderings(sound: Array, frames: int, seed: int, extractor: Extractor) -> Array:
+def renderings(sound: Array, frames: int, seed: int, extractor: Extractor = extract) -> Array:
     """(A, T, D): the clean sound, then other chunk offsets with a little noise: what the encoder may not depend on."""
     rng = np.random.default_rng([seed, 0xA6])
     level = float(sound.std())
@@ -116,27 +117,23 @@ def _renderings(sound: Array, frames: int, seed: int, extractor: Extractor) -> A
     return np.stack([part[:frames] for part in parts])
 
 
-def prepare(
-    clip: FaceTrack, sound: Array, general: GeneralModel | None, seed: int, extractor: Extractor = extract
-) -> ClipData:
+def prepare(clip: FaceTrack, heard: Array, general: GeneralModel | None, lag: Lag | None = None) -> ClipData:
     """Features, targets and normalisers of a cut clip.
 
     Args:
         clip: T frames.
-        sound: (640 T,) their sound.
+        heard: (A, T, D) their sound, see :func:`renderings`.
         general: the start, whose normalisers are then used; None for the clip's own.
-        seed: of the noise in the renderings.
-        extractor: other features than the product's, for comparison.
+        lag: the clip's, if it is known already; None estimates it.
 
     Raises:
         NoSound: there is next to no speech.
     """
-    frames, names = len(clip), clip.expression_names
-    renderings = _renderings(sound, frames, seed, extractor)
-    clean = renderings[0]
+    names = clip.expression_names
+    clean = heard[0]
     if int((clean[:, ACTIVITY] > 0.5).sum()) < LEAST_SPEECH:
         raise NoSound(
-            f"speech was heard in {int((clean[:, ACTIVITY] > 0.5).sum())} of {frames} frames",
+            f"speech was heard in {int((clean[:, ACTIVITY] > 0.5).sum())} of {len(clip)} frames",
             remedy="use a clip in which the person speaks clearly for most of the time",
             details={"needed": LEAST_SPEECH},
         )
@@ -144,12 +141,13 @@ def prepare(
     targets = np.concatenate([clip.motion.expression, pose.deviation(clip.motion)], axis=1).astype(np.float32)
     floor = np.concatenate([np.full(len(names), 0.01), np.full(3, 1e-3), np.full(3, 0.1)])
     target_mean, target_scale = targets[valid].mean(0), targets[valid].std(0) + floor
+    centre = speech_centre(clean)
     if general is None:
         # One common floor: a tap that hardly moves in this clip must not shout in another recording.
         scale = clean.std(0)
         feature_mean, feature_scale = clean.mean(0), scale + 0.1 * float(np.median(scale))
     else:
-        feature_mean, feature_scale = general.feature_mean, general.feature_scale
+        feature_mean, feature_scale = general.feature_mean + centre, general.feature_scale
         columns = general.columns(names)
         known = columns >= 0
         target_scale[known] = general.target_scale[columns[known]]
@@ -158,8 +156,8 @@ def prepare(
     )
     geometry = mouth_geometry(clip)
     opening = (clip.motion.expression @ geometry.opening + geometry.rest).astype(np.float32)
-    lag, scores = estimate_lag(normaliser.features(clean), opening, valid)
-    shifted = np.stack([shift_features(part, lag) for part in renderings])
+    lag = lag or estimate_lag(normaliser.features(clean), opening, valid)
+    shifted = np.stack([shift_features(part, lag.frames) for part in heard])
     metric = loss_metric(geometry, names, targets[valid] - target_mean, normaliser.target_scale)
     sequences = TrainingSet(
         torch.from_numpy(normaliser.features(shifted)),
@@ -168,5 +166,15 @@ def prepare(
     )
     activity = shifted[0][:, ACTIVITY]
     return ClipData(
-        shifted[0], sequences, targets, valid, activity, normaliser, pose, geometry, opening, lag, scores
+        shifted[0],
+        sequences,
+        targets,
+        valid,
+        activity,
+        centre,
+        normaliser,
+        pose,
+        geometry,
+        opening,
+        lag,
     )

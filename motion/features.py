@@ -41,6 +41,26 @@ class SpeechFeatures:
     """(T, D) taps and prosody, not normalised."""
 
 
+def speech_centre(values: Array) -> Array:
+    """The voice and the microphone in a sound's taps: their mean over the frames with speech.
+
+    Taken out before anything is learnt or predicted (cepstral mean normalisation, Atal 1974, on encoder taps): what one
+    speaker's or one room's mean is must not be taken for what is said.
+
+    Args:
+        values: (T, D) raw features.
+
+    Returns:
+        (D,) the taps' mean, zeros for the prosody, which is relative to the speaker already.
+    """
+    active = values[:, ACTIVITY] > 0.5
+    spoken = values[active] if active.sum() >= 10 else values
+    centre = np.zeros(values.shape[1], np.float32)
+    if len(spoken):
+        centre[:WIDTH] = spoken[:, :WIDTH].mean(0, dtype=np.float64)
+    return centre
+
+
 def frame_count(samples: int) -> int:
     """Frames of a sound: ceil(samples / 640)."""
     return -(-samples // FRAME)

@@ -12,13 +12,16 @@ import torch
 from numpy.typing import NDArray
 
 from faces.track import load_tensors, save_tensors
+from motion.features import speech_centre
 from motion.network import NetworkConfig, SpeechMotionNet, single_thread
 from motion.targets import POSE
 from problems import InvalidPackage
 
 Array = NDArray[np.float32]
 
-FORMAT = "likeness.motion-general/2"
+FORMAT = "likeness.motion-general/3"
+SHIPPED = Path(__file__).parent.parent / "weights" / "motion" / "general.safetensors"
+"""The general weights that the product begins with."""
 
 
 @dataclass(frozen=True)
@@ -32,31 +35,33 @@ class GeneralModel:
     closure: torch.nn.Linear
     """Hidden states to the logit that the lips meet for a bilabial."""
     feature_mean: Array
-    """(D,)."""
+    """(D,) of features whose voice is taken out (:func:`motion.features.speech_centre`)."""
     feature_scale: Array
     """(D,)."""
     target_scale: Array
     """(O,)."""
 
     @torch.no_grad()
-    def predict(self, values: Array) -> tuple[Array, Array]:
+    def predict(self, values: Array, centre: Array | None = None) -> tuple[Array, Array]:
         """The mapping as it is, without any person.
 
         Args:
             values: (T, D) raw features.
+            centre: (D,) of the voice, see :func:`motion.features.speech_centre`; None takes that of ``values``.
 
         Returns:
             (T, O) deviation from the mean face in its own units, and (T,) logit that the lips meet for a bilabial.
         """
-        features = ((values - self.feature_mean) / self.feature_scale).astype(np.float32)
+        centre = speech_centre(values) if centre is None else centre
+        features = ((values - centre - self.feature_mean) / self.feature_scale).astype(np.float32)
         with single_thread():
             hidden = self.net.hidden_states(torch.from_numpy(features)[None])
             targets = self.net.head(hidden)[0].numpy() * self.target_scale
             return targets, self.closure(hidden)[0, :, 0].numpy()
 
-    def contact(self, values: Array) -> Array:
+    def contact(self, values: Array, centre: Array | None = None) -> Array:
         """(T, D) raw features -> (T,) probability that the lips meet for a bilabial."""
-        return (1 / (1 + np.exp(-self.predict(values)[1]))).astype(np.float32)
+        return (1 / (1 + np.exp(-self.predict(values, centre)[1]))).astype(np.float32)
 
     def tensors(self, prefix: str = "") -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
         """Everything as named arrays and header fields, for this model's own file or a person's."""

@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from faces.morphable import MorphableModel
 from motion.corpus import Corpus, SpokenClip
+from motion.features import speech_centre
 from motion.general import GeneralModel
 from motion.network import NetworkConfig, SpeechMotionNet, sequence_loss
 from motion.regression import correlation
@@ -49,6 +50,8 @@ class GeneralConfig:
     """AdamW's."""
     velocity: float = 0.5
     """Weight of the frame-to-frame error."""
+    noise: float = 0.3
+    """Standard deviation of the noise on the standardised features: what synthetic voices lack of real ones."""
     closure: float = 0.2
     """Weight of the bilabials' cross-entropy."""
     held_out: float = 0.06
@@ -149,6 +152,7 @@ def train_general(
             group["lr"] = config.learning_rate * _schedule(step, config.steps)
         index = data.windows(config.windows, config.length, generator)  # (B, L)
         features = (data.features[index].float() - mean) / spread
+        features = features + config.noise * torch.randn(features.shape, generator=generator)
         targets = data.targets[index].float() / units
         net.train()
         hidden = net.hidden_states(features)
@@ -259,7 +263,7 @@ class _Frames:
         # Windows that reach over a clip's end would join two people: the frames past it are masked out.
         pad = max(0, length)
         return cls(
-            torch.from_numpy(_padded([np.asarray(c.features, np.float16) for c in clips], pad)),
+            torch.from_numpy(_padded([_centred(c.features) for c in clips], pad)),
             torch.from_numpy(_padded(targets, pad)),
             torch.from_numpy(_padded([c.valid.astype(np.float32) for c in clips], pad)),
             torch.from_numpy(_padded([np.asarray(c.closure, np.float16) for c in clips], pad)),
@@ -297,6 +301,11 @@ class _Frames:
         content = hashlib.sha256(self.targets.numpy().tobytes())
         content.update(self.features[::97].numpy().tobytes())
         return content.hexdigest()
+
+
+def _centred(features: NDArray[np.floating]) -> NDArray[np.float16]:
+    values = np.asarray(features, np.float32)
+    return (values - speech_centre(values)).astype(np.float16)
 
 
 def _padded(parts: list[NDArray[Any]], pad: int) -> NDArray[Any]:

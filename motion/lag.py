@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,13 +18,23 @@ NEEDED = 0.85
 """A lag must bring what is unexplained (1 - r) down to this share of what it is at 0: 300 frames resolve no less."""
 
 
+@dataclass(frozen=True)
+class Lag:
+    """How late a clip's picture is."""
+
+    frames: int
+    """Frames behind the sound, 0..2."""
+    scores: dict[int, float]
+    """Held-out correlation of every lag tried."""
+
+
 def shift_features(features: Array, lag: int) -> Array:
     """Features for a picture that is ``lag`` frames late: frame t gets those of t - lag; the ends are repeated."""
     index = np.clip(np.arange(len(features)) - lag, 0, len(features) - 1)
     return features[index]
 
 
-def estimate_lag(features: Array, opening: Array, valid: NDArray[np.bool_]) -> tuple[int, dict[int, float]]:
+def estimate_lag(features: Array, opening: Array, valid: NDArray[np.bool_]) -> Lag:
     """The lag whose cross-validated ridge on a three-frame window predicts the mouth opening best.
 
     Args:
@@ -31,7 +43,7 @@ def estimate_lag(features: Array, opening: Array, valid: NDArray[np.bool_]) -> t
         valid: (T,) frames that count.
 
     Returns:
-        the lag in frames, and the held-out correlation of every lag tried.
+        the lag, 0 where none is clear.
     """
     scores: dict[int, float] = {}
     for lag in LAGS:
@@ -44,4 +56,4 @@ def estimate_lag(features: Array, opening: Array, valid: NDArray[np.bool_]) -> t
         scores[lag] = correlation(predicted[valid], opening[valid])
     best = max(scores, key=lambda lag: scores[lag])
     clear = scores[best] > 0.2 and 1 - scores[best] < NEEDED * (1 - scores[0])
-    return (best if clear else 0), scores
+    return Lag(best if clear else 0, scores)

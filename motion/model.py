@@ -1,14 +1,14 @@
 """Everything learnt about how a person moves, and its file ``motion.safetensors``.
 
-The prediction for one frame is the mean over folds of (network + ridge) / 2, in standardised targets. The ridge sees
-the network's hidden states and the features of the frames around; being linear, the folds' ridges are one on the
+The prediction for one frame is the mean over folds of (network + ridge) / 2, and over both ways to begin. The ridge
+sees the network's hidden states and the features of the frames around; being linear, the folds' ridges are one on the
 features and one each on the hidden states.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from problems import InvalidPackage
 
 Array = NDArray[np.float32]
 
-FORMAT = "likeness.motion/2"
+FORMAT = "likeness.motion/3"
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,38 @@ class Regressor:
         """Frames on each side that the ridge sees."""
         return (len(self.ridge_features) // len(self.normaliser.feature_mean) - 1) // 2
 
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """Everything as named arrays."""
+        tensors: dict[str, NDArray[Any]] = {
+            **asdict(self.normaliser),
+            "ridge_features": self.ridge_features,
+            "ridge_hidden": self.ridge_hidden,
+            "ridge_bias": self.ridge_bias,
+        }
+        for fold, net in enumerate(self.nets):
+            tensors |= {f"net.{fold}.{name}": value.numpy() for name, value in net.state_dict().items()}
+        return tensors
+
+    @classmethod
+    def from_tensors(
+        cls, tensors: dict[str, NDArray[Any]], prefix: str, config: NetworkConfig, folds: int
+    ) -> Regressor:
+        """The inverse of :meth:`tensors`; raises KeyError or RuntimeError if it does not fit."""
+        return cls(
+            Normaliser(*(tensors[prefix + field.name] for field in fields(Normaliser))),
+            tuple(network_from(config, tensors, f"{prefix}net.{fold}.") for fold in range(folds)),
+            tensors[f"{prefix}ridge_features"],
+            tensors[f"{prefix}ridge_hidden"],
+            tensors[f"{prefix}ridge_bias"],
+        )
+
     def __call__(self, values: Array) -> Array:
-        """(T, D) raw features -> (T, O) standardised prediction."""
+        """(T, D) raw features -> (T, O) deviation from the mean, in the targets' units."""
         return np.mean(self.fold_predictions(values), axis=0, dtype=np.float32)
 
     @torch.no_grad()
     def fold_predictions(self, values: Array) -> list[Array]:
-        """(T, D) raw features -> each fold's (T, O); the ridge on the features is shared by all."""
+        """(T, D) raw features -> each fold's (T, O) deviation; the ridge on the features is shared by all."""
         features = self.normaliser.features(values)
         direct = context(features, self.radius) @ self.ridge_features + self.ridge_bias  # (T, O)
         batch = torch.from_numpy(features)[None]
@@ -65,7 +90,8 @@ class Regressor:
         with single_thread():
             for net, weights in zip(self.nets, self.ridge_hidden, strict=True):
                 hidden = net.hidden_states(batch)  # (1, T, H)
-                parts.append((net.head(hidden)[0].numpy() + direct + hidden[0].numpy() @ weights) / 2)
+                standard = (net.head(hidden)[0].numpy() + direct + hidden[0].numpy() @ weights) / 2
+                parts.append(standard * self.normaliser.target_scale)
         return parts
 
 
@@ -75,12 +101,14 @@ class MotionModel:
 
     expression_names: tuple[str, ...]
     """Names of the E coefficients."""
-    regressor: Regressor
-    """Speech to standardised targets."""
+    regressors: tuple[Regressor, ...]
+    """Speech to the deviation from the mean face and pose, learnt from scratch and from the general model."""
     share: Array
     """(O,) factor on its prediction: the gain of the spread for the mouth, the share that is explained elsewhere."""
     lag: int
     """Frames that the clip's picture is behind its sound; training undid it."""
+    centre: Array
+    """(D,) of the clip's voice."""
     style: Style
     """The rest of the person."""
     general: GeneralModel | None
@@ -88,15 +116,22 @@ class MotionModel:
     facts: dict[str, Any]
     """The report of the training, JSON types."""
 
+    @property
+    def mean(self) -> Array:
+        """(O,) the person's mean targets, which deviations are added to."""
+        return self.regressors[0].normaliser.target_mean
+
+    def deviation(self, values: Array) -> Array:
+        """(T, D) raw features -> (T, O) predicted deviation from :attr:`mean`, spread restored."""
+        parts = [regressor(values) for regressor in self.regressors]
+        return np.mean(parts, axis=0, dtype=np.float32) * self.share
+
     def save(self, path: Path) -> None:
         """Write one safetensors file, atomically."""
         style = self.style
         tensors: dict[str, NDArray[Any]] = {
-            **asdict(self.regressor.normaliser),
-            "ridge_features": self.regressor.ridge_features,
-            "ridge_hidden": self.regressor.ridge_hidden,
-            "ridge_bias": self.regressor.ridge_bias,
             "share": self.share,
+            "centre": self.centre,
             "pose_rotation": style.pose.rotation,
             "pose_translation": style.pose.translation,
             "residual": style.residual,
@@ -114,13 +149,13 @@ class MotionModel:
             "clip_expression": style.clip.expression,
             "clip_gaze": style.clip.gaze,
         }
-        for fold, net in enumerate(self.regressor.nets):
-            tensors |= {f"net.{fold}.{name}": value.numpy() for name, value in net.state_dict().items()}
+        for number, regressor in enumerate(self.regressors):
+            tensors |= {f"regressor.{number}.{n}": value for n, value in regressor.tensors().items()}
         header = {
             "format": FORMAT,
             "expression_names": json.dumps(self.expression_names),
-            "network": json.dumps(asdict(self.regressor.nets[0].config)),
-            "folds": str(len(self.regressor.nets)),
+            "networks": json.dumps([asdict(regressor.nets[0].config) for regressor in self.regressors]),
+            "folds": json.dumps([len(regressor.nets) for regressor in self.regressors]),
             "lag": str(self.lag),
             "blink_rate": repr(style.blinks.rate),
             "opening_rest": repr(style.opening_rest),
@@ -129,8 +164,8 @@ class MotionModel:
             "facts": json.dumps(self.facts, sort_keys=True),
         }
         if self.general is not None:
-            own, fields = self.general.tensors("general.")
-            tensors, header = tensors | own, header | fields
+            own, described = self.general.tensors("general.")
+            tensors, header = tensors | own, header | described
         save_tensors(path, tensors, header)
 
     @classmethod
@@ -142,24 +177,17 @@ class MotionModel:
         """
         tensors, header = load_tensors(path, FORMAT)
         try:
-            config = NetworkConfig(**json.loads(header["network"]))
-            folds = range(int(header["folds"]))
+            shapes = zip(json.loads(header["networks"]), json.loads(header["folds"]), strict=True)
+            regressors = tuple(
+                Regressor.from_tensors(tensors, f"regressor.{number}.", NetworkConfig(**sizes), folds)
+                for number, (sizes, folds) in enumerate(shapes)
+            )
             return cls(
                 expression_names=tuple(json.loads(header["expression_names"])),
-                regressor=Regressor(
-                    Normaliser(
-                        *(
-                            tensors[n]
-                            for n in ("feature_mean", "feature_scale", "target_mean", "target_scale")
-                        )
-                    ),
-                    tuple(network_from(config, tensors, f"net.{fold}.") for fold in folds),
-                    tensors["ridge_features"],
-                    tensors["ridge_hidden"],
-                    tensors["ridge_bias"],
-                ),
+                regressors=regressors,
                 share=tensors["share"],
                 lag=int(header["lag"]),
+                centre=tensors["centre"],
                 style=Style(
                     pose=PoseFrame(tensors["pose_rotation"], tensors["pose_translation"]),
                     residual=tensors["residual"],

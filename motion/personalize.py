@@ -1,7 +1,8 @@
 """Learn how a person moves when they speak, from the clip's own frames (arXiv 2002.10137, section 3.2, as of today).
 
-Five networks, each stopped early by the fifth of the clip that it does not learn from; a closed-form ridge on hidden
-states and features beside each; the mean of all ten. The mouth's spread is then brought to the person's, the rest of
+Five networks from scratch and five from the general model, each stopped early by the fifth of the clip that it does not
+learn from; a closed-form ridge on hidden states and features beside each; the mean of all twenty. The two ways to begin
+err differently, so their mean is better than either. The mouth's spread is then brought to the person's, the rest of
 the face and the pose keep the share that held-out speech explains, and what is left over becomes the person's style.
 """
 
@@ -19,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 
 from faces.track import FaceTrack
-from motion.dataset import ClipData, Extractor, cut_clip, prepare
+from motion.dataset import ClipData, Extractor, cut_clip, prepare, renderings
 from motion.features import extract
 from motion.general import GeneralModel
 from motion.model import MotionModel, Regressor
@@ -118,13 +119,20 @@ def train_motion(
     clip, sound = cut_clip(track, samples, frames)
     progress(Tick("motion.features", 0, 1))
     general = GeneralModel.load(start) if start is not None else None
-    data = prepare(clip, sound, general, seed, extractor)
+    heard = renderings(sound, len(clip), seed, extractor)
     progress(Tick("motion.features", 1, 1))
 
+    learners: list[Learner] = []
     with single_thread():
-        nets, steps = _train_folds(data, clip, general, config, seed, checkpoint_dir / "motion.pt", progress)
-        ensemble = _ensemble(data, nets, config)
-        model, report = _assemble(clip, sound, data, nets, ensemble, general, config, steps, extractor)
+        for name, begin in {"scratch": None, "general": general}.items():
+            if name == "general" and begin is None:
+                continue
+            data = prepare(clip, heard, begin, learners[0].data.lag if learners else None)
+            nets, steps = _train_folds(
+                data, clip, begin, config, seed, checkpoint_dir / f"motion-{name}.pt", progress
+            )
+            learners.append(Learner(data, tuple(nets), _ensemble(data, nets, config), tuple(steps)))
+        model, report = _assemble(clip, extractor(faster(sound)), learners, general, config)
     report = replace(report, seconds=round(time.monotonic() - began, 2))
     model = replace(model, facts=asdict(report))
     model.save(out)
@@ -200,6 +208,29 @@ class _Ensemble:
     """(T, O) standardised prediction of every frame by the fold that did not see it."""
 
 
+@dataclass(frozen=True)
+class Learner:
+    """All folds of one way to begin: from scratch, or from the general model."""
+
+    data: ClipData
+    """The clip in this way's normalisation."""
+    nets: tuple[SpeechMotionNet, ...]
+    """One a fold."""
+    ensemble: _Ensemble
+    """The ridges beside them."""
+    steps: tuple[int, ...]
+    """Step at which each fold's network was best."""
+
+    def regressor(self) -> Regressor:
+        """What predicts from new speech."""
+        ensemble = self.ensemble
+        return Regressor(self.data.normaliser, self.nets, ensemble.features, ensemble.hidden, ensemble.bias)
+
+    def held_out(self) -> Array:
+        """(T, O) deviation from the mean in the targets' units, each frame by the fold that did not see it."""
+        return self.ensemble.held_out * self.data.normaliser.target_scale
+
+
 @torch.no_grad()
 def _ensemble(data: ClipData, nets: list[SpeechMotionNet], config: MotionConfig) -> _Ensemble:
     """A ridge for each fold; the strength is the one whose held-out error, networks included, is least."""
@@ -234,47 +265,44 @@ def _ensemble(data: ClipData, nets: list[SpeechMotionNet], config: MotionConfig)
 
 
 def _assemble(
-    clip: FaceTrack,
-    sound: Array,
-    data: ClipData,
-    nets: list[SpeechMotionNet],
-    ensemble: _Ensemble,
-    general: GeneralModel | None,
-    config: MotionConfig,
-    steps: list[int],
-    extractor: Extractor,
+    clip: FaceTrack, other: Array, learners: list[Learner], general: GeneralModel | None, config: MotionConfig
 ) -> tuple[MotionModel, MotionReport]:
-    names, valid = clip.expression_names, data.valid
-    expressions, mouth, lids = len(names), mouth_mask(names), lid_mask(names)
-    standard = data.sequences.targets.numpy()
-    # How much of the standardised prediction to keep: the regression of held-out truth on held-out prediction.
-    predicted = ensemble.held_out[valid] - ensemble.held_out[valid].mean(0)
-    truth = standard[valid] - standard[valid].mean(0)
-    slope = (predicted * truth).sum(0) / np.maximum((predicted**2).sum(0), 1e-9)
-    explained = slope * (predicted * truth).sum(0) / np.maximum((truth**2).sum(0), 1e-9)
+    """The model of some learners: their mean, brought to the person's spread, and the rest of the person.
+
+    ``other`` are features of sound that no network knows.
+    """
+    names, data = clip.expression_names, learners[0].data
+    valid, expressions, mouth, lids = data.valid, len(names), mouth_mask(names), lid_mask(names)
+    held_out = np.mean([learner.held_out() for learner in learners], axis=0, dtype=np.float32)
+    # How much of the prediction to keep: the regression of held-out truth on held-out prediction.
+    predicted = held_out[valid] - held_out[valid].mean(0)
+    truth = data.targets[valid] - data.targets[valid].mean(0)
+    slope = (predicted * truth).sum(0) / np.maximum((predicted**2).sum(0), 1e-12)
+    explained = slope * (predicted * truth).sum(0) / np.maximum((truth**2).sum(0), 1e-12)
     # A few seconds' accident must not pass for speech: less than 4 % explained counts as nothing.
     share = np.where(explained > 0.04, np.clip(slope, 0, 1), 0).astype(np.float32)
-    regressor = Regressor(data.normaliser, tuple(nets), ensemble.features, ensemble.hidden, ensemble.bias)
-    slopes = data.geometry.opening * data.normaliser.target_scale[:expressions]
-    gain = _mouth_gain(regressor, extractor(faster(sound)), data, ensemble, slopes, config)
+    regressors = tuple(learner.regressor() for learner in learners)
+    gain = _mouth_gain(regressors, other, data, held_out, config)
     share[:expressions] = np.where(mouth, gain, share[:expressions])
     share[:expressions] = np.where(lids, 0, share[:expressions])
-    contact = general.contact(data.raw) if general is not None else None
-    style = measure_style(clip, data, ensemble.held_out * share, contact)
-    opening = ensemble.held_out[:, :expressions] @ slopes
+    contact = general.contact(data.raw, data.centre) if general is not None else None
+    style = measure_style(clip, data, held_out * share, contact)
+    opening = held_out[:, :expressions] @ data.geometry.opening
     report = MotionReport(
         frames=int(valid.sum()),
         lip_r=round(correlation(opening[valid], data.opening[valid]), 4),
-        lag_frames=data.lag,
-        lag_scores={str(k): round(v, 4) for k, v in data.lag_scores.items()},
+        lag_frames=data.lag.frames,
+        lag_scores={str(k): round(v, 4) for k, v in data.lag.scores.items()},
         mouth_gain=round(gain, 4),
         explained_rotation=round(float(np.clip(explained[expressions : expressions + 3], 0, 1).mean()), 4),
-        fold_steps=tuple(steps),
-        ridge=ensemble.strength,
+        fold_steps=tuple(step for learner in learners for step in learner.steps),
+        ridge=learners[-1].ensemble.strength,
         blinks_per_minute=round(60 * style.blinks.rate, 2),
         seconds=0.0,
     )
-    return MotionModel(names, regressor, share, data.lag, style, general, facts={}), report
+    return MotionModel(
+        names, regressors, share, data.lag.frames, data.centre, style, general, facts={}
+    ), report
 
 
 def faster(sound: Array) -> Array:
@@ -283,32 +311,27 @@ def faster(sound: Array) -> Array:
 
 
 def _mouth_gain(
-    regressor: Regressor,
-    other: Array,
-    data: ClipData,
-    ensemble: _Ensemble,
-    slopes: Array,
-    config: MotionConfig,
+    regressors: tuple[Regressor, ...], other: Array, data: ClipData, held_out: Array, config: MotionConfig
 ) -> float:
     """Factor that brings the mouth opening's spread to the person's.
 
-    A held-out fold's prediction is one model's; the mean of all folds moves less on sound that none of them knows. By
-    how much is measured on ``other``, the features of sound that none knows.
+    A held-out fold's prediction is one network's of each learner; the mean of all folds moves less on sound that none
+    of them knows. By how much is measured on ``other``, the features of such sound.
     """
+    slopes = data.geometry.opening
     expressions = len(slopes)
-    parts = [part[:, :expressions] @ slopes for part in regressor.fold_predictions(other)]
+    folds = zip(*(regressor.fold_predictions(other) for regressor in regressors), strict=True)
+    parts = [np.mean(fold, axis=0)[:, :expressions] @ slopes for fold in folds]
     single = float(np.sqrt(np.mean([part.var() for part in parts])))
     together = float(np.mean(parts, axis=0).std())
     speaking = data.valid & (data.activity > 0.5)
     truth = float(data.opening[speaking].std())
     shrink = min(1.0, together / max(single, 1e-9))
     # Coefficients end at 0 and 1, so a larger factor moves the lips less than in proportion: found by iteration.
-    deviation = (
-        ensemble.held_out[speaking, :expressions] * data.normaliser.target_scale[:expressions] * shrink
-    )
+    deviation = held_out[speaking, :expressions] * shrink
     mean = data.normaliser.target_mean[:expressions]
     gain = 1.0
     for _ in range(5):
-        spread = float((np.clip(mean + gain * deviation, 0, 1) @ data.geometry.opening).std())
+        spread = float((np.clip(mean + gain * deviation, 0, 1) @ slopes).std())
         gain = float(np.clip(gain * truth / max(spread, 1e-9), 1.0, config.most_gain))
     return gain

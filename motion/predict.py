@@ -184,7 +184,9 @@ class _Driver:
         matched = np.where(spread > 1e-6, 1 / np.maximum(spread, 1e-6), 0).astype(np.float32)
         matched[POSE:] *= 0.3  # the head must not jump; brows and gaze are used to
         drifting = np.arange(style.residual.shape[1]) < POSE
-        self._sway = SwaySampler(style.residual, style.usable, matched, drifting, style.prosody, seed, SwayConfig())
+        self._sway = SwaySampler(
+            style.residual, style.usable, matched, drifting, style.prosody, seed, SwayConfig()
+        )
         self._blinks = BlinkSampler(style.blinks, seed)
         self._frame = 0
         self._last_pose: Array | None = None
@@ -197,12 +199,11 @@ class _Driver:
         """(before + T + after, D) features -> T frames."""
         model, style = self._model, self._model.style
         own = slice(before, len(values) - after)
-        normaliser = model.regressor.normaliser
         # (before + T + after, O) deviation from the mean
-        scaled = model.regressor(values) * model.share * normaliser.target_scale
+        scaled = model.deviation(values)
         gate = speech_gate(values[:, ACTIVITY])[:, None]
         expressions = len(model.expression_names)
-        contact = model.general.contact(values) if model.general is not None else None
+        contact = model.general.contact(values, model.centre) if model.general is not None else None
         mouth = self._mouth_motion(scaled[:, :expressions], gate, contact)[own]
         scaled, gate = scaled[own], gate[own]
         frames = len(mouth)
@@ -222,7 +223,7 @@ class _Driver:
             expression[:, ~self._mouth] = clip.expression[:, ~self._mouth]
             gaze = clip.gaze
         else:
-            mean = normaliser.target_mean[:expressions]
+            mean = model.mean[:expressions]
             expression[:, self._face] = (mean + gate * scaled[:, :expressions])[:, self._face] + face
             # A lid that closes covers what is left of the opening; it does not add to a lowered lid.
             expression[:, self._lids] = lids + blinks * np.clip(1 - (lids - style.lids), 0, 1)
@@ -233,7 +234,7 @@ class _Driver:
     def _mouth_motion(self, scaled: Array, gate: Array, contact: Array | None) -> Array:
         """(T, E) the mouth's coefficients: mean plus speech while there is speech, the person's rest otherwise."""
         model, style = self._model, self._model.style
-        mean = model.regressor.normaliser.target_mean[: scaled.shape[1]]
+        mean = model.mean[: scaled.shape[1]]
         spoken = mean + self._controls.lip_strength * scaled
         if self._controls.smoothing > 0:
             spoken = _gaussian(spoken, self._controls.smoothing)

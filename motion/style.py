@@ -59,7 +59,7 @@ def measure_style(clip: FaceTrack, data: ClipData, explained: Array, contact: Ar
     Args:
         clip: T frames.
         data: the same frames' targets and features.
-        explained: (T, O) standardised held-out prediction, of which the residual is what is left.
+        explained: (T, O) held-out prediction of the deviation from the mean; the residual is what it leaves.
         contact: (T,) probability that the lips meet for a bilabial, or None where nobody can tell.
     """
     names, valid, motion = clip.expression_names, data.valid, clip.motion
@@ -67,7 +67,7 @@ def measure_style(clip: FaceTrack, data: ClipData, explained: Array, contact: Ar
     mouth, lids = mouth_mask(names), lid_mask(names)
     face = ~mouth & ~lids
     blinks, open_lids = find_blinks(motion.expression[:, lids], valid, clip.fps)
-    left = data.targets - data.normaliser.target_mean - explained * data.normaliser.target_scale
+    left = data.targets - data.normaliser.target_mean - explained
     residual = np.concatenate(
         [
             left[:, expressions:],

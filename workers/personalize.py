@@ -65,7 +65,7 @@ def personalize(
     stages.run(
         "motion",
         ("motion.safetensors",),
-        lambda: motion.run(folder, preset=preset, seed=seed, start=None, progress=progress),
+        lambda: motion.run(folder, preset=preset, seed=seed, progress=progress),
     )
     stages.run(
         "render",

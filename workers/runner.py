@@ -136,7 +136,6 @@ def _motion(context: StageContext) -> None:
         context.work,
         preset=context.params["preset"],
         seed=context.params["seed"],
-        start=None,
         progress=context.progress,
     )
 

@@ -78,11 +78,45 @@ def draw_voice(rng: np.random.Generator, split: Split) -> Voice:
 
 
 def draw_text(rng: np.random.Generator, language: str) -> str:
-    """A sentence, or as often words of several sentences in a new order: few texts, many neighbours of sounds."""
+    """A sentence now and then; mostly invented words that are spelt, and so pronounced, like the language's own.
+
+    A few sentences said a thousand times teach a network the sentences. Invented words teach it the sounds.
+    """
     texts = sentences()[language]
-    if rng.random() < 0.5:
+    if rng.random() < 0.2:
         return str(rng.choice(texts))
-    joined = " ".join(rng.choice(texts, size=3, replace=len(texts) < 3))
-    words = [word.strip(".,;:?!¿¡") for word in joined.split()]
-    count = min(len(words), int(rng.integers(4, 12)))
-    return " ".join(rng.permutation(words)[:count]) + str(rng.choice([".", "?", "!", "."]))
+    count = int(rng.integers(3, 12))
+    if language in _WITHOUT_SPACES:
+        letters = [letter for text in texts for letter in text if letter.isalpha()]
+        return "".join(rng.choice(letters, size=2 * count))
+    spelling = _spelling(language)
+    words = " ".join(_invented_word(rng, spelling) for _ in range(count))
+    return words + str(rng.choice([".", "?", "!", ",", "."]))
+
+
+_WITHOUT_SPACES = ("cmn",)
+_END = "$"
+
+
+@cache
+def _spelling(language: str) -> dict[str, str]:
+    """What may follow each pair of letters in the language's words, as often as it does (a Markov chain)."""
+    follows: dict[str, str] = {}
+    for text in sentences()[language]:
+        for word in text.lower().split():
+            letters = "^^" + word.strip(".,;:?!¿¡") + _END
+            for at in range(2, len(letters)):
+                pair = letters[at - 2 : at]
+                follows[pair] = follows.get(pair, "") + letters[at]
+    return follows
+
+
+def _invented_word(rng: np.random.Generator, spelling: dict[str, str]) -> str:
+    word = "^^"
+    while len(word) < 14:
+        options = spelling[word[-2:]]
+        letter = options[int(rng.integers(len(options)))]
+        if letter == _END:
+            break
+        word += letter
+    return word[2:]

@@ -46,7 +46,7 @@ def test_a_late_picture_is_found_and_undone() -> None:
     standard = (features - features.mean(0)) / (features.std(0) + 0.1)
     for lag in (0, 1, 2):
         late = np.roll(speech.jaw, lag)
-        assert estimate_lag(standard, late, np.ones(300, bool))[0] == lag
+        assert estimate_lag(standard, late, np.ones(300, bool)).frames == lag
     np.testing.assert_array_equal(shift_features(features, 2)[2:], features[:-2])
 
 
@@ -83,10 +83,10 @@ def test_the_same_seed_gives_the_same_file_and_a_kill_changes_nothing(tmp_path: 
     finally:
         torch.optim.AdamW.step = original  # type: ignore[method-assign]
     assert len(seen) <= SMALL.train.steps + 1  # only the last fold was trained again
-    for a, b in zip(whole.regressor.nets, resumed.regressor.nets, strict=True):
+    for a, b in zip(whole.regressors[0].nets, resumed.regressors[0].nets, strict=True):
         for name, value in a.state_dict().items():
             torch.testing.assert_close(value, b.state_dict()[name], rtol=0, atol=0)
-    np.testing.assert_array_equal(whole.regressor.ridge_features, resumed.regressor.ridge_features)
+    np.testing.assert_array_equal(whole.regressors[0].ridge_features, resumed.regressors[0].ridge_features)
     np.testing.assert_array_equal(whole.share, resumed.share)
 
 
@@ -126,29 +126,34 @@ def test_only_the_chosen_frames_and_their_sound_are_used(person: Person, tmp_pat
             checkpoint_dir=tmp_path / f"c{number}",
         )
         models.append(MotionModel.load(out))
-    np.testing.assert_array_equal(models[0].regressor.ridge_features, models[1].regressor.ridge_features)
+    np.testing.assert_array_equal(
+        models[0].regressors[0].ridge_features, models[1].regressors[0].ridge_features
+    )
     np.testing.assert_array_equal(models[0].style.residual, models[1].style.residual)
 
 
 def test_a_general_model_is_a_start(person: Person, tmp_path: Path) -> None:
     """Weights of a network that already knows speech are better after the same few steps; sizes are checked."""
     own = person.predictor.model
+    taught = own.regressors[0]
+    closure = torch.nn.Linear(2 * taught.nets[0].config.hidden, 1)
     general = GeneralModel(
         own.expression_names,
-        own.regressor.nets[0],
-        own.regressor.normaliser.feature_mean,
-        own.regressor.normaliser.feature_scale,
-        own.regressor.normaliser.target_scale,
+        taught.nets[0],
+        closure,
+        taught.normaliser.feature_mean - own.centre,
+        taught.normaliser.feature_scale,
+        taught.normaliser.target_scale,
     )
     start = tmp_path / "general.safetensors"
     general.save(start)
     loaded = GeneralModel.load(start)
     fresh = NetworkConfig(DIMENSION, len(own.expression_names) + POSE)
     same = loaded.network_for(own.expression_names, fresh)
-    torch.testing.assert_close(same.head.weight, own.regressor.nets[0].head.weight)
+    torch.testing.assert_close(same.head.weight, taught.nets[0].head.weight)
     fewer = (*own.expression_names[5:], "unheardOf")
     net = loaded.network_for(fewer, NetworkConfig(DIMENSION, len(fewer) + POSE))
-    torch.testing.assert_close(net.head.weight[:3], own.regressor.nets[0].head.weight[5:8])
+    torch.testing.assert_close(net.head.weight[:3], taught.nets[0].head.weight[5:8])
     assert not net.head.weight[len(fewer) - 1].any()
     speech = speak(100, seed=21)
     train_motion(
@@ -156,9 +161,11 @@ def test_a_general_model_is_a_start(person: Person, tmp_path: Path) -> None:
         checkpoint_dir=tmp_path / "c",
     )  # fmt: skip
     tuned = MotionModel.load(tmp_path / "m.safetensors")
-    np.testing.assert_array_equal(
-        tuned.regressor.normaliser.feature_mean, own.regressor.normaliser.feature_mean
-    )
+    from_scratch, from_general = tuned.regressors
+    np.testing.assert_array_equal(from_general.normaliser.feature_scale, general.feature_scale)
+    assert not np.array_equal(from_scratch.normaliser.feature_scale, general.feature_scale)
+    assert tuned.general is not None
+    torch.testing.assert_close(tuned.general.closure.weight, closure.weight)
     assert tuned.facts["lip_r"] > 0.8
     with pytest.raises(InvalidPackage, match="sizes"):
         loaded.network_for(fewer, NetworkConfig(DIMENSION, len(fewer) + POSE, hidden=64))

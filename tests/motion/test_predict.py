@@ -46,7 +46,7 @@ def test_a_stream_equals_one_call(person: Person, mode: PoseMode) -> None:
 def test_no_seam_shows_between_windows(person: Person) -> None:
     """The mouth near a window's edge is what one pass over everything says."""
     samples = np.tile(speak(250, seed=32).samples, 3)
-    regress = person.predictor.model.regressor
+    regress = person.predictor.model.deviation
     features = extract(samples)
     once = regress(features)
     start = WINDOW - MARGIN

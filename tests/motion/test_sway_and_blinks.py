@@ -15,7 +15,7 @@ def residual(frames: int = 300, seed: int = 0) -> np.ndarray:
 
 def sampler(seed: int, source: np.ndarray, usable: np.ndarray | None = None) -> SwaySampler:
     usable = np.ones(len(source), bool) if usable is None else usable
-    return SwaySampler(source, usable, np.ones(8, np.float32), np.arange(8) < 6, seed)
+    return SwaySampler(source, usable, np.ones(8, np.float32), np.arange(8) < 6, None, seed)
 
 
 def test_sway_has_the_residuals_distribution_and_velocity() -> None:
@@ -63,7 +63,7 @@ def test_frames_without_a_face_are_not_played() -> None:
     usable = np.ones(300, bool)
     usable[120:180] = False
     source[~usable] = 50.0
-    drawn = SwaySampler(source, usable, np.ones(8, np.float32), np.zeros(8, bool), 0).next(2000)
+    drawn = SwaySampler(source, usable, np.ones(8, np.float32), np.zeros(8, bool), None, 0).next(2000)
     assert np.abs(drawn).max() < 10
 
 

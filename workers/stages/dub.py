@@ -20,7 +20,7 @@ from media.frames import FrameStore
 from media.limits import ClipLimits
 from media.normalise import normalise_clip, normalise_recording
 from motion.matching import SourceMatcher, reachable_pose
-from motion.predict import MotionPredictor
+from motion.predict import MotionControls, MotionPredictor
 from problems import InvalidParameter
 from rendering.compositor import Compositor, CompositorConfig
 from rendering.export import OnnxGenerator
@@ -46,6 +46,7 @@ def run(
     pose_video: Path | None = None,
     expression_video: Path | None = None,
     exact: bool = False,
+    controls: MotionControls | None = None,
     seed: int = 0,
     device: str = "auto",
     progress: Progress = silent,
@@ -60,6 +61,7 @@ def run(
         pose_video: whose head motion to take with ``reference``.
         expression_video: whose expressions to take as well: reenactment.
         exact: take the reference's pose as it is, not relative to its mean; for another part of the same clip.
+        controls: strengths of lips and head, and smoothing; they do not touch what videos give.
         seed: of the sampled head motion.
 
     Raises:
@@ -83,7 +85,9 @@ def run(
             config=CompositorConfig(max_crop_px=settings.max_crop_px),
         )
         reference = _reference(track, pose_video, expression_video, exact, scratch, progress)
-        motion = _motion(package, track, sound, pose, reference, exact, seed, frames)
+        motion = _motion(
+            package, track, sound, pose, reference, exact, controls or MotionControls(), seed, frames
+        )
         generator = OnnxGenerator(package.path("generator.onnx"), threads=available_cores())
         width, height = clip.size
         with VideoWriter(out, width, height, fps=FPS, audio=recording) as writer:
@@ -122,6 +126,7 @@ def _motion(
     pose: str,
     reference: tuple[Motion, bool] | None,
     exact: bool,
+    controls: MotionControls,
     seed: int,
     frames: int,
 ) -> MotionChunks:
@@ -136,6 +141,7 @@ def _motion(
             pose=pose,  # type: ignore[arg-type]
             seed=seed,
             reference=reference[0] if reference is not None else None,
+            controls=controls,
         )
     yield from _matched(_first(chunks, frames), track, pull=not exact)
 

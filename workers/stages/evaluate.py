@@ -224,7 +224,7 @@ def _personalise(
     motion_key = key_of(fit_key, code_hash("motion", "workers/stages/motion.py"))
     ledger.run(
         "motion", motion_key, [work / "motion.safetensors"],
-        lambda: steps.motion(work, preset=preset, seed=seed, start=None, progress=progress),
+        lambda: steps.motion(work, preset=preset, seed=seed, progress=progress),
         leftovers=[work / "checkpoints" / "motion"],
     )  # fmt: skip
     render_key = key_of(fit_key, code_hash("rendering", "workers/stages/render.py"))

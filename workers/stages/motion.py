@@ -6,6 +6,7 @@ from pathlib import Path
 
 from faces.track import FaceTrack
 from media.audio import read_wav
+from motion.general import SHIPPED
 from motion.personalize import MotionConfig, MotionReport, train_motion
 from problems import NoSound
 from training.progress import Progress, silent
@@ -18,14 +19,14 @@ def run(
     *,
     preset: str,
     seed: int,
-    start: Path | None = None,
+    start: Path | None = SHIPPED,
     progress: Progress = silent,
     config: MotionConfig | None = None,
 ) -> MotionReport:
     """Learn how the person moves from ``work/track.safetensors`` and ``work/audio.wav``.
 
     Args:
-        start: general weights to begin from.
+        start: general weights to begin from beside a start from scratch; None for scratch alone.
         config: overrides the training (tests and benchmarks); every preset uses the same, it takes seconds.
 
     Raises:

@@ -1,0 +1,88 @@
+"""``likeness train``: make the general weights that every person starts from."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.terminal import JsonOption, long_command, print_json, seconds_of
+
+train = typer.Typer(
+    name="train", help="Make the general weights that every person starts from.", no_args_is_help=True
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group of commands."""
+    app.add_typer(train)
+
+
+@train.command("world")
+def world(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the corpus.")],
+    hours: Annotated[float, typer.Option(min=0.01, help="Length of all speech.")] = 9.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same people.")] = 1,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Voices and languages that training never uses.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Let synthetic people speak: sound, phonemes, faces and heads as numbers. Needs espeakng-loader.
+
+    About a minute of work for an hour of speech. Run it again after an interruption: finished shards are kept.
+    """
+    started = time.monotonic()
+    with long_command(
+        as_json=as_json, resume="run the same command again: finished shards are kept."
+    ) as progress:
+        from studio.speech_world.world import write_world
+
+        clips = write_world(
+            out, hours=hours, seed=seed, split="held-out" if held_out else "train", progress=progress
+        )
+    if as_json:
+        print_json({"corpus": str(out), "clips": clips, "seconds": seconds_of(started)})
+    else:
+        print(f"{out}  ({clips} clips)")
+
+
+@train.command("motion")
+def motion(
+    corpus: Annotated[list[Path], typer.Argument(help="Corpus folders, e.g. of `likeness train world`.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The safetensors file to write.")],
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 5000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
+    work: Annotated[
+        Path | None, typer.Option(help="Folder for the checkpoint.", show_default="OUT.work")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the general speech-to-motion model. Run it again after an interruption: it goes on from its checkpoint."""
+    started = time.monotonic()
+    with long_command(as_json=as_json, resume="run the same command again.") as progress:
+        from dataclasses import asdict
+
+        from motion.corpus import Corpus
+        from motion.general_training import GeneralConfig, train_general
+        from motion.network import single_thread
+
+        with single_thread():
+            report = train_general(
+                Corpus.load(corpus),
+                out,
+                config=GeneralConfig(steps=steps),
+                seed=seed,
+                checkpoint_dir=work or out.with_suffix(".work"),
+                progress=progress,
+            )
+    result = {**asdict(report), "seconds": seconds_of(started), "weights": str(out)}
+    if as_json:
+        print_json(result)
+    else:
+        print(
+            f"{out}  ({report.hours:.1f} h of {report.speakers} speakers, {report.steps} steps; on held-out speakers "
+            f"lip r {report.lip_r:.3f}, bilabials {report.bilabial_auc:.3f})"
+        )
