@@ -39,7 +39,7 @@ def motion(
 ) -> None:
     """Predict PERSON's face and head for RECORDING: seconds of work, to try settings before a dub.
 
-    Writes motion.safetensors, a track like those of `likeness fit`.
+    Writes track.safetensors, like `likeness fit`.
     """
     if pose is Pose.reference:
         raise typer.BadParameter("--pose reference is for `likeness dub`, which takes a video with it")
@@ -60,7 +60,7 @@ def motion(
             preview=preview,
             progress=progress,
         )
-    wanted = {"motion.safetensors": True, "motion.png": plot, "preview.mp4": preview}
+    wanted = {"track.safetensors": True, "motion.png": plot, "preview.mp4": preview}
     files = [str(folder / name) for name, made in wanted.items() if made]
     if as_json:
         print_json({**figures, "seconds": seconds_of(started), "files": files})

@@ -53,7 +53,7 @@ def world(
 def motion(
     corpus: Annotated[list[Path], typer.Argument(help="Corpus folders, e.g. of `likeness train world`.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The safetensors file to write.")],
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 5000,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 4000,
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
     work: Annotated[
         Path | None, typer.Option(help="Folder for the checkpoint.", show_default="OUT.work")

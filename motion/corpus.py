@@ -78,7 +78,7 @@ class Corpus:
             if not shards:
                 raise InvalidParameter(
                     f"{folder} holds no training data",
-                    remedy="name a folder that `likeness train corpus` or the studio wrote",
+                    remedy="name a folder that `likeness train world` wrote",
                 )
             for shard in shards:
                 own, part = read_shard(shard)

@@ -38,7 +38,7 @@ Array = NDArray[np.float32]
 class GeneralConfig:
     """How the general model is trained."""
 
-    steps: int = 12_000
+    steps: int = 4000
     """Optimiser steps, 1 or more."""
     windows: int = 32
     """Sequences a step."""

@@ -238,11 +238,15 @@ class _Driver:
         spoken = mean + self._controls.lip_strength * scaled
         if self._controls.smoothing > 0:
             spoken = _gaussian(spoken, self._controls.smoothing)
-        mouth = np.clip(style.rest + gate * (spoken - style.rest), 0, 1)
+        kept = min(1.0, self._controls.lip_strength)
+        rest = mean + kept * (
+            style.rest - mean
+        )  # at strength 0 nothing moves, not even between speech and rest
+        mouth = np.clip(rest + gate * (spoken - rest), 0, 1)
         if contact is not None:
             # A regression says the mean of what may be: half open where the lips meet. The contact itself is certain.
             press = np.clip((contact - CONTACT_FROM) / (CONTACT_TO - CONTACT_FROM), 0, 1)
-            press *= gate[:, 0] * min(1.0, self._controls.lip_strength)
+            press *= kept * gate[:, 0]
             for _ in range(2):  # coefficients that end at 0 leave the rest of the way to the others
                 over = np.maximum(mouth @ style.opening + style.opening_rest - style.opening_closed, 0)
                 mouth = np.clip(mouth - (press * over)[:, None] * style.closing, 0, 1)

@@ -35,7 +35,7 @@ def write_preview(
     place = np.median(track.motion.translation, axis=0)
     # The head about fills the picture at its usual distance.
     height = float(np.ptp(neutral[:, 1]))
-    focal = 0.62 * SIZE * float(place[2]) / height
+    focal = 0.85 * SIZE * float(place[2]) / height
     camera = Camera(focal, SIZE / 2, SIZE / 2, SIZE, SIZE)
     middle = (neutral.max(0) + neutral.min(0)) / 2
     page: NDArray[np.uint8] = np.full((SIZE, SIZE, 3), PAPER, np.uint8)

@@ -91,7 +91,7 @@ class ArticulationStyle:
     stress: float
     """Widening of stressed vowels, share."""
     effort: float
-    """Standard deviation of the slow change of effort (share of everything)."""
+    """How much wider the mouth moves per unit of effort, share."""
     drift: float
     """Standard deviation of the posture's slow change, coefficients."""
 
@@ -118,7 +118,7 @@ class ArticulationStyle:
             rest=rest * size,
             breath=rng.uniform(0, 0.35) * (rng.random() < 0.6),
             stress=rng.uniform(0.05, 0.35),
-            effort=rng.uniform(0.05, 0.18),
+            effort=rng.uniform(0.05, 0.3),
             drift=rng.uniform(0.0, 0.04),
         )
 
@@ -166,6 +166,7 @@ def articulate(
     style: ArticulationStyle,
     names: tuple[str, ...],
     geometry: MouthGeometry,
+    effort: Floats,
     rng: np.random.Generator,
 ) -> Articulation:
     """The mouth for some sounds, at 25 fps; frame k shows the time (k + .5) / 25.
@@ -176,15 +177,16 @@ def articulate(
         style: the person's.
         names: the E expressions.
         geometry: of a head with these expressions; its opening decides when lips meet.
-        rng: effort and drift.
+        effort: (T,) of unit deviation, see :class:`studio.speech_world.utterances.Utterance`.
+        rng: what cannot be heard: a little more effort, and the posture's drift.
     """
     times = (np.arange(frames) + 0.5) / FPS + style.lead_s
     articulators = _pull(times, _pulls(phonemes, style), style)  # (T, A)
     close, bite = _contacts(times, phonemes)
     articulators[:, _INDEX["close"]] = np.maximum(articulators[:, _INDEX["close"]] * 0.3, close)
     articulators[:, _INDEX["bite"]] = np.maximum(articulators[:, _INDEX["bite"]] * 0.3, bite)
-    effort = 1 + style.effort * wander(rng, frames, 1.2)
-    expression = np.clip(effort, 0.4, 1.8)[:, None] * (articulators @ style.work)
+    size = 1 + style.effort * effort + 0.05 * wander(rng, frames, 1.2)
+    expression = np.clip(size, 0.4, 1.8)[:, None] * (articulators @ style.work)
     moving = np.flatnonzero(style.posture > 0)
     drift = (
         np.column_stack([wander(rng, frames, 4.0) for _ in moving]) if len(moving) else np.zeros((frames, 0))

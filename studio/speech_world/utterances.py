@@ -8,6 +8,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
+from studio.gestures import FPS, wander
 from studio.speech import Phoneme, speak
 from studio.speech_world.perturb import RATE, perturb
 from studio.speech_world.voices import Split, draw_text, draw_voice
@@ -27,6 +28,8 @@ class Utterance:
     """espeak-ng's name of it."""
     voice: str
     """Who speaks."""
+    effort: NDArray[np.float64]
+    """(T,) at 25 fps: how hard the speaker tries, of unit deviation; heard as loudness, seen as wider movement."""
 
 
 def draw_utterance(
@@ -65,8 +68,18 @@ def draw_utterance(
         end += len(samples) / RATE
         # Breath between phrases is mostly short; now and then somebody thinks, or lets the other speak.
         pause(rng.uniform(0.05, 0.6) if rng.random() < 0.8 else rng.uniform(0.6, 2.5))
-    samples, factor = perturb(np.concatenate(sounds), rng)
-    return Utterance(samples, joined(phonemes, factor, len(samples) / RATE), voice.language, voice.name)
+    clean = np.concatenate(sounds)
+    effort = wander(rng, int(np.ceil(end * FPS)) + 1, rng.uniform(0.5, 2.0))
+    # Vocal effort raises the level by some decibels and opens the mouth (Schulman 1989 on loud speech).
+    decibels = rng.uniform(1.5, 5.0) * np.interp(
+        np.arange(len(clean)) / RATE * FPS, np.arange(len(effort)), effort
+    )
+    samples, factor = perturb((clean * 10 ** (decibels / 20)).astype(np.float32), rng)
+    frames = -(-len(samples) // 640)
+    heard = np.interp((np.arange(frames) + 0.5) / factor, np.arange(len(effort)), effort)
+    return Utterance(
+        samples, joined(phonemes, factor, len(samples) / RATE), voice.language, voice.name, heard
+    )
 
 
 def joined(phonemes: list[Phoneme], factor: float, seconds: float) -> tuple[Phoneme, ...]:

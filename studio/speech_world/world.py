@@ -7,7 +7,9 @@ is known about them, are what motion is measured against.
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,7 @@ from studio.speech_world.carriage import Carriage, CarriageStyle, carry
 from studio.speech_world.utterances import Utterance, draw_utterance
 from studio.speech_world.voices import Split
 from training.progress import Progress, Tick, silent
+from training.runtime import available_cores, limit_threads
 
 Floats = NDArray[np.float64]
 
@@ -91,7 +94,15 @@ class SpeechWorld:
     def perform(self, utterance: Utterance, presenter: Presenter, rng: np.random.Generator) -> SpokenTruth:
         """Let somebody say an utterance."""
         frames = frame_count(len(utterance.samples))
-        mouth = articulate(utterance.phonemes, frames, presenter.articulation, self.names, self.geometry, rng)
+        mouth = articulate(
+            utterance.phonemes,
+            frames,
+            presenter.articulation,
+            self.names,
+            self.geometry,
+            utterance.effort[:frames],
+            rng,
+        )
         carriage = carry(rng, presenter.carriage, utterance.phonemes, frames)
         expression = mouth.expression.copy()
         for name, value in _upper_face(carriage, rng).items():
@@ -129,17 +140,12 @@ def spoken_clip(truth: SpokenTruth, speaker: str) -> SpokenClip:
 
 
 def write_world(
-    folder: Path,
-    *,
-    hours: float,
-    seed: int,
-    split: Split = "train",
-    progress: Progress = silent,
+    folder: Path, *, hours: float, seed: int, split: Split = "train", progress: Progress = silent
 ) -> int:
     """Write ``hours`` of people speaking as a corpus; returns the number of clips.
 
-    Shard n depends on the seed and n alone: a run that was killed goes on with the first shard that is missing, and
-    several processes may write different shards of one corpus.
+    Shard n depends on the seed and n alone: a run that was killed goes on with the shards that are missing. Each shard
+    is spoken by a process of its own, because espeak-ng carries the phase of its last word into the next.
 
     Args:
         folder: where the shards go.
@@ -148,24 +154,34 @@ def write_world(
         split: ``train`` or ``held-out`` voices and languages.
         progress: listener.
     """
-    world = SpeechWorld()
     shards = max(1, round(hours * 3600 / (20 * SHARD_CLIPS)))
-    for number in range(shards):
-        progress(Tick("motion.world", number, shards))
-        path = folder / f"world-{split}-{seed}-{number:05d}.safetensors"
-        if not path.exists():
-            write_shard(path, world.names, _shard(world, seed, number, split))
-    progress(Tick("motion.world", shards, shards))
+    paths = [folder / f"world-{split}-{seed}-{number:05d}.safetensors" for number in range(shards)]
+    missing = [number for number, path in enumerate(paths) if not path.exists()]
+    done = shards - len(missing)
+    progress(Tick("motion.world", done, shards))
+    with ProcessPoolExecutor(
+        available_cores(), mp_context=get_context("spawn"), max_tasks_per_child=1
+    ) as processes:
+        jobs = [
+            processes.submit(_write_shard, paths[number], seed, number, split, SHARD_CLIPS)
+            for number in missing
+        ]
+        for job in as_completed(jobs):
+            job.result()
+            done += 1
+            progress(Tick("motion.world", done, shards))
     return shards * SHARD_CLIPS
 
 
-def _shard(world: SpeechWorld, seed: int, number: int, split: Split) -> list[SpokenClip]:
-    clips = []
-    for index in range(SHARD_CLIPS):
+def _write_shard(path: Path, seed: int, number: int, split: Split, clips: int) -> None:
+    limit_threads(1)
+    world = SpeechWorld()
+    spoken = []
+    for index in range(clips):
         rng = np.random.default_rng([seed, number, index, split == "held-out"])
         truth = world.draw(rng, split)
-        clips.append(spoken_clip(truth, f"{truth.utterance.voice}/{seed}-{number}-{index}"))
-    return clips
+        spoken.append(spoken_clip(truth, f"{truth.utterance.voice}/{seed}-{number}-{index}"))
+    write_shard(path, world.names, spoken)
 
 
 def _upper_face(carriage: Carriage, rng: np.random.Generator) -> dict[str, Floats]:

@@ -68,7 +68,7 @@ def run(
         InvalidParameter: ``pose`` and the videos do not fit together.
         Problem: what is wrong with the person, the recording or a video.
     """
-    _check(pose, pose_video, expression_video)
+    _check(pose, pose_video, expression_video, controls)
     limit_threads()
     with open_package(person) as package, tempfile.TemporaryDirectory(prefix="likeness-dub-") as folder:
         scratch = Path(folder)
@@ -98,7 +98,15 @@ def run(
     return frames
 
 
-def _check(pose: str, pose_video: Path | None, expression_video: Path | None) -> None:
+def _check(
+    pose: str, pose_video: Path | None, expression_video: Path | None, controls: MotionControls | None
+) -> None:
+    if expression_video is not None and controls not in (None, MotionControls()):
+        raise InvalidParameter(
+            "strengths and smoothing act on predicted motion, and here a video gives all of it",
+            remedy="leave out --lip-strength, --head-strength and --smoothing, or the expression video",
+            details={"field": "lip_strength"},
+        )
     if pose not in POSES:
         raise InvalidParameter(
             f"there is no pose mode {pose!r}",

@@ -37,7 +37,7 @@ def run(
 ) -> dict[str, Any]:
     """Predict how a person moves while saying a recording.
 
-    Writes ``motion.safetensors`` (a :class:`faces.track.FaceTrack` of the person in that motion) into ``out``, with
+    Writes ``track.safetensors`` (a :class:`faces.track.FaceTrack` of the person in that motion) into ``out``, with
     ``plot`` also ``motion.png`` and with ``preview`` ``preview.mp4``.
 
     Args:
@@ -73,7 +73,7 @@ def run(
             progress(Tick("motion.predict", min(done, total), total))
         motion = Motion.concatenate(parts)
         spoken = track.with_motion(motion)
-        spoken.save(out / "motion.safetensors")
+        spoken.save(out / "track.safetensors")
         again = (chunk.samples[chunk.body] for chunk in stream_wav(sound, chunk_s=20.0))
         activity = np.concatenate([part.values[:, ACTIVITY] for part in extract_stream(again)])[: len(motion)]
         style = predictor.model.style

@@ -1,0 +1,124 @@
+"""The motion of a person for a recording, without a video: the stage and ``likeness motion``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from typer.testing import CliRunner
+
+from cli.main import app
+from faces.track import FaceTrack
+from motion.personalize import MotionConfig, train_motion
+from motion.predict import MotionControls
+from motion.targets import mouth_mask
+from motion.train import TrainConfig
+from problems import InvalidPackage, InvalidParameter
+from tests.motion.conftest import speak as babble
+from tests.motion.conftest import track_of
+from workers.package import MEMBERS, write_package
+from workers.stages import dub, speak
+
+
+@pytest.fixture(scope="module")
+def person(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A PERSON with a real track and a real motion model; this stage opens nothing else in it."""
+    work = tmp_path_factory.mktemp("person")
+    speech = babble(150, seed=1)
+    track = track_of(speech, 1)
+    track.save(work / "track.safetensors")
+    config = MotionConfig(folds=2, train=TrainConfig(steps=40))
+    train_motion(
+        track,
+        speech.samples,
+        work / "motion.safetensors",
+        config=config,
+        seed=0,
+        checkpoint_dir=work / "checkpoints",
+    )
+    for member in MEMBERS:
+        if not (work / member).exists():
+            (work / member).write_bytes(b"not opened here")
+    write_package(work, work / "ann.person", {"preset": "preview", "seed": 0})
+    return work / "ann.person"
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("sound") / "words.wav"
+    soundfile.write(path, babble(120, seed=8).samples, 16_000)
+    return path
+
+
+def motion_of(person: Path, recording: Path, out: Path, **options: object) -> FaceTrack:
+    speak.run(person, recording, out, **options)  # type: ignore[arg-type]
+    return FaceTrack.load(out / "track.safetensors")
+
+
+def test_the_command_writes_what_was_asked_for(person: Path, recording: Path, tmp_path: Path) -> None:
+    arguments = ["motion", str(person), str(recording), "-o", str(tmp_path / "m")]
+    result = CliRunner().invoke(app, [*arguments, "--plot", "--preview", "--json"])
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.stdout.splitlines()[-1])
+    assert figures["frames"] == 120
+    assert {Path(file).name for file in figures["files"]} == {
+        "track.safetensors",
+        "motion.png",
+        "preview.mp4",
+    }
+    assert all(Path(file).stat().st_size > 1000 for file in figures["files"])
+    assert figures["lip_opening"]["std"] > 0.005
+    assert 0.3 < figures["speech_share"] <= 1
+
+
+def test_lip_strength_freezes_and_widens(person: Path, recording: Path, tmp_path: Path) -> None:
+    strengths = {s: MotionControls(lip_strength=s) for s in (0.0, 1.0, 1.5)}
+    tracks = {s: motion_of(person, recording, tmp_path / str(s), controls=c) for s, c in strengths.items()}
+    mouth = mouth_mask(tracks[1.0].expression_names)
+    spread = {s: track.motion.expression[:, mouth].std(0).sum() for s, track in tracks.items()}
+    assert spread[0.0] < 1e-5
+    assert spread[1.5] > 1.2 * spread[1.0] > 0
+    np.testing.assert_array_equal(tracks[0.0].motion.rotation, tracks[1.5].motion.rotation)
+
+
+def test_a_seed_changes_the_head_and_not_the_lips(person: Path, recording: Path, tmp_path: Path) -> None:
+    one, two = (motion_of(person, recording, tmp_path / str(seed), seed=seed) for seed in (1, 2))
+    mouth = mouth_mask(one.expression_names)
+    np.testing.assert_array_equal(one.motion.expression[:, mouth], two.motion.expression[:, mouth])
+    assert np.abs(one.motion.rotation - two.motion.rotation).max() > 0.005
+
+
+def test_smoothing_slows_the_lips_and_head_strength_the_head(
+    person: Path, recording: Path, tmp_path: Path
+) -> None:
+    plain = motion_of(person, recording, tmp_path / "plain").motion
+    smooth = motion_of(person, recording, tmp_path / "smooth", controls=MotionControls(smoothing=3.0)).motion
+    calm = motion_of(person, recording, tmp_path / "calm", controls=MotionControls(head_strength=0.3)).motion
+    jaw = FaceTrack.load(tmp_path / "plain" / "track.safetensors").expression_names.index("jawOpen")
+
+    def speed(values: np.ndarray) -> float:
+        return float(np.abs(np.diff(values, axis=0)).mean())
+
+    assert speed(smooth.expression[:, jaw]) < 0.7 * speed(plain.expression[:, jaw])
+    assert calm.rotation.std(0).sum() < 0.5 * plain.rotation.std(0).sum()
+
+
+def test_what_is_wrong_is_said(person: Path, recording: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidPackage):
+        speak.run(recording, recording, tmp_path)
+    result = CliRunner().invoke(app, ["motion", str(person), str(recording), "--lip-strength", "3"])
+    assert result.exit_code == 2
+    assert "lip-strength" in result.output
+    with pytest.raises(InvalidParameter, match="a video gives all of it"):
+        dub.run(
+            person,
+            recording,
+            tmp_path / "o.mp4",
+            pose="reference",
+            pose_video=recording,
+            expression_video=recording,
+            controls=MotionControls(lip_strength=0.5),
+        )
