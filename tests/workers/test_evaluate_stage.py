@@ -134,7 +134,7 @@ class Product:
         (work / "track.npy").rename(work / "track.safetensors")
         (work / "texture.safetensors").write_bytes(b"texture")
 
-    def motion(self, work: Path, *, preset: str, seed: int, start: Path | None, progress: Any) -> None:
+    def motion(self, work: Path, *, preset: str, seed: int, progress: Any) -> None:
         self._note("motion")
         (work / "motion.safetensors").write_bytes(f"{preset} {seed}".encode())
 
