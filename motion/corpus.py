@@ -23,7 +23,7 @@ from problems import InvalidParameter
 
 Array = NDArray[np.float32]
 
-FORMAT = "likeness.motion-corpus/1"
+FORMAT = "likeness.motion-corpus/2"
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class SpokenClip:
     """Whose voice and manner; clips of one speaker are kept on one side of a split."""
     language: str
     """BCP 47 code, or empty."""
+    speaking: NDArray[np.floating] | None = None
+    """(T,) 1 where a sound is being spoken, 0 in a pause, NaN where nobody knows; None: unknown everywhere."""
 
     def __len__(self) -> int:
         return len(self.features)
@@ -119,6 +121,8 @@ def write_shard(path: Path, names: tuple[str, ...], clips: Iterable[SpokenClip])
         field: np.concatenate([getattr(clip, field) for clip in clips]).astype(np.float16)
         for field in ("features", "expression", "pose", "closure")
     }
+    unknown = [np.full(len(clip), np.nan) if clip.speaking is None else clip.speaking for clip in clips]
+    joined["speaking"] = np.concatenate(unknown).astype(np.float16)
     joined["valid"] = np.concatenate([clip.valid for clip in clips]).astype(np.uint8)
     joined["lengths"] = np.array([len(clip) for clip in clips], np.int64)
     header = {
@@ -152,6 +156,7 @@ def read_shard(path: Path) -> tuple[tuple[str, ...], list[SpokenClip]]:
                 tensors["closure"][part],
                 speaker,
                 language,
+                tensors["speaking"][part],
             )
         )
     return tuple(json.loads(header["expression_names"])), clips

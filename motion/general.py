@@ -12,14 +12,15 @@ import torch
 from numpy.typing import NDArray
 
 from faces.track import load_tensors, save_tensors
+from motion.adaptation import Adaptation, with_bias
 from motion.features import speech_centre
 from motion.network import NetworkConfig, SpeechMotionNet, single_thread
-from motion.targets import POSE
+from motion.targets import POSE, mouth_mask
 from problems import InvalidPackage
 
 Array = NDArray[np.float32]
 
-FORMAT = "likeness.motion-general/3"
+FORMAT = "likeness.motion-general/4"
 SHIPPED = Path(__file__).parent.parent / "weights" / "motion" / "general.safetensors"
 """The general weights that the product begins with."""
 
@@ -32,8 +33,10 @@ class GeneralModel:
     """Names of its E coefficients; a person's track may have others."""
     net: SpeechMotionNet
     """The network; its last six outputs are the pose deviation."""
-    closure: torch.nn.Linear
-    """Hidden states to the logit that the lips meet for a bilabial."""
+    events: torch.nn.Linear
+    """Hidden states to two logits: that the lips meet for a bilabial, and that somebody speaks."""
+    adaptation: Adaptation
+    """How the last layer follows one person's frames."""
     feature_mean: Array
     """(D,) of features whose voice is taken out (:func:`motion.features.speech_centre`)."""
     feature_scale: Array
@@ -50,17 +53,47 @@ class GeneralModel:
             centre: (D,) of the voice, see :func:`motion.features.speech_centre`; None takes that of ``values``.
 
         Returns:
-            (T, O) deviation from the mean face in its own units, and (T,) logit that the lips meet for a bilabial.
+            (T, O) deviation from the mean face in its own units, and (T, 2) logits of :attr:`events`.
         """
-        centre = speech_centre(values) if centre is None else centre
-        features = ((values - centre - self.feature_mean) / self.feature_scale).astype(np.float32)
         with single_thread():
-            hidden = self.net.hidden_states(torch.from_numpy(features)[None])
-            targets = self.net.head(hidden)[0].numpy() * self.target_scale
-            return targets, self.closure(hidden)[0, :, 0].numpy()
+            hidden = self._hidden(values, centre)
+            targets = self.net.head(hidden)[0].cpu().numpy() * self.target_scale
+            return targets, self.events(hidden)[0].cpu().numpy()
 
-    def contact(self, values: Array, centre: Array | None = None) -> Array:
-        """(T, D) raw features -> (T,) probability that the lips meet for a bilabial."""
+    @torch.no_grad()
+    def adapted_to(
+        self, values: Array, targets: Array, known: NDArray[np.bool_], centre: Array | None = None
+    ) -> Array:
+        """The mapping with its last layer adapted to some frames of one person.
+
+        Args:
+            values: (T, D) raw features.
+            targets: (T, O) deviation from the known frames' mean, in its own units.
+            known: (T,) True for the frames to adapt to.
+            centre: (D,) of the voice.
+
+        Returns:
+            (T, O) deviation from the known frames' mean.
+        """
+        with single_thread():
+            hidden = self._hidden(values, centre)
+            plain = self.net.head(hidden)
+            standard, mask = self._on_device(targets / self.target_scale), self._on_device(known)
+            change = self.adaptation(hidden, standard[None] - plain, mask[None])
+            return (plain + with_bias(hidden) @ change)[0].cpu().numpy() * self.target_scale
+
+    def _hidden(self, values: Array, centre: Array | None) -> torch.Tensor:
+        """(1, T, H) of raw features."""
+        centre = speech_centre(values) if centre is None else centre
+        return self.net.hidden_states(
+            self._on_device((values - centre - self.feature_mean) / self.feature_scale)[None]
+        )
+
+    def _on_device(self, values: NDArray[Any]) -> torch.Tensor:
+        return torch.from_numpy(values.astype(np.float32)).to(self.events.weight.device)
+
+    def event_chances(self, values: Array, centre: Array | None = None) -> Array:
+        """(T, D) raw features -> (T, 2) probabilities that the lips meet for a bilabial, and that somebody speaks."""
         return (1 / (1 + np.exp(-self.predict(values, centre)[1]))).astype(np.float32)
 
     def tensors(self, prefix: str = "") -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
@@ -69,9 +102,10 @@ class GeneralModel:
             "feature_mean": self.feature_mean,
             "feature_scale": self.feature_scale,
             "target_scale": self.target_scale,
+            "log_strength": self.adaptation.log_strength.detach().numpy(),
         }
         tensors |= {f"net.{name}": value.numpy() for name, value in self.net.state_dict().items()}
-        tensors |= {f"closure.{name}": value.numpy() for name, value in self.closure.state_dict().items()}
+        tensors |= {f"events.{name}": value.numpy() for name, value in self.events.state_dict().items()}
         header = {
             "expression_names": json.dumps(self.expression_names),
             "network": json.dumps(asdict(self.net.config)),
@@ -84,12 +118,17 @@ class GeneralModel:
     ) -> GeneralModel:
         """The inverse of :meth:`tensors`; raises KeyError, ValueError, TypeError or RuntimeError if it does not fit."""
         config = NetworkConfig(**json.loads(header[f"{prefix}network"]))
-        closure = torch.nn.Linear(2 * config.hidden, 1)
-        closure.load_state_dict(state_from(tensors, f"{prefix}closure."))
+        names = tuple(json.loads(header[f"{prefix}expression_names"]))
+        events = torch.nn.Linear(2 * config.hidden, 2)
+        events.load_state_dict(state_from(tensors, f"{prefix}events."))
+        adaptation = Adaptation(torch.from_numpy(mouth_mask(names)))
+        with torch.no_grad():
+            adaptation.log_strength.copy_(torch.from_numpy(tensors[f"{prefix}log_strength"].copy()))
         return cls(
-            tuple(json.loads(header[f"{prefix}expression_names"])),
+            names,
             network_from(config, tensors, f"{prefix}net."),
-            closure,
+            events,
+            adaptation,
             tensors[f"{prefix}feature_mean"],
             tensors[f"{prefix}feature_scale"],
             tensors[f"{prefix}target_scale"],
@@ -145,6 +184,13 @@ class GeneralModel:
             state[name] = values
         net.load_state_dict(state)
         return net
+
+    def adaptation_for(self, names: tuple[str, ...]) -> Adaptation:
+        """The same trust in a person's frames, for a person with the expressions ``names``."""
+        adaptation = Adaptation(torch.from_numpy(mouth_mask(names)))
+        with torch.no_grad():
+            adaptation.log_strength.copy_(self.adaptation.log_strength)
+        return adaptation
 
 
 def network_from(config: NetworkConfig, tensors: dict[str, NDArray[Any]], prefix: str) -> SpeechMotionNet:

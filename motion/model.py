@@ -1,8 +1,8 @@
 """Everything learnt about how a person moves, and its file ``motion.safetensors``.
 
-The prediction for one frame is the mean over folds of (network + ridge) / 2, and over both ways to begin. The ridge
-sees the network's hidden states and the features of the frames around; being linear, the folds' ridges are one on the
-features and one each on the hidden states.
+The prediction for one frame is the mean over the ways to learn a person, and for those with ridges the mean over folds
+of (network + ridge) / 2. A ridge sees the network's hidden states and the features of the frames around; being linear,
+the folds' ridges are one on the features and one each on the hidden states.
 """
 
 from __future__ import annotations
@@ -23,12 +23,29 @@ from motion.general import GeneralModel, network_from
 from motion.network import NetworkConfig, SpeechMotionNet, single_thread
 from motion.regression import context
 from motion.style import Style
-from motion.targets import PoseFrame
+from motion.targets import PoseFrame, calmed
 from problems import InvalidPackage
 
 Array = NDArray[np.float32]
 
-FORMAT = "likeness.motion/3"
+FORMAT = "likeness.motion/4"
+
+
+@dataclass(frozen=True)
+class FoldRidges:
+    """Closed-form ridges beside some folds' networks."""
+
+    features: Array
+    """((2 radius + 1) D, O) on the standardised features of the frames around, mean over folds."""
+    hidden: Array
+    """(F, H, O) on each fold's hidden states; apply the mean over F of the products."""
+    bias: Array
+    """(O,) mean over folds."""
+
+    def on_features(self, features: Array) -> Array:
+        """(T, D) standardised features -> (T, O), the hidden states' part left out."""
+        radius = (len(self.features) // features.shape[1] - 1) // 2
+        return context(features, radius) @ self.features + self.bias
 
 
 @dataclass(frozen=True)
@@ -39,26 +56,14 @@ class Regressor:
     """Of the features and the targets."""
     nets: tuple[SpeechMotionNet, ...]
     """One network a fold, in eval mode."""
-    ridge_features: Array
-    """((2 radius + 1) D, O) ridge on the features of the frames around, mean over folds."""
-    ridge_hidden: Array
-    """(F, H, O) ridge on each fold's hidden states; apply the mean over F of the products."""
-    ridge_bias: Array
-    """(O,) mean over folds."""
-
-    @property
-    def radius(self) -> int:
-        """Frames on each side that the ridge sees."""
-        return (len(self.ridge_features) // len(self.normaliser.feature_mean) - 1) // 2
+    ridges: FoldRidges | None
+    """What is averaged with the networks; None for the networks alone."""
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """Everything as named arrays."""
-        tensors: dict[str, NDArray[Any]] = {
-            **asdict(self.normaliser),
-            "ridge_features": self.ridge_features,
-            "ridge_hidden": self.ridge_hidden,
-            "ridge_bias": self.ridge_bias,
-        }
+        tensors: dict[str, NDArray[Any]] = asdict(self.normaliser)
+        if self.ridges is not None:
+            tensors |= {f"ridge_{name}": value for name, value in asdict(self.ridges).items()}
         for fold, net in enumerate(self.nets):
             tensors |= {f"net.{fold}.{name}": value.numpy() for name, value in net.state_dict().items()}
         return tensors
@@ -71,9 +76,9 @@ class Regressor:
         return cls(
             Normaliser(*(tensors[prefix + field.name] for field in fields(Normaliser))),
             tuple(network_from(config, tensors, f"{prefix}net.{fold}.") for fold in range(folds)),
-            tensors[f"{prefix}ridge_features"],
-            tensors[f"{prefix}ridge_hidden"],
-            tensors[f"{prefix}ridge_bias"],
+            FoldRidges(*(tensors[f"{prefix}ridge_{field.name}"] for field in fields(FoldRidges)))
+            if f"{prefix}ridge_bias" in tensors
+            else None,
         )
 
     def __call__(self, values: Array) -> Array:
@@ -84,13 +89,16 @@ class Regressor:
     def fold_predictions(self, values: Array) -> list[Array]:
         """(T, D) raw features -> each fold's (T, O) deviation; the ridge on the features is shared by all."""
         features = self.normaliser.features(values)
-        direct = context(features, self.radius) @ self.ridge_features + self.ridge_bias  # (T, O)
+        ridges = self.ridges
+        direct = ridges.on_features(features) if ridges is not None else None  # (T, O)
         batch = torch.from_numpy(features)[None]
         parts = []
         with single_thread():
-            for net, weights in zip(self.nets, self.ridge_hidden, strict=True):
+            for fold, net in enumerate(self.nets):
                 hidden = net.hidden_states(batch)  # (1, T, H)
-                standard = (net.head(hidden)[0].numpy() + direct + hidden[0].numpy() @ weights) / 2
+                standard = net.head(hidden)[0].numpy()
+                if ridges is not None:
+                    standard = (standard + direct + hidden[0].numpy() @ ridges.hidden[fold]) / 2
                 parts.append(standard * self.normaliser.target_scale)
         return parts
 
@@ -124,7 +132,7 @@ class MotionModel:
     def deviation(self, values: Array) -> Array:
         """(T, D) raw features -> (T, O) predicted deviation from :attr:`mean`, spread restored."""
         parts = [regressor(values) for regressor in self.regressors]
-        return np.mean(parts, axis=0, dtype=np.float32) * self.share
+        return calmed(np.mean(parts, axis=0, dtype=np.float32), self.expression_names) * self.share
 
     def save(self, path: Path) -> None:
         """Write one safetensors file, atomically."""

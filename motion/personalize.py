@@ -20,14 +20,15 @@ import torch
 from numpy.typing import NDArray
 
 from faces.track import FaceTrack
+from motion.adaptation import with_bias
 from motion.dataset import ClipData, Extractor, cut_clip, prepare, renderings
 from motion.features import extract
 from motion.general import GeneralModel
-from motion.model import MotionModel, Regressor
+from motion.model import FoldRidges, MotionModel, Regressor
 from motion.network import NetworkConfig, SpeechMotionNet, single_thread
 from motion.regression import Ridge, context, correlation, folds, ridge_path, training_mask
 from motion.style import measure_style
-from motion.targets import lid_mask, mouth_mask
+from motion.targets import calmed, lid_mask, mouth_mask
 from motion.train import TrainConfig, train_fold
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.progress import Progress, Tick, silent
@@ -131,7 +132,9 @@ def train_motion(
             nets, steps = _train_folds(
                 data, clip, begin, config, seed, checkpoint_dir / f"motion-{name}.pt", progress
             )
-            learners.append(Learner(data, tuple(nets), _ensemble(data, nets, config), tuple(steps)))
+            learners.append(_with_ridges(data, nets, steps, config))
+        if general is not None:
+            learners.append(_adapted(learners[-1].data, clip.expression_names, general, config))
         model, report = _assemble(clip, extractor(faster(sound)), learners, general, config)
     report = replace(report, seconds=round(time.monotonic() - began, 2))
     model = replace(model, facts=asdict(report))
@@ -199,40 +202,57 @@ def _train_folds(
 
 
 @dataclass(frozen=True)
-class _Ensemble:
-    features: Array
-    hidden: Array
-    bias: Array
-    strength: float
-    held_out: Array
-    """(T, O) standardised prediction of every frame by the fold that did not see it."""
-
-
-@dataclass(frozen=True)
 class Learner:
-    """All folds of one way to begin: from scratch, or from the general model."""
+    """One way to learn a person: folds from scratch, folds from the general model, or its adapted last layer."""
 
     data: ClipData
     """The clip in this way's normalisation."""
     nets: tuple[SpeechMotionNet, ...]
-    """One a fold."""
-    ensemble: _Ensemble
-    """The ridges beside them."""
-    steps: tuple[int, ...]
+    """One a fold, or one."""
+    ridges: FoldRidges | None
+    """Beside them."""
+    standard: Array
+    """(T, O) standardised prediction of every frame by what did not see it."""
+    steps: tuple[int, ...] = ()
     """Step at which each fold's network was best."""
+    strength: float = 0.0
+    """Of the ridges."""
 
     def regressor(self) -> Regressor:
         """What predicts from new speech."""
-        ensemble = self.ensemble
-        return Regressor(self.data.normaliser, self.nets, ensemble.features, ensemble.hidden, ensemble.bias)
+        return Regressor(self.data.normaliser, self.nets, self.ridges)
 
     def held_out(self) -> Array:
-        """(T, O) deviation from the mean in the targets' units, each frame by the fold that did not see it."""
-        return self.ensemble.held_out * self.data.normaliser.target_scale
+        """(T, O) deviation from the mean in the targets' units, each frame by what did not see it."""
+        return self.standard * self.data.normaliser.target_scale
 
 
 @torch.no_grad()
-def _ensemble(data: ClipData, nets: list[SpeechMotionNet], config: MotionConfig) -> _Ensemble:
+def _adapted(data: ClipData, names: tuple[str, ...], general: GeneralModel, config: MotionConfig) -> Learner:
+    """The general network with its last layer adapted in closed form (:mod:`motion.adaptation`)."""
+    features, targets = data.sequences.features[:1], data.sequences.targets[None]
+    _, frames, inputs = features.shape
+    sizes = replace(general.net.config, inputs=inputs, outputs=targets.shape[2])
+    net = general.network_for(names, sizes).eval()
+    adaptation = general.adaptation_for(names)
+    hidden = net.hidden_states(features)
+    plain = net.head(hidden)
+    held_out = plain[0].clone()
+    for block in folds(frames, config.folds):
+        mask = torch.from_numpy((training_mask(frames, block, config.guard) & data.valid).astype(np.float32))
+        change = adaptation(hidden, targets - plain, mask[None])
+        held_out[block] += (with_bias(hidden[0, block]) @ change)[0]
+    mask = torch.from_numpy(data.valid.astype(np.float32))
+    change = adaptation(hidden, targets - plain, mask[None])[0]
+    net.head.weight += change[:-1].T
+    net.head.bias += change[-1]
+    return Learner(data, (net,), None, held_out.numpy())
+
+
+@torch.no_grad()
+def _with_ridges(
+    data: ClipData, nets: list[SpeechMotionNet], steps: list[int], config: MotionConfig
+) -> Learner:
     """A ridge for each fold; the strength is the one whose held-out error, networks included, is least."""
     clean = data.sequences.features[0]  # (T, D)
     frames = len(clean)
@@ -255,13 +275,12 @@ def _ensemble(data: ClipData, nets: list[SpeechMotionNet], config: MotionConfig)
     best = int(np.argmin(errors))
     chosen = [ridges[best] for ridges in fitted]
     cut = around.shape[1]
-    return _Ensemble(
+    ridges = FoldRidges(
         np.mean([ridge.weights[:cut] for ridge in chosen], axis=0, dtype=np.float32),
         np.stack([loudness * ridge.weights[cut:] for ridge in chosen]).astype(np.float32),
         np.mean([ridge.bias for ridge in chosen], axis=0, dtype=np.float32),
-        config.ridge[best],
-        held_out[best],
     )
+    return Learner(data, tuple(nets), ridges, held_out[best], tuple(steps), config.ridge[best])
 
 
 def _assemble(
@@ -274,6 +293,7 @@ def _assemble(
     names, data = clip.expression_names, learners[0].data
     valid, expressions, mouth, lids = data.valid, len(names), mouth_mask(names), lid_mask(names)
     held_out = np.mean([learner.held_out() for learner in learners], axis=0, dtype=np.float32)
+    held_out = calmed(held_out, names)
     # How much of the prediction to keep: the regression of held-out truth on held-out prediction.
     predicted = held_out[valid] - held_out[valid].mean(0)
     truth = data.targets[valid] - data.targets[valid].mean(0)
@@ -285,7 +305,7 @@ def _assemble(
     gain = _mouth_gain(regressors, other, data, held_out, config)
     share[:expressions] = np.where(mouth, gain, share[:expressions])
     share[:expressions] = np.where(lids, 0, share[:expressions])
-    contact = general.contact(data.raw, data.centre) if general is not None else None
+    contact = general.event_chances(data.raw, data.centre)[:, 0] if general is not None else None
     style = measure_style(clip, data, held_out * share, contact)
     opening = held_out[:, :expressions] @ data.geometry.opening
     report = MotionReport(
@@ -296,7 +316,7 @@ def _assemble(
         mouth_gain=round(gain, 4),
         explained_rotation=round(float(np.clip(explained[expressions : expressions + 3], 0, 1).mean()), 4),
         fold_steps=tuple(step for learner in learners for step in learner.steps),
-        ridge=learners[-1].ensemble.strength,
+        ridge=learners[0].strength,
         blinks_per_minute=round(60 * style.blinks.rate, 2),
         seconds=0.0,
     )
@@ -320,8 +340,12 @@ def _mouth_gain(
     """
     slopes = data.geometry.opening
     expressions = len(slopes)
-    folds = zip(*(regressor.fold_predictions(other) for regressor in regressors), strict=True)
-    parts = [np.mean(fold, axis=0)[:, :expressions] @ slopes for fold in folds]
+    every = [regressor.fold_predictions(other) for regressor in regressors]
+    most = max(map(len, every))
+    parts = [
+        np.mean([folds[n % len(folds)] for folds in every], axis=0)[:, :expressions] @ slopes
+        for n in range(most)
+    ]
     single = float(np.sqrt(np.mean([part.var() for part in parts])))
     together = float(np.mean(parts, axis=0).std())
     speaking = data.valid & (data.activity > 0.5)

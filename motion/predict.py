@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from faces.track import Motion
 from motion.blinks import BlinkSampler
 from motion.features import ACTIVITY, DIMENSION, FeatureStream
+from motion.lips import FADE, HANGOVER, shown_mouth, speech_gate
 from motion.model import MotionModel
 from motion.style import spoken_prosody
 from motion.sway import SwayConfig, SwaySampler, limit_speed
@@ -32,12 +33,6 @@ WINDOW = 500
 """Frames of a window (20 s)."""
 MARGIN = 100
 """Frames of context on each side; the bidirectional LSTM forgets within them."""
-HANGOVER = 10
-"""Frames (0.4 s) after speech during which the mouth still follows the features: real pauses are predictable."""
-CONTACT_FROM, CONTACT_TO = 0.3, 0.7
-"""Probability of a bilabial from which the lips are brought together, and at which they meet."""
-FADE = 6
-"""Half width in frames of the fade between following speech and resting."""
 
 
 @dataclass(frozen=True)
@@ -201,11 +196,16 @@ class _Driver:
         own = slice(before, len(values) - after)
         # (before + T + after, O) deviation from the mean
         scaled = model.deviation(values)
-        gate = speech_gate(values[:, ACTIVITY])[:, None]
         expressions = len(model.expression_names)
-        contact = model.general.contact(values, model.centre) if model.general is not None else None
-        mouth = self._mouth_motion(scaled[:, :expressions], gate, contact)[own]
-        scaled, gate = scaled[own], gate[own]
+        speaking, contact = values[:, ACTIVITY], None
+        if model.general is not None:
+            contact, speaking = model.general.event_chances(values, model.centre).T
+        controls = self._controls
+        mouth = shown_mouth(
+            scaled[:, :expressions], model.mean[:expressions], speaking, contact, style,
+            controls.lip_strength, controls.smoothing,
+        )[own]  # fmt: skip
+        scaled, gate = scaled[own], speech_gate(speaking, HANGOVER, FADE)[own, None]
         frames = len(mouth)
 
         # (T, C) drawn in every mode, so that modes differ in the head only
@@ -231,30 +231,6 @@ class _Driver:
         self._frame += frames
         return Motion(rotation, translation, np.clip(expression, 0, 1), gaze.astype(np.float32))
 
-    def _mouth_motion(self, scaled: Array, gate: Array, contact: Array | None) -> Array:
-        """(T, E) the mouth's coefficients: mean plus speech while there is speech, the person's rest otherwise."""
-        model, style = self._model, self._model.style
-        mean = model.mean[: scaled.shape[1]]
-        spoken = mean + self._controls.lip_strength * scaled
-        if self._controls.smoothing > 0:
-            spoken = _gaussian(spoken, self._controls.smoothing)
-        kept = min(1.0, self._controls.lip_strength)
-        rest = mean + kept * (
-            style.rest - mean
-        )  # at strength 0 nothing moves, not even between speech and rest
-        mouth = np.clip(rest + gate * (spoken - rest), 0, 1)
-        if contact is not None:
-            # A regression says the mean of what may be: half open where the lips meet. The contact itself is certain.
-            press = np.clip((contact - CONTACT_FROM) / (CONTACT_TO - CONTACT_FROM), 0, 1)
-            press *= kept * gate[:, 0]
-            for _ in range(2):  # coefficients that end at 0 leave the rest of the way to the others
-                over = np.maximum(mouth @ style.opening + style.opening_rest - style.opening_closed, 0)
-                mouth = np.clip(mouth - (press * over)[:, None] * style.closing, 0, 1)
-        # Restoring the spread must not press the lips through each other: open them to the tightest closure seen.
-        opening = mouth @ style.opening + style.opening_rest
-        crossed = np.maximum(style.opening_floor - opening, 0)
-        return np.clip(mouth + crossed[:, None] * style.closing, 0, 1).astype(np.float32)
-
     def _head(self, sample: Array, spoken: Array, clip_index: NDArray[np.int64]) -> tuple[Array, Array]:
         style, strength = self._model.style, self._controls.head_strength
         if self._mode == "clip":
@@ -275,28 +251,9 @@ class _Driver:
         return style.pose.pose(deviation.astype(np.float32))
 
 
-def speech_gate(activity: Array) -> Array:
-    """(T,) speech activity -> (T,) in [0, 1]: 1 in speech and HANGOVER frames around it, smoothly 0 in silence."""
-    active = (activity > 0.3).astype(np.float64)
-    size = 2 * (HANGOVER + FADE) + 1
-    padded = np.pad(active, size // 2, mode="edge")
-    wide = np.lib.stride_tricks.sliding_window_view(padded, size).max(1)
-    kernel = np.hanning(2 * FADE + 3)[1:-1]
-    smooth = np.convolve(np.pad(wide, FADE, mode="edge"), kernel / kernel.sum(), mode="valid")
-    return smooth.astype(np.float32)
-
-
 def ping_pong(index: NDArray[np.int64], length: int) -> NDArray[np.int64]:
     """Frame numbers forth and back through ``length`` frames: 0 1 2 1 0 1 ..."""
     if length <= 1:
         return np.zeros_like(index)
     folded = index % (2 * length - 2)
     return np.where(folded < length, folded, 2 * length - 2 - folded)
-
-
-def _gaussian(values: Array, sigma: float) -> Array:
-    radius = max(1, int(3 * sigma + 0.5))
-    kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    padded = np.pad(values, ((radius, radius), (0, 0)), mode="edge")
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * radius + 1, axis=0)
-    return (windows @ (kernel / kernel.sum())).astype(np.float32)

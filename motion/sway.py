@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from motion.accents import closeness, head_turns, speech_accents
+
 Array = NDArray[np.float32]
 
 
@@ -24,15 +26,17 @@ class SwayConfig:
     """Frames of the shortest piece (1.5 s)."""
     longest: int = 88
     """Frames of the longest (3.5 s)."""
-    fade: int = 14
+    fade: int = 10
     """Frames of the cross-fade between two pieces."""
     candidates: int = 6
     """A piece is drawn from this many best continuations."""
-    fitting: int = 24
+    fitting: int = 40
     """Continuations that fit well enough for their speech to be compared."""
-    prosody: float = 2.0
+    prosody: float = 1.0
     """Cost of speech that differs from the speech to come by its whole variance, in squared spreads of a joint."""
-    ahead: int = 50
+    accent: float = 3.0
+    """Worth of a piece whose every turn meets an accent of the speech to come, in squared spreads of a joint."""
+    ahead: int = 60
     """Frames of speech that are compared."""
     drift: float = 0.25
     """Standard deviation of the phrase-level drift, in those of the residual."""
@@ -65,7 +69,9 @@ class SwaySampler:
         self._residual = residual.astype(np.float64)
         self._config = config
         self._prosody = prosody
-        # Two streams: how many frames are asked for at a time must not change what is drawn for which.
+        # Two streams of chance: how many frames are asked for at a time must not change what is drawn for which.
+        self._turns = np.zeros(len(residual))
+        self._turns[head_turns(residual[:, :3])] = 1.0
         self._rng = np.random.default_rng([seed, 0x5A1])
         self._drift_rng = np.random.default_rng([seed, 0xD21F])
         self._fading: tuple[int, int] | None = None
@@ -149,11 +155,14 @@ class SwaySampler:
         self._piece, self._left = start, self._length(start)
 
     def _unlike(self, starts: NDArray[np.int64], speech: Array | None) -> NDArray[np.float64]:
-        """(S,) cost of pieces whose speech differs from the speech to come."""
+        """(S,) cost of pieces whose speech differs from the speech to come, and whose turns miss its accents."""
         if self._prosody is None or speech is None or len(speech) < self._fade:
             return np.zeros(len(starts))
         index = np.minimum(starts[:, None] + np.arange(len(speech)), len(self._prosody) - 1)
-        return self._config.prosody * np.square(self._prosody[index] - speech).mean((1, 2)) / 2
+        unlike = np.square(self._prosody[index] - speech).mean((1, 2)) / 2
+        turns = self._turns[index]  # (S, t)
+        meeting = turns @ closeness(speech_accents(speech[:, 0]), len(speech)) / np.maximum(turns.sum(1), 1)
+        return self._config.prosody * unlike - self._config.accent * meeting
 
     def _with_drift(self, out: NDArray[np.float64]) -> NDArray[np.float64]:
         """A twice-smoothed Ornstein-Uhlenbeck process of unit variance, so that its velocity is smooth too."""

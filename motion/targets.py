@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
 
 from faces.morphable import MorphableModel
 from faces.mouth import LIPS, LOWER_INNER, UPPER_INNER, inter_ocular_distance
@@ -25,6 +26,8 @@ POSE = 6
 """Targets after the expressions: rotation relative to the mean (3, radians), translation relative to it (3, mm)."""
 MOUTH_PREFIXES = ("jaw", "mouth", "tongue", "cheekPuff", "mh:mouth")
 LID_PREFIXES = ("eyeBlink",)
+CALM = 3.0
+"""Standard deviation in frames of the smoothing of head and brows that speech predicts."""
 WEIGHT_MOUTH, WEIGHT_FACE, WEIGHT_POSE = 1.0, 0.1, 0.15
 """Share of each group in the loss."""
 
@@ -37,6 +40,17 @@ def mouth_mask(names: tuple[str, ...]) -> NDArray[np.bool_]:
 def lid_mask(names: tuple[str, ...]) -> NDArray[np.bool_]:
     """(E,) True for the coefficients that close the eyes."""
     return np.array([name.startswith(LID_PREFIXES) for name in names], dtype=bool)
+
+
+def calmed(values: Array, names: tuple[str, ...]) -> Array:
+    """(T, O) predicted targets with all but the mouth smoothed over :data:`CALM` frames.
+
+    What speech tells of a head is slow; the rest of a prediction is noise that a head must not tremble with.
+    """
+    rest = np.append(~mouth_mask(names), np.ones(POSE, bool))
+    result = np.array(values, np.float32)
+    result[:, rest] = gaussian_filter1d(result[:, rest], CALM, axis=0, mode="nearest")
+    return result
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from faces.track import FaceTrack, Motion
 from motion.corpus import SpokenClip, write_shard
 from motion.features import extract, frame_count
 from motion.targets import MouthGeometry, PoseFrame, head_geometry
-from studio.gestures import wander
+from studio.gestures import FPS, wander
+from studio.speech import Phoneme
 from studio.speech_world.articulation import Articulation, ArticulationStyle, articulate
 from studio.speech_world.carriage import Carriage, CarriageStyle, carry
 from studio.speech_world.utterances import Utterance, draw_utterance
@@ -136,7 +137,24 @@ def spoken_clip(truth: SpokenTruth, speaker: str) -> SpokenClip:
         np.where((contact > 0.1) & (contact < 0.9), np.nan, contact),
         speaker,
         truth.utterance.language,
+        speaking_frames(truth.utterance.phonemes, len(motion)),
     )
+
+
+def speaking_frames(phonemes: tuple[Phoneme, ...], frames: int) -> Floats:
+    """(T,) 1 in the frames of sounds, 0 in those of pauses, NaN within a frame of the border between the two."""
+    middles = (np.arange(frames) + 0.5) / FPS
+    speaking = np.zeros(frames)
+    for phoneme in phonemes:
+        inside = slice(*np.searchsorted(middles, [phoneme.start_s, phoneme.end_s]))
+        speaking[inside] = 1.0 if phoneme.ipa else 0.0
+    borders = np.flatnonzero(np.diff(speaking))
+    speaking[borders] = speaking[borders + 1] = np.nan
+    return speaking
+
+
+LENGTHS_S = (16.0, 30.0)
+"""Seconds of a clip: long enough to learn a person from its greater part and ask about the rest."""
 
 
 def write_world(
@@ -154,7 +172,7 @@ def write_world(
         split: ``train`` or ``held-out`` voices and languages.
         progress: listener.
     """
-    shards = max(1, round(hours * 3600 / (20 * SHARD_CLIPS)))
+    shards = max(1, round(hours * 3600 / (sum(LENGTHS_S) / 2 * SHARD_CLIPS)))
     paths = [folder / f"world-{split}-{seed}-{number:05d}.safetensors" for number in range(shards)]
     missing = [number for number, path in enumerate(paths) if not path.exists()]
     done = shards - len(missing)
@@ -179,7 +197,7 @@ def _write_shard(path: Path, seed: int, number: int, split: Split, clips: int) -
     spoken = []
     for index in range(clips):
         rng = np.random.default_rng([seed, number, index, split == "held-out"])
-        truth = world.draw(rng, split)
+        truth = world.draw(rng, split, LENGTHS_S)
         spoken.append(spoken_clip(truth, f"{truth.utterance.voice}/{seed}-{number}-{index}"))
     write_shard(path, world.names, spoken)
 
