@@ -28,6 +28,15 @@ def world(
     held_out: Annotated[
         bool, typer.Option("--held-out", help="Voices and languages that training never uses.")
     ] = False,
+    prompts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Real recordings to mix in: /usr/share/asterisk/sounds with Debian's asterisk-core-sounds."
+        ),
+    ] = None,
+    prompts_share: Annotated[
+        float, typer.Option(min=0, max=1, help="How many of the clips they make.")
+    ] = 0.3,
     as_json: JsonOption = False,
 ) -> None:
     """Let synthetic people speak: sound, phonemes, faces and heads as numbers. Needs espeakng-loader.
@@ -41,7 +50,13 @@ def world(
         from studio.speech_world.world import write_world
 
         clips = write_world(
-            out, hours=hours, seed=seed, split="held-out" if held_out else "train", progress=progress
+            out,
+            hours=hours,
+            seed=seed,
+            split="held-out" if held_out else "train",
+            prompts=prompts,
+            share=prompts_share,
+            progress=progress,
         )
     if as_json:
         print_json({"corpus": str(out), "clips": clips, "seconds": seconds_of(started)})
@@ -54,6 +69,9 @@ def motion(
     corpus: Annotated[list[Path], typer.Argument(help="Corpus folders, e.g. of `likeness train world`.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The safetensors file to write.")],
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 4000,
+    windows: Annotated[int, typer.Option(min=1, help="People a step; more on a GPU.")] = 16,
+    hidden: Annotated[int, typer.Option(min=8, help="LSTM units in each direction.")] = 128,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda[:N].")] = "auto",
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
     work: Annotated[
         Path | None, typer.Option(help="Folder for the checkpoint.", show_default="OUT.work")
@@ -68,14 +86,16 @@ def motion(
         from motion.corpus import Corpus
         from motion.general_training import GeneralConfig, train_general
         from motion.network import single_thread
+        from training.runtime import pick_device
 
         with single_thread():
             report = train_general(
                 Corpus.load(corpus),
                 out,
-                config=GeneralConfig(steps=steps),
+                config=GeneralConfig(steps=steps, windows=windows, hidden=hidden),
                 seed=seed,
                 checkpoint_dir=work or out.with_suffix(".work"),
+                device=pick_device(device),
                 progress=progress,
             )
     result = {**asdict(report), "seconds": seconds_of(started), "weights": str(out)}
@@ -84,5 +104,6 @@ def motion(
     else:
         print(
             f"{out}  ({report.hours:.1f} h of {report.speakers} speakers, {report.steps} steps; on held-out speakers "
-            f"lip r {report.lip_r:.3f}, bilabials {report.bilabial_auc:.3f})"
+            f"lip r {report.lip_r:.3f}, {report.lip_r_adapted:.3f} adapted; bilabials {report.bilabial_auc:.3f}, "
+            f"speech {report.speaking_auc:.3f})"
         )

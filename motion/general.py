@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -163,19 +163,12 @@ class GeneralModel:
         pose = len(self.expression_names) + np.arange(POSE)
         return np.array([*(known.get(name, -1) for name in names), *pose], dtype=np.int64)
 
-    def network_for(self, names: tuple[str, ...], config: NetworkConfig) -> SpeechMotionNet:
-        """A fresh network with these weights; outputs that the general model lacks start near zero.
+    def network_for(self, names: tuple[str, ...]) -> SpeechMotionNet:
+        """A fresh network with these weights for a person with the expressions ``names``.
 
-        Raises:
-            InvalidPackage: the sizes do not fit.
+        Outputs that the general model lacks start at zero.
         """
-        own = self.net.config
-        if (own.inputs, own.projection, own.hidden) != (config.inputs, config.projection, config.hidden):
-            raise InvalidPackage(
-                f"the general motion model has sizes {own}, this version needs {config}",
-                remedy="train the general model again with this version, or start without it",
-            )
-        net = SpeechMotionNet(config)
+        net = SpeechMotionNet(replace(self.net.config, outputs=len(names) + POSE))
         columns = torch.from_numpy(self.columns(names))
         state = dict(self.net.state_dict())
         for name in ("head.weight", "head.bias"):

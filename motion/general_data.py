@@ -95,8 +95,9 @@ class Frames:
         )
 
     def to(self, device: torch.device) -> Frames:
-        """The same on a device."""
-        return Frames(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+        """The same with its frames on a device; what windows are drawn from stays."""
+        frames = (self.features, self.targets, self.valid, self.events)
+        return Frames(*(part.to(device) for part in frames), self.starts, self.lengths)
 
     def draw(self, count: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """(count, L) frame numbers of random windows, each inside one clip, and 1 where they are.

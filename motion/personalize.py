@@ -20,7 +20,6 @@ import torch
 from numpy.typing import NDArray
 
 from faces.track import FaceTrack
-from motion.adaptation import with_bias
 from motion.dataset import ClipData, Extractor, cut_clip, prepare, renderings
 from motion.features import extract
 from motion.general import GeneralModel
@@ -153,7 +152,8 @@ def _train_folds(
     progress: Progress,
 ) -> tuple[list[SpeechMotionNet], list[int]]:
     _, frames, inputs = data.sequences.features.shape
-    network = NetworkConfig(inputs, data.targets.shape[1])
+    outputs = data.targets.shape[1]
+    network = replace(general.net.config, outputs=outputs) if general else NetworkConfig(inputs, outputs)
     content = hashlib.sha256(
         data.sequences.features.numpy().tobytes() + data.targets.tobytes() + data.valid.tobytes()
     )
@@ -176,7 +176,12 @@ def _train_folds(
         # Each fold has its own seed, so a resumed run draws what an uninterrupted one would.
         fold_seed = seed * 1009 + number
         torch.manual_seed(fold_seed)
-        net = general.network_for(clip.expression_names, network) if general else SpeechMotionNet(network)
+        train = training_mask(frames, block, config.guard) & data.valid
+        net = (
+            _adapted_net(data, clip.expression_names, general, train)[0]
+            if general
+            else SpeechMotionNet(network)
+        )
         name = f"fold{number}"
         if name in states:
             net.load_state_dict(states[name])
@@ -187,7 +192,7 @@ def _train_folds(
         net, step, _ = train_fold(
             net,
             data.sequences,
-            torch.from_numpy((training_mask(frames, block, config.guard) & data.valid).astype(np.float32)),
+            torch.from_numpy(train.astype(np.float32)),
             torch.from_numpy((held_out & data.valid).astype(np.float32)),
             config.train,
             from_general=general is not None,
@@ -228,25 +233,31 @@ class Learner:
 
 
 @torch.no_grad()
-def _adapted(data: ClipData, names: tuple[str, ...], general: GeneralModel, config: MotionConfig) -> Learner:
-    """The general network with its last layer adapted in closed form (:mod:`motion.adaptation`)."""
-    features, targets = data.sequences.features[:1], data.sequences.targets[None]
-    _, frames, inputs = features.shape
-    sizes = replace(general.net.config, inputs=inputs, outputs=targets.shape[2])
-    net = general.network_for(names, sizes).eval()
-    adaptation = general.adaptation_for(names)
-    hidden = net.hidden_states(features)
-    plain = net.head(hidden)
-    held_out = plain[0].clone()
-    for block in folds(frames, config.folds):
-        mask = torch.from_numpy((training_mask(frames, block, config.guard) & data.valid).astype(np.float32))
-        change = adaptation(hidden, targets - plain, mask[None])
-        held_out[block] += (with_bias(hidden[0, block]) @ change)[0]
-    mask = torch.from_numpy(data.valid.astype(np.float32))
-    change = adaptation(hidden, targets - plain, mask[None])[0]
+def _adapted_net(
+    data: ClipData, names: tuple[str, ...], general: GeneralModel, known: NDArray[np.bool_]
+) -> tuple[SpeechMotionNet, Array]:
+    """The general network, its last layer adapted to the ``known`` frames (:mod:`motion.adaptation`).
+
+    Returns:
+        the network in eval mode, and its (T, O) standardised prediction of the clip.
+    """
+    net = general.network_for(names).eval()
+    hidden = net.hidden_states(data.sequences.features[:1])  # (1, T, H), the clean sound
+    left = data.sequences.targets[None] - net.head(hidden)
+    mask = torch.from_numpy(known.astype(np.float32))[None]
+    change = general.adaptation_for(names)(hidden, left, mask)[0]
     net.head.weight += change[:-1].T
     net.head.bias += change[-1]
-    return Learner(data, (net,), None, held_out.numpy())
+    return net, net.head(hidden)[0].numpy()
+
+
+def _adapted(data: ClipData, names: tuple[str, ...], general: GeneralModel, config: MotionConfig) -> Learner:
+    """The general network with its last layer adapted to the whole clip, and what it says of frames it did not see."""
+    net, held_out = _adapted_net(data, names, general, data.valid)
+    for block in folds(len(held_out), config.folds):
+        known = training_mask(len(held_out), block, config.guard) & data.valid
+        held_out[block] = _adapted_net(data, names, general, known)[1][block]
+    return Learner(data, (net,), None, held_out)
 
 
 @torch.no_grad()

@@ -26,6 +26,7 @@ from studio.gestures import FPS, wander
 from studio.speech import Phoneme
 from studio.speech_world.articulation import Articulation, ArticulationStyle, articulate
 from studio.speech_world.carriage import Carriage, CarriageStyle, carry
+from studio.speech_world.prompts import Prompts, load_prompts
 from studio.speech_world.utterances import Utterance, draw_utterance
 from studio.speech_world.voices import Split
 from training.progress import Progress, Tick, silent
@@ -118,10 +119,15 @@ class SpeechWorld:
         return SpokenTruth(utterance, mouth, carriage, motion)
 
     def draw(
-        self, rng: np.random.Generator, split: Split, seconds: tuple[float, float] = (10.0, 30.0)
+        self,
+        rng: np.random.Generator,
+        split: Split,
+        seconds: tuple[float, float] = (10.0, 30.0),
+        prompts: Prompts | None = None,
+        share: float = 0.3,
     ) -> SpokenTruth:
-        """A new person says something new."""
-        utterance = draw_utterance(rng, split, seconds)
+        """A new person says something new; see :func:`studio.speech_world.utterances.draw_utterance`."""
+        utterance = draw_utterance(rng, split, seconds, prompts, share)
         return self.perform(utterance, Presenter.draw(rng, self.names), rng)
 
 
@@ -158,7 +164,14 @@ LENGTHS_S = (16.0, 30.0)
 
 
 def write_world(
-    folder: Path, *, hours: float, seed: int, split: Split = "train", progress: Progress = silent
+    folder: Path,
+    *,
+    hours: float,
+    seed: int,
+    split: Split = "train",
+    prompts: Path | None = None,
+    share: float = 0.3,
+    progress: Progress = silent,
 ) -> int:
     """Write ``hours`` of people speaking as a corpus; returns the number of clips.
 
@@ -170,10 +183,20 @@ def write_world(
         hours: length of all clips, above 0.
         seed: of everything.
         split: ``train`` or ``held-out`` voices and languages.
+        prompts: folder of real prompts to mix in (:mod:`studio.speech_world.prompts`), or None; their alignments are
+            kept in ``folder/prompts``.
+        share: how many of the clips they make, 0..1.
         progress: listener.
+
+    Raises:
+        InvalidParameter: there are no prompts in that folder.
     """
+    cache = folder / "prompts"
+    if prompts is not None:
+        load_prompts(cache, prompts, progress=progress)
     shards = max(1, round(hours * 3600 / (sum(LENGTHS_S) / 2 * SHARD_CLIPS)))
-    paths = [folder / f"world-{split}-{seed}-{number:05d}.safetensors" for number in range(shards)]
+    kind = f"{split}-{seed}" if prompts is None else f"{split}-{seed}-prompts-{share:g}"
+    paths = [folder / f"world-{kind}-{number:05d}.safetensors" for number in range(shards)]
     missing = [number for number, path in enumerate(paths) if not path.exists()]
     done = shards - len(missing)
     progress(Tick("motion.world", done, shards))
@@ -181,7 +204,7 @@ def write_world(
         available_cores(), mp_context=get_context("spawn"), max_tasks_per_child=1
     ) as processes:
         jobs = [
-            processes.submit(_write_shard, paths[number], seed, number, split, SHARD_CLIPS)
+            processes.submit(_write_shard, paths[number], seed, number, split, SHARD_CLIPS, prompts, share)
             for number in missing
         ]
         for job in as_completed(jobs):
@@ -191,13 +214,16 @@ def write_world(
     return shards * SHARD_CLIPS
 
 
-def _write_shard(path: Path, seed: int, number: int, split: Split, clips: int) -> None:
+def _write_shard(
+    path: Path, seed: int, number: int, split: Split, clips: int, sounds: Path | None, share: float
+) -> None:
     limit_threads(1)
+    prompts = load_prompts(path.parent / "prompts", sounds) if sounds is not None else None
     world = SpeechWorld()
     spoken = []
     for index in range(clips):
         rng = np.random.default_rng([seed, number, index, split == "held-out"])
-        truth = world.draw(rng, split, LENGTHS_S)
+        truth = world.draw(rng, split, LENGTHS_S, prompts, share)
         spoken.append(spoken_clip(truth, f"{truth.utterance.voice}/{seed}-{number}-{index}"))
     write_shard(path, world.names, spoken)
 
