@@ -64,6 +64,43 @@ def world(
         print(f"{out}  ({clips} clips)")
 
 
+@train.command("clips")
+def clips(
+    folder: Annotated[
+        Path, typer.Argument(help="A dataset's root, or any folder of clips of people who speak.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the corpus.")],
+    layout: Annotated[str, typer.Option(help="auto, lrw, hdtf, mead, voxceleb or clips.")] = "auto",
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Take only so many clips.", show_default="all")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Fit real clips, so that the general weights can be trained on them. Their licence is yours to have.
+
+    Run it again after an interruption: finished shards are kept. Clips that can't be used are listed in skipped.json.
+    """
+    started = time.monotonic()
+    with long_command(
+        as_json=as_json, resume="run the same command again: finished shards are kept."
+    ) as progress:
+        from studio.recorded_people.gathering import gather
+
+        gathered = gather(folder, out, layout=layout, limit=limit, progress=progress)
+    if as_json:
+        print_json(
+            {
+                "corpus": str(out),
+                "layout": gathered.layout,
+                "clips": gathered.clips,
+                "skipped": gathered.skipped,
+                "seconds": seconds_of(started),
+            }
+        )
+    else:
+        print(f"{out}  (layout {gathered.layout}: {gathered.clips} clips, {len(gathered.skipped)} skipped)")
+
+
 @train.command("motion")
 def motion(
     corpus: Annotated[list[Path], typer.Argument(help="Corpus folders, e.g. of `likeness train world`.")],

@@ -80,7 +80,7 @@ class Corpus:
             if not shards:
                 raise InvalidParameter(
                     f"{folder} holds no training data",
-                    remedy="name a folder that `likeness train world` wrote",
+                    remedy="name a folder that `likeness train world` or `likeness train clips` wrote",
                 )
             for shard in shards:
                 own, part = read_shard(shard)
