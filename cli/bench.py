@@ -59,7 +59,7 @@ def fitting(
 
 @bench.command("motion")
 def motion(
-    people: Annotated[int, typer.Option(help="Synthetic people who are learnt.", min=1)] = 12,
+    people: Annotated[int, typer.Option(help="Synthetic people who are learnt.", min=1)] = 18,
     seeds: Annotated[int, typer.Option(help="Seeds that figures are averaged over.", min=1)] = 3,
     clip: Annotated[
         list[Path] | None,
@@ -103,8 +103,14 @@ def _print_motion(result: Mapping[str, Any]) -> None:
     for part in ("studio", "real"):
         table = Table(part, "")
         for key, value in result[part].items():
-            table.add_row(key, str(value))
+            if key != "by_language":
+                table.add_row(key, str(value))
         console.print(table)
+    languages: Mapping[str, Mapping[str, float]] = result["studio"]["by_language"]
+    table = Table("language", *next(iter(languages.values()), {}))
+    for name, row in languages.items():
+        table.add_row(name, *(f"{value:.3f}" for value in row.values()))
+    console.print(table)
     table = Table("head", *(result["head"].get("ours", {})))
     for name, row in result["head"].items():
         table.add_row(name, *(f"{value:.3f}" for value in row.values()))

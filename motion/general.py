@@ -178,13 +178,6 @@ class GeneralModel:
         net.load_state_dict(state)
         return net
 
-    def adaptation_for(self, names: tuple[str, ...]) -> Adaptation:
-        """The same trust in a person's frames, for a person with the expressions ``names``."""
-        adaptation = Adaptation(torch.from_numpy(mouth_mask(names)))
-        with torch.no_grad():
-            adaptation.log_strength.copy_(self.adaptation.log_strength)
-        return adaptation
-
 
 def network_from(config: NetworkConfig, tensors: dict[str, NDArray[Any]], prefix: str) -> SpeechMotionNet:
     """A network in eval mode from the tensors whose names start with ``prefix``."""

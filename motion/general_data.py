@@ -96,8 +96,14 @@ class Frames:
 
     def to(self, device: torch.device) -> Frames:
         """The same with its frames on a device; what windows are drawn from stays."""
-        frames = (self.features, self.targets, self.valid, self.events)
-        return Frames(*(part.to(device) for part in frames), self.starts, self.lengths)
+        return Frames(
+            self.features.to(device),
+            self.targets.to(device),
+            self.valid.to(device),
+            self.events.to(device),
+            self.starts,
+            self.lengths,
+        )
 
     def draw(self, count: int, length: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """(count, L) frame numbers of random windows, each inside one clip, and 1 where they are.

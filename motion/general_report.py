@@ -56,7 +56,8 @@ def measure(
 ) -> GeneralReport:
     """The figures of a trained model; NaN where no clip was held out."""
     by_language: dict[str, list[float]] = {}
-    logits, truth = [np.zeros((0, 2))], [np.zeros((0, 2))]
+    logits: list[NDArray[np.floating]] = [np.zeros((0, 2))]
+    truth: list[NDArray[np.floating]] = [np.zeros((0, 2))]
     for clip in held_out:
         predicted, events = general.predict(np.asarray(clip.features, np.float32))
         by_language.setdefault(clip.language, []).append(_lip_r(predicted, clip, geometry))

@@ -13,6 +13,7 @@ import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -174,10 +175,12 @@ class _Trainer:
         }  # fmt: skip
         self.averages = {name: _copy(module) for name, module in self.modules.items()}
         self.parameters = [value for module in self.modules.values() for value in module.parameters()]
-        decayed = [value for value in self.parameters if value.dim() > 1]
-        free = [value for value in self.parameters if value.dim() <= 1]
+        groups: list[dict[str, Any]] = [
+            {"params": [value for value in self.parameters if value.dim() > 1]},
+            {"params": [value for value in self.parameters if value.dim() <= 1], "weight_decay": 0.0},
+        ]
         self.optimizer = torch.optim.AdamW(
-            [{"params": decayed}, {"params": free, "weight_decay": 0.0}],
+            groups,
             lr=config.learning_rate,
             weight_decay=config.weight_decay,
         )

@@ -1,8 +1,8 @@
 """Everything learnt about how a person moves, and its file ``motion.safetensors``.
 
-The prediction for one frame is the mean over the ways to learn a person, and for those with ridges the mean over folds
-of (network + ridge) / 2. A ridge sees the network's hidden states and the features of the frames around; being linear,
-the folds' ridges are one on the features and one each on the hidden states.
+The prediction for one frame is the mean over folds of a weighted mean of network and ridge. A ridge sees the network's
+hidden states and the features of the frames around; being linear, the folds' ridges are one on the features and one
+each on the hidden states.
 """
 
 from __future__ import annotations
@@ -56,29 +56,29 @@ class Regressor:
     """Of the features and the targets."""
     nets: tuple[SpeechMotionNet, ...]
     """One network a fold, in eval mode."""
-    ridges: FoldRidges | None
-    """What is averaged with the networks; None for the networks alone."""
+    ridges: FoldRidges
+    """What stands beside the networks."""
+    ridge_share: float
+    """Weight of the ridges, 0..1; the networks have the rest."""
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """Everything as named arrays."""
         tensors: dict[str, NDArray[Any]] = asdict(self.normaliser)
-        if self.ridges is not None:
-            tensors |= {f"ridge_{name}": value for name, value in asdict(self.ridges).items()}
+        tensors |= {f"ridge_{name}": value for name, value in asdict(self.ridges).items()}
         for fold, net in enumerate(self.nets):
             tensors |= {f"net.{fold}.{name}": value.numpy() for name, value in net.state_dict().items()}
         return tensors
 
     @classmethod
     def from_tensors(
-        cls, tensors: dict[str, NDArray[Any]], prefix: str, config: NetworkConfig, folds: int
+        cls, tensors: dict[str, NDArray[Any]], config: NetworkConfig, folds: int, ridge_share: float
     ) -> Regressor:
         """The inverse of :meth:`tensors`; raises KeyError or RuntimeError if it does not fit."""
         return cls(
-            Normaliser(*(tensors[prefix + field.name] for field in fields(Normaliser))),
-            tuple(network_from(config, tensors, f"{prefix}net.{fold}.") for fold in range(folds)),
-            FoldRidges(*(tensors[f"{prefix}ridge_{field.name}"] for field in fields(FoldRidges)))
-            if f"{prefix}ridge_bias" in tensors
-            else None,
+            Normaliser(*(tensors[field.name] for field in fields(Normaliser))),
+            tuple(network_from(config, tensors, f"net.{fold}.") for fold in range(folds)),
+            FoldRidges(*(tensors[f"ridge_{field.name}"] for field in fields(FoldRidges))),
+            ridge_share,
         )
 
     def __call__(self, values: Array) -> Array:
@@ -89,16 +89,15 @@ class Regressor:
     def fold_predictions(self, values: Array) -> list[Array]:
         """(T, D) raw features -> each fold's (T, O) deviation; the ridge on the features is shared by all."""
         features = self.normaliser.features(values)
-        ridges = self.ridges
-        direct = ridges.on_features(features) if ridges is not None else None  # (T, O)
+        share, ridges = self.ridge_share, self.ridges
+        direct = ridges.on_features(features)  # (T, O)
         batch = torch.from_numpy(features)[None]
         parts = []
         with single_thread():
             for fold, net in enumerate(self.nets):
                 hidden = net.hidden_states(batch)  # (1, T, H)
-                standard = net.head(hidden)[0].numpy()
-                if ridges is not None:
-                    standard = (standard + direct + hidden[0].numpy() @ ridges.hidden[fold]) / 2
+                ridge = direct + hidden[0].numpy() @ ridges.hidden[fold]
+                standard = (1 - share) * net.head(hidden)[0].numpy() + share * ridge
                 parts.append(standard * self.normaliser.target_scale)
         return parts
 
@@ -109,8 +108,8 @@ class MotionModel:
 
     expression_names: tuple[str, ...]
     """Names of the E coefficients."""
-    regressors: tuple[Regressor, ...]
-    """Speech to the deviation from the mean face and pose, learnt from scratch and from the general model."""
+    regressor: Regressor
+    """Speech to the deviation from the mean face and pose."""
     share: Array
     """(O,) factor on its prediction: the gain of the spread for the mouth, the share that is explained elsewhere."""
     lag: int
@@ -127,12 +126,11 @@ class MotionModel:
     @property
     def mean(self) -> Array:
         """(O,) the person's mean targets, which deviations are added to."""
-        return self.regressors[0].normaliser.target_mean
+        return self.regressor.normaliser.target_mean
 
     def deviation(self, values: Array) -> Array:
         """(T, D) raw features -> (T, O) predicted deviation from :attr:`mean`, spread restored."""
-        parts = [regressor(values) for regressor in self.regressors]
-        return calmed(np.mean(parts, axis=0, dtype=np.float32), self.expression_names) * self.share
+        return calmed(self.regressor(values), self.expression_names) * self.share
 
     def save(self, path: Path) -> None:
         """Write one safetensors file, atomically."""
@@ -157,13 +155,13 @@ class MotionModel:
             "clip_expression": style.clip.expression,
             "clip_gaze": style.clip.gaze,
         }
-        for number, regressor in enumerate(self.regressors):
-            tensors |= {f"regressor.{number}.{n}": value for n, value in regressor.tensors().items()}
+        tensors |= self.regressor.tensors()
         header = {
             "format": FORMAT,
             "expression_names": json.dumps(self.expression_names),
-            "networks": json.dumps([asdict(regressor.nets[0].config) for regressor in self.regressors]),
-            "folds": json.dumps([len(regressor.nets) for regressor in self.regressors]),
+            "network": json.dumps(asdict(self.regressor.nets[0].config)),
+            "folds": str(len(self.regressor.nets)),
+            "ridge_share": repr(self.regressor.ridge_share),
             "lag": str(self.lag),
             "blink_rate": repr(style.blinks.rate),
             "opening_rest": repr(style.opening_rest),
@@ -185,14 +183,12 @@ class MotionModel:
         """
         tensors, header = load_tensors(path, FORMAT)
         try:
-            shapes = zip(json.loads(header["networks"]), json.loads(header["folds"]), strict=True)
-            regressors = tuple(
-                Regressor.from_tensors(tensors, f"regressor.{number}.", NetworkConfig(**sizes), folds)
-                for number, (sizes, folds) in enumerate(shapes)
-            )
+            network = NetworkConfig(**json.loads(header["network"]))
+            share = float(header["ridge_share"])
+            regressor = Regressor.from_tensors(tensors, network, int(header["folds"]), share)
             return cls(
                 expression_names=tuple(json.loads(header["expression_names"])),
-                regressors=regressors,
+                regressor=regressor,
                 share=tensors["share"],
                 lag=int(header["lag"]),
                 centre=tensors["centre"],

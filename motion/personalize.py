@@ -1,9 +1,9 @@
 """Learn how a person moves when they speak, from the clip's own frames (arXiv 2002.10137, section 3.2, as of today).
 
-Five networks from scratch and five from the general model, each stopped early by the fifth of the clip that it does not
-learn from; a closed-form ridge on hidden states and features beside each; the mean of all twenty. The two ways to begin
-err differently, so their mean is better than either. The mouth's spread is then brought to the person's, the rest of
-the face and the pose keep the share that held-out speech explains, and what is left over becomes the person's style.
+Five networks begin as the general model, each is stopped early by the fifth of the clip that it does not learn from,
+and a closed-form ridge on hidden states and features stands beside each with a smaller weight: it errs differently.
+The mouth's spread is then brought to the person's, the rest of the face and the pose keep the share that held-out
+speech explains, and what is left over becomes the person's style. Without a general model the networks begin at random.
 """
 
 from __future__ import annotations
@@ -45,6 +45,10 @@ class MotionConfig:
     """Frames on each side that the ridge sees, 0..12."""
     ridge: tuple[float, ...] = (0.3, 1.0, 3.0)
     """Ridge strengths to choose from, relative to the features' energy."""
+    ridge_share: float = 0.25
+    """Weight of the ridges beside networks that began as the general model, 0..1."""
+    ridge_share_from_scratch: float = 0.5
+    """The same beside networks that began at random."""
     most_gain: float = 3.0
     """Upper limit of the factor that restores the mouth's spread."""
     guard: int = 4
@@ -122,19 +126,12 @@ def train_motion(
     heard = renderings(sound, len(clip), seed, extractor)
     progress(Tick("motion.features", 1, 1))
 
-    learners: list[Learner] = []
     with single_thread():
-        for name, begin in {"scratch": None, "general": general}.items():
-            if name == "general" and begin is None:
-                continue
-            data = prepare(clip, heard, begin, learners[0].data.lag if learners else None)
-            nets, steps = _train_folds(
-                data, clip, begin, config, seed, checkpoint_dir / f"motion-{name}.pt", progress
-            )
-            learners.append(_with_ridges(data, nets, steps, config))
-        if general is not None:
-            learners.append(_adapted(learners[-1].data, clip.expression_names, general, config))
-        model, report = _assemble(clip, extractor(faster(sound)), learners, general, config)
+        data = prepare(clip, heard, general)
+        nets, steps = _train_folds(data, clip, general, config, seed, checkpoint_dir / "motion.pt", progress)
+        learnt = _with_ridges(data, nets, config, general is not None)
+        model, report = _assemble(clip, extractor(faster(sound)), data, learnt, general, config)
+    report = replace(report, fold_steps=tuple(steps), ridge=learnt.strength)
     report = replace(report, seconds=round(time.monotonic() - began, 2))
     model = replace(model, facts=asdict(report))
     model.save(out)
@@ -176,12 +173,7 @@ def _train_folds(
         # Each fold has its own seed, so a resumed run draws what an uninterrupted one would.
         fold_seed = seed * 1009 + number
         torch.manual_seed(fold_seed)
-        train = training_mask(frames, block, config.guard) & data.valid
-        net = (
-            _adapted_net(data, clip.expression_names, general, train)[0]
-            if general
-            else SpeechMotionNet(network)
-        )
+        net = general.network_for(clip.expression_names) if general else SpeechMotionNet(network)
         name = f"fold{number}"
         if name in states:
             net.load_state_dict(states[name])
@@ -192,7 +184,7 @@ def _train_folds(
         net, step, _ = train_fold(
             net,
             data.sequences,
-            torch.from_numpy(train.astype(np.float32)),
+            torch.from_numpy((training_mask(frames, block, config.guard) & data.valid).astype(np.float32)),
             torch.from_numpy((held_out & data.valid).astype(np.float32)),
             config.train,
             from_general=general is not None,
@@ -207,66 +199,22 @@ def _train_folds(
 
 
 @dataclass(frozen=True)
-class Learner:
-    """One way to learn a person: folds from scratch, folds from the general model, or its adapted last layer."""
-
-    data: ClipData
-    """The clip in this way's normalisation."""
-    nets: tuple[SpeechMotionNet, ...]
-    """One a fold, or one."""
-    ridges: FoldRidges | None
-    """Beside them."""
-    standard: Array
-    """(T, O) standardised prediction of every frame by what did not see it."""
-    steps: tuple[int, ...] = ()
-    """Step at which each fold's network was best."""
-    strength: float = 0.0
+class _Learnt:
+    regressor: Regressor
+    """What predicts from new speech."""
+    held_out: Array
+    """(T, O) deviation from the mean in the targets' units, each frame by the fold that did not see it."""
+    strength: float
     """Of the ridges."""
-
-    def regressor(self) -> Regressor:
-        """What predicts from new speech."""
-        return Regressor(self.data.normaliser, self.nets, self.ridges)
-
-    def held_out(self) -> Array:
-        """(T, O) deviation from the mean in the targets' units, each frame by what did not see it."""
-        return self.standard * self.data.normaliser.target_scale
-
-
-@torch.no_grad()
-def _adapted_net(
-    data: ClipData, names: tuple[str, ...], general: GeneralModel, known: NDArray[np.bool_]
-) -> tuple[SpeechMotionNet, Array]:
-    """The general network, its last layer adapted to the ``known`` frames (:mod:`motion.adaptation`).
-
-    Returns:
-        the network in eval mode, and its (T, O) standardised prediction of the clip.
-    """
-    net = general.network_for(names).eval()
-    hidden = net.hidden_states(data.sequences.features[:1])  # (1, T, H), the clean sound
-    left = data.sequences.targets[None] - net.head(hidden)
-    mask = torch.from_numpy(known.astype(np.float32))[None]
-    change = general.adaptation_for(names)(hidden, left, mask)[0]
-    net.head.weight += change[:-1].T
-    net.head.bias += change[-1]
-    return net, net.head(hidden)[0].numpy()
-
-
-def _adapted(data: ClipData, names: tuple[str, ...], general: GeneralModel, config: MotionConfig) -> Learner:
-    """The general network with its last layer adapted to the whole clip, and what it says of frames it did not see."""
-    net, held_out = _adapted_net(data, names, general, data.valid)
-    for block in folds(len(held_out), config.folds):
-        known = training_mask(len(held_out), block, config.guard) & data.valid
-        held_out[block] = _adapted_net(data, names, general, known)[1][block]
-    return Learner(data, (net,), None, held_out)
 
 
 @torch.no_grad()
 def _with_ridges(
-    data: ClipData, nets: list[SpeechMotionNet], steps: list[int], config: MotionConfig
-) -> Learner:
+    data: ClipData, nets: list[SpeechMotionNet], config: MotionConfig, from_general: bool
+) -> _Learnt:
     """A ridge for each fold; the strength is the one whose held-out error, networks included, is least."""
     clean = data.sequences.features[0]  # (T, D)
-    frames = len(clean)
+    frames, share = len(clean), config.ridge_share if from_general else config.ridge_share_from_scratch
     around = context(clean.numpy(), config.radius)
     targets, metric = data.sequences.targets.numpy(), data.sequences.metric.numpy()
     width = 2 * nets[0].config.hidden
@@ -281,7 +229,7 @@ def _with_ridges(
         train = training_mask(frames, block, config.guard) & data.valid
         fitted.append(ridge_path(rows[train], targets[train], config.ridge))
         for which, ridge in enumerate(fitted[-1]):
-            held_out[which, block] = (ridge(rows[block]) + direct[block]) / 2
+            held_out[which, block] = share * ridge(rows[block]) + (1 - share) * direct[block]
     errors = [np.square((p - targets)[data.valid] @ metric).sum(1).mean() for p in held_out]
     best = int(np.argmin(errors))
     chosen = [ridges[best] for ridges in fitted]
@@ -291,20 +239,25 @@ def _with_ridges(
         np.stack([loudness * ridge.weights[cut:] for ridge in chosen]).astype(np.float32),
         np.mean([ridge.bias for ridge in chosen], axis=0, dtype=np.float32),
     )
-    return Learner(data, tuple(nets), ridges, held_out[best], tuple(steps), config.ridge[best])
+    regressor = Regressor(data.normaliser, tuple(nets), ridges, share)
+    return _Learnt(regressor, held_out[best] * data.normaliser.target_scale, config.ridge[best])
 
 
 def _assemble(
-    clip: FaceTrack, other: Array, learners: list[Learner], general: GeneralModel | None, config: MotionConfig
+    clip: FaceTrack,
+    other: Array,
+    data: ClipData,
+    learnt: _Learnt,
+    general: GeneralModel | None,
+    config: MotionConfig,
 ) -> tuple[MotionModel, MotionReport]:
-    """The model of some learners: their mean, brought to the person's spread, and the rest of the person.
+    """What was learnt, brought to the person's spread, and the rest of the person.
 
     ``other`` are features of sound that no network knows.
     """
-    names, data = clip.expression_names, learners[0].data
+    names = clip.expression_names
     valid, expressions, mouth, lids = data.valid, len(names), mouth_mask(names), lid_mask(names)
-    held_out = np.mean([learner.held_out() for learner in learners], axis=0, dtype=np.float32)
-    held_out = calmed(held_out, names)
+    held_out = calmed(learnt.held_out, names)
     # How much of the prediction to keep: the regression of held-out truth on held-out prediction.
     predicted = held_out[valid] - held_out[valid].mean(0)
     truth = data.targets[valid] - data.targets[valid].mean(0)
@@ -312,8 +265,7 @@ def _assemble(
     explained = slope * (predicted * truth).sum(0) / np.maximum((truth**2).sum(0), 1e-12)
     # A few seconds' accident must not pass for speech: less than 4 % explained counts as nothing.
     share = np.where(explained > 0.04, np.clip(slope, 0, 1), 0).astype(np.float32)
-    regressors = tuple(learner.regressor() for learner in learners)
-    gain = _mouth_gain(regressors, other, data, held_out, config)
+    gain = _mouth_gain(learnt.regressor, other, data, held_out, config)
     share[:expressions] = np.where(mouth, gain, share[:expressions])
     share[:expressions] = np.where(lids, 0, share[:expressions])
     contact = general.event_chances(data.raw, data.centre)[:, 0] if general is not None else None
@@ -326,14 +278,15 @@ def _assemble(
         lag_scores={str(k): round(v, 4) for k, v in data.lag.scores.items()},
         mouth_gain=round(gain, 4),
         explained_rotation=round(float(np.clip(explained[expressions : expressions + 3], 0, 1).mean()), 4),
-        fold_steps=tuple(step for learner in learners for step in learner.steps),
-        ridge=learners[0].strength,
+        fold_steps=(),
+        ridge=0.0,
         blinks_per_minute=round(60 * style.blinks.rate, 2),
         seconds=0.0,
     )
-    return MotionModel(
-        names, regressors, share, data.lag.frames, data.centre, style, general, facts={}
-    ), report
+    model = MotionModel(
+        names, learnt.regressor, share, data.lag.frames, data.centre, style, general, facts={}
+    )  # fmt: skip
+    return model, report
 
 
 def faster(sound: Array) -> Array:
@@ -342,21 +295,16 @@ def faster(sound: Array) -> Array:
 
 
 def _mouth_gain(
-    regressors: tuple[Regressor, ...], other: Array, data: ClipData, held_out: Array, config: MotionConfig
+    regressor: Regressor, other: Array, data: ClipData, held_out: Array, config: MotionConfig
 ) -> float:
     """Factor that brings the mouth opening's spread to the person's.
 
-    A held-out fold's prediction is one network's of each learner; the mean of all folds moves less on sound that none
-    of them knows. By how much is measured on ``other``, the features of such sound.
+    A held-out fold's prediction is one network's; the mean of all moves less on sound that none of them knows. By how
+    much is measured on ``other``, the features of such sound.
     """
     slopes = data.geometry.opening
     expressions = len(slopes)
-    every = [regressor.fold_predictions(other) for regressor in regressors]
-    most = max(map(len, every))
-    parts = [
-        np.mean([folds[n % len(folds)] for folds in every], axis=0)[:, :expressions] @ slopes
-        for n in range(most)
-    ]
+    parts = [part[:, :expressions] @ slopes for part in regressor.fold_predictions(other)]
     single = float(np.sqrt(np.mean([part.var() for part in parts])))
     together = float(np.mean(parts, axis=0).std())
     speaking = data.valid & (data.activity > 0.5)
