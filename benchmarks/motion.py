@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from benchmarks.head_motion import measure_head
 from benchmarks.mfcc import mfcc_features
 from evaluation.curves import best_lag, correlation
-from evaluation.speech_motion import bilabial_hits, silence_motion_ratio
+from evaluation.speech_motion import bilabial_hits
 from faces.mouth import mouth_opening
 from faces.track import FaceTrack
 from media.audio import read_wav
@@ -142,15 +142,19 @@ def _studio(
             | {"lip_r_general": round(float(np.mean(by_language.get(language, [np.nan]))), 4)}
             for language in sorted({row["language"] for row in rows})
         },
-        "bilabial_hit": round(float(hits[0] / max(hits[1], 1)), 4),
-        "bilabial_hit_truth": round(float(truth_hits[0] / max(truth_hits[1], 1)), 4),
+        "bilabial_hit": _share(hits),
+        "bilabial_hit_truth": _share(truth_hits),
         "bilabials": int(hits[1]),
         # Moved over all silent frames together: one person who holds quite still must not be the whole figure.
         "silence_motion_ratio": round(
             sum(row["moved"][1] for row in rows) / max(sum(row["moved"][0] for row in rows), 1e-9), 4
         ),
-        "silence_motion_ratio_median": round(float(np.nanmedian([row["silence"] for row in rows])), 4),
     }
+
+
+def _share(hits: NDArray[np.integer]) -> float | None:
+    """Hits over tries; None where there was nothing to hit."""
+    return round(float(hits[0] / hits[1]), 4) if hits[1] else None
 
 
 def _mean_of(rows: Sequence[dict[str, Any]], key: str) -> float:
@@ -159,7 +163,8 @@ def _mean_of(rows: Sequence[dict[str, Any]], key: str) -> float:
 
 def _seeds_by_language(people: int) -> list[int]:
     """Seeds of held-out people who speak each language in turn."""
-    wanted, seeds, seed = sorted(sentences()), [], 20_000
+    wanted, seed = sorted(sentences()), 20_000
+    seeds: list[int] = []
     while len(seeds) < people:
         language = wanted[len(seeds) % len(wanted)]
         while draw_voice(np.random.default_rng(seed), "held-out").language != language:
@@ -200,7 +205,6 @@ def _person(truth: SpokenTruth, bench: MotionBench, work: Path) -> dict[str, Any
         "lip_r_mfcc": correlation(real, _with_mfcc(mfcc, samples[half * FRAME :], len(real)) @ slopes),
         "bilabials": bilabial_hits(opening, middles),
         "true_bilabials": bilabial_hits(real, middles),
-        "silence": silence_motion_ratio(real, opening, silent),
         "moved": [float(np.abs(np.diff(curve))[silent[1:] & silent[:-1]].sum()) for curve in (real, opening)],
     }
 

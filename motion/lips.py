@@ -18,7 +18,7 @@ SPEAKING_FROM = 0.5
 """Probability of speech from which a frame counts as spoken."""
 EDGE, EDGE_FADE = 3, 2.0
 """Frames around speech that still move with it, and the standard deviation of their fade: lips lead and trail."""
-HANGOVER, FADE = 25, 8.0
+HANGOVER, FADE = 25, 10.0
 """Frames around speech during which the mouth stays with the pause's own prediction, and its fade towards rest."""
 SLOW = 12.0
 """Standard deviation in frames of the smoothing in a pause."""

@@ -2,8 +2,11 @@
 
 A regression of pose on speech predicts a mean that hardly moves; what is left over is most of a head's motion. Pieces
 of the clip's residual (pose, brows, gaze, lid baseline together, so that they stay coordinated) are joined where
-position and velocity match and cross-faded (Künsch 1989 for the block bootstrap; the joining is the motion graphs' of
-Kovar et al. 2002). A slow drift over phrases is added and its variance taken out of the pieces.
+position and velocity match (Künsch 1989 for the block bootstrap; the choice of joints is the motion graphs' of Kovar et
+al. 2002), and where the person's turns meet the accents of the speech to come. What gap is left in position and
+velocity dies away like a critically damped spring (inertialization, Bollo 2018) under the new piece, whose own movement
+stays whole: a cross-fade would average it away. A slow drift over phrases is added and its variance taken out of the
+pieces.
 """
 
 from __future__ import annotations
@@ -26,15 +29,15 @@ class SwayConfig:
     """Frames of the shortest piece (1.5 s)."""
     longest: int = 88
     """Frames of the longest (3.5 s)."""
-    fade: int = 10
-    """Frames of the cross-fade between two pieces."""
+    settle: float = 8.0
+    """Frames in which the gap between two pieces falls to 1/e, once it does."""
     candidates: int = 6
     """A piece is drawn from this many best continuations."""
     fitting: int = 40
     """Continuations that fit well enough for their speech to be compared."""
     prosody: float = 1.0
     """Cost of speech that differs from the speech to come by its whole variance, in squared spreads of a joint."""
-    accent: float = 3.0
+    accent: float = 6.0
     """Worth of a piece whose every turn meets an accent of the speech to come, in squared spreads of a joint."""
     ahead: int = 60
     """Frames of speech that are compared."""
@@ -74,16 +77,15 @@ class SwaySampler:
         self._turns[head_turns(residual[:, :3])] = 1.0
         self._rng = np.random.default_rng([seed, 0x5A1])
         self._drift_rng = np.random.default_rng([seed, 0xD21F])
-        self._fading: tuple[int, int] | None = None
+        self._since = 0  # frames since the last joint
+        self._gap = np.zeros((2, residual.shape[1]))  # position and velocity that the joint left open
         self._runs = _run_lengths(usable)
-        longest = int(self._runs.max(initial=0))
-        self._fade = max(1, min(config.fade, longest // 4))
-        self._shortest = max(1, min(config.shortest, longest - self._fade))
+        self._shortest = max(1, min(config.shortest, int(self._runs.max(initial=0)) - 1))
         # Position and velocity, each over its own spread, describe where a piece can be joined.
         velocity = np.gradient(self._residual, axis=0) if len(residual) > 1 else np.zeros_like(self._residual)
         speed = velocity.std(0) + 1e-9
         self._joint = np.concatenate([self._residual * matched, velocity / speed * (matched > 0)], axis=1)
-        self._starts = np.nonzero(self._runs >= self._shortest + self._fade)[0]
+        self._starts = np.nonzero(self._runs > self._shortest)[0]
         self._used = np.zeros(len(residual))
         self._spread = self._residual.std(0) * drifting
         self._pull = self._drift_rng.standard_normal(residual.shape[1])
@@ -95,8 +97,8 @@ class SwaySampler:
         return start, self._length(start)
 
     def _length(self, start: int) -> int:
-        """Frames to play from ``start`` before the fade begins."""
-        room = int(self._runs[start]) - self._fade if len(self._runs) else 1
+        """Frames to play from ``start``; the one after them is usable too, the next piece is joined there."""
+        room = int(self._runs[start]) - 1 if len(self._runs) else 1
         longest = min(self._config.longest, room)
         return (
             int(self._rng.integers(self._shortest, longest + 1)) if longest > self._shortest else max(1, room)
@@ -122,24 +124,24 @@ class SwaySampler:
         return self._with_drift(out).astype(np.float32)
 
     def _track(self, start: int, count: int) -> NDArray[np.float64]:
-        """Frames of the current piece; while a fade runs, of both pieces."""
+        """Frames of the current piece over what is left of the gap that it was joined with."""
         piece = self._residual[np.minimum(np.arange(start, start + count), len(self._residual) - 1)]
-        if self._fading is None:
-            return piece
-        old, position = self._fading
-        step = np.arange(position, position + count)
-        weight = np.clip((step + 1) / (self._fade + 1), 0, 1)
-        weight = (weight * weight * (3 - 2 * weight))[:, None]
-        previous = self._residual[np.minimum(old + step, len(self._residual) - 1)]
-        self._fading = (old, position + count) if position + count < self._fade else None
-        return weight * piece + (1 - weight) * previous
+        step = self._since + np.arange(count)
+        self._since += count
+        return piece + self._left_open(step)
+
+    def _left_open(self, step: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(t, C) of the gap, ``step`` (t,) frames after the joint: a critically damped spring."""
+        position, velocity = self._gap
+        rate = 1 / self._config.settle
+        time = step[:, None]
+        return (position + (velocity + rate * position) * time) * np.exp(-rate * time)
 
     def _join(self, speech: Array | None) -> None:
         """Choose the next piece: near in position and velocity, seldom used, said with such speech, not playing now."""
         here = min(self._piece, len(self._residual) - 1)
         if len(self._starts) < 2:
-            self._fading, self._piece = (here, 0), int(self._starts[0]) if len(self._starts) else 0
-            self._left = self._length(self._piece)
+            self._begin_piece(here, int(self._starts[0]) if len(self._starts) else 0)
             return
         distance = np.square(self._joint[self._starts] - self._joint[here]).mean(1)
         near = np.abs(self._starts - here) < self._shortest
@@ -151,12 +153,23 @@ class SwaySampler:
         self._used *= 0.8
         low, high = max(0, start - self._shortest // 2), start + self._shortest // 2
         self._used[low:high] += 1.0
-        self._fading = (here, 0)
-        self._piece, self._left = start, self._length(start)
+        self._begin_piece(here, start)
+
+    def _begin_piece(self, here: int, start: int) -> None:
+        """Go on at ``start`` instead of at ``here``."""
+        now, before = self._left_open(np.array([self._since, self._since - 1]))
+        source = self._residual
+        velocity = (
+            source[here]
+            - source[max(here - 1, 0)]
+            - (source[min(start + 1, len(source) - 1)] - source[start])
+        )
+        self._gap = np.stack([source[here] - source[start] + now, velocity + now - before])
+        self._since, self._piece, self._left = 0, start, self._length(start)
 
     def _unlike(self, starts: NDArray[np.int64], speech: Array | None) -> NDArray[np.float64]:
         """(S,) cost of pieces whose speech differs from the speech to come, and whose turns miss its accents."""
-        if self._prosody is None or speech is None or len(speech) < self._fade:
+        if self._prosody is None or speech is None or len(speech) < 8:
             return np.zeros(len(starts))
         index = np.minimum(starts[:, None] + np.arange(len(speech)), len(self._prosody) - 1)
         unlike = np.square(self._prosody[index] - speech).mean((1, 2)) / 2

@@ -58,8 +58,9 @@ def test_the_head_measure_tells_controls_from_the_person(person: Person, tmp_pat
 @pytest.mark.slow
 def test_the_benchmark_runs_on_generated_people() -> None:
     pytest.importorskip("espeakng_loader")
-    result = run(MotionBench(people=1, strangers=2, seconds=14.0, seeds=1))
+    result = run(MotionBench(people=2, strangers=2, seconds=14.0, seeds=1))
     assert 0 < result["studio"]["lip_r"] <= 1
     assert result["studio"]["bilabial_hit_truth"] > 0.95
+    assert set(result["studio"]["by_language"]) == {"cmn", "cs"}
     assert result["seconds_per_minute"] > 0
     assert result["clips"] == []

@@ -7,14 +7,15 @@ import pytest
 import torch
 
 from faces.track import FaceTrack, load_tensors
-from motion.features import DIMENSION, extract
+from motion.adaptation import Adaptation
+from motion.features import extract
 from motion.general import GeneralModel
 from motion.lag import estimate_lag, shift_features
 from motion.model import FORMAT, MotionModel
 from motion.network import NetworkConfig, SpeechMotionNet, sequence_loss
-from motion.personalize import train_motion
+from motion.personalize import MotionConfig, train_motion
 from motion.regression import Ridge, folds, ridge_path, training_mask
-from motion.targets import MOUTH_PREFIXES, POSE, PoseFrame, mouth_geometry, mouth_mask
+from motion.targets import MOUTH_PREFIXES, PoseFrame, mouth_geometry, mouth_mask
 from problems import Cancelled, InvalidPackage, NoFace, NoSound, TooShort
 from tests.motion.conftest import FRAME, SMALL, Person, speak, track_of
 from training.progress import Tick
@@ -83,10 +84,10 @@ def test_the_same_seed_gives_the_same_file_and_a_kill_changes_nothing(tmp_path: 
     finally:
         torch.optim.AdamW.step = original  # type: ignore[method-assign]
     assert len(seen) <= SMALL.train.steps + 1  # only the last fold was trained again
-    for a, b in zip(whole.regressors[0].nets, resumed.regressors[0].nets, strict=True):
+    for a, b in zip(whole.regressor.nets, resumed.regressor.nets, strict=True):
         for name, value in a.state_dict().items():
             torch.testing.assert_close(value, b.state_dict()[name], rtol=0, atol=0)
-    np.testing.assert_array_equal(whole.regressors[0].ridge_features, resumed.regressors[0].ridge_features)
+    np.testing.assert_array_equal(whole.regressor.ridges.features, resumed.regressor.ridges.features)
     np.testing.assert_array_equal(whole.share, resumed.share)
 
 
@@ -126,21 +127,21 @@ def test_only_the_chosen_frames_and_their_sound_are_used(person: Person, tmp_pat
             checkpoint_dir=tmp_path / f"c{number}",
         )
         models.append(MotionModel.load(out))
-    np.testing.assert_array_equal(
-        models[0].regressors[0].ridge_features, models[1].regressors[0].ridge_features
-    )
+    np.testing.assert_array_equal(models[0].regressor.ridges.features, models[1].regressor.ridges.features)
     np.testing.assert_array_equal(models[0].style.residual, models[1].style.residual)
 
 
 def test_a_general_model_is_a_start(person: Person, tmp_path: Path) -> None:
     """Weights of a network that already knows speech are better after the same few steps; sizes are checked."""
     own = person.predictor.model
-    taught = own.regressors[0]
-    closure = torch.nn.Linear(2 * taught.nets[0].config.hidden, 1)
+    taught = own.regressor
+    events = torch.nn.Linear(2 * taught.nets[0].config.hidden, 2)
+    torch.nn.init.constant_(events.bias, 3.0)  # somebody speaks everywhere, the lips meet everywhere
     general = GeneralModel(
         own.expression_names,
         taught.nets[0],
-        closure,
+        events,
+        Adaptation(torch.from_numpy(mouth_mask(own.expression_names))),
         taught.normaliser.feature_mean - own.centre,
         taught.normaliser.feature_scale,
         taught.normaliser.target_scale,
@@ -148,11 +149,10 @@ def test_a_general_model_is_a_start(person: Person, tmp_path: Path) -> None:
     start = tmp_path / "general.safetensors"
     general.save(start)
     loaded = GeneralModel.load(start)
-    fresh = NetworkConfig(DIMENSION, len(own.expression_names) + POSE)
-    same = loaded.network_for(own.expression_names, fresh)
+    same = loaded.network_for(own.expression_names)
     torch.testing.assert_close(same.head.weight, taught.nets[0].head.weight)
     fewer = (*own.expression_names[5:], "unheardOf")
-    net = loaded.network_for(fewer, NetworkConfig(DIMENSION, len(fewer) + POSE))
+    net = loaded.network_for(fewer)
     torch.testing.assert_close(net.head.weight[:3], taught.nets[0].head.weight[5:8])
     assert not net.head.weight[len(fewer) - 1].any()
     speech = speak(100, seed=21)
@@ -161,14 +161,12 @@ def test_a_general_model_is_a_start(person: Person, tmp_path: Path) -> None:
         checkpoint_dir=tmp_path / "c",
     )  # fmt: skip
     tuned = MotionModel.load(tmp_path / "m.safetensors")
-    from_scratch, from_general = tuned.regressors
-    np.testing.assert_array_equal(from_general.normaliser.feature_scale, general.feature_scale)
-    assert not np.array_equal(from_scratch.normaliser.feature_scale, general.feature_scale)
+    np.testing.assert_array_equal(tuned.regressor.normaliser.feature_scale, general.feature_scale)
+    assert tuned.regressor.ridge_share == MotionConfig().ridge_share
+    assert own.regressor.ridge_share == MotionConfig().ridge_share_from_scratch
     assert tuned.general is not None
-    torch.testing.assert_close(tuned.general.closure.weight, closure.weight)
+    torch.testing.assert_close(tuned.general.events.weight, events.weight)
     assert tuned.facts["lip_r"] > 0.8
-    with pytest.raises(InvalidPackage, match="sizes"):
-        loaded.network_for(fewer, NetworkConfig(DIMENSION, len(fewer) + POSE, hidden=64))
 
 
 def test_the_file_holds_everything(person: Person, tmp_path: Path) -> None:
