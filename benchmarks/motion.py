@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from benchmarks.head_motion import measure_head
 from benchmarks.mfcc import mfcc_features
 from evaluation.curves import best_lag, correlation
-from evaluation.speech_motion import bilabial_hits
+from evaluation.speech_motion import bilabial_hits, silence_motion_ratio
 from faces.mouth import mouth_opening
 from faces.track import FaceTrack
 from media.audio import read_wav
@@ -80,7 +80,7 @@ def run(bench: MotionBench, progress: Progress = silent) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="likeness-bench-") as folder:
         scratch = Path(folder)
         studio = _studio(bench, general, scratch, progress)
-        fitted = [_fitted(clip, scratch / clip.stem, progress) for clip in bench.clips]
+        fitted = [fitted_clip(clip, scratch / clip.stem, progress) for clip in bench.clips]
         rows = []
         for number, (clip, (track, sound)) in enumerate(zip(bench.clips, fitted, strict=True)):
             progress(Tick("bench.clips", number, len(fitted)))
@@ -145,9 +145,9 @@ def _studio(
         "bilabial_hit": _share(hits),
         "bilabial_hit_truth": _share(truth_hits),
         "bilabials": int(hits[1]),
-        # Moved over all silent frames together: one person who holds quite still must not be the whole figure.
+        # Over all people's silent frames together: one who holds quite still must not be the whole figure.
         "silence_motion_ratio": round(
-            sum(row["moved"][1] for row in rows) / max(sum(row["moved"][0] for row in rows), 1e-9), 4
+            silence_motion_ratio(*(np.concatenate([row["curves"][n] for row in rows]) for n in range(3))), 4
         ),
     }
 
@@ -182,14 +182,14 @@ def _person(truth: SpokenTruth, bench: MotionBench, work: Path) -> dict[str, Any
     """Learn the first half of a synthetic person's clip and predict the second."""
     track, samples = truth.track(), truth.utterance.samples
     half = len(track) // 2
-    predictor = _learn(track, samples, slice(0, half), work, bench.general, seed=0)
+    predictor = learn(track, samples, slice(0, half), work, bench.general, seed=0)
     geometry = mouth_geometry(track)
     motion = predictor.predict(samples[half * FRAME :])[: len(track) - half]
     opening = motion.expression @ geometry.opening + geometry.rest
     real = truth.articulation.opening[half:]
     slopes = geometry.opening
-    from_scratch = _learn(track, samples, slice(0, half), work, None, seed=0)
-    mfcc = _learn(track, samples, slice(0, half), work, None, seed=0, extractor=mfcc_features)
+    from_scratch = learn(track, samples, slice(0, half), work, None, seed=0)
+    mfcc = learn(track, samples, slice(0, half), work, None, seed=0, extractor=mfcc_features)
     silent = _silent(truth)[half:]
     middles = [
         int((p.start_s + p.end_s) / 2 * 25) - half
@@ -205,7 +205,8 @@ def _person(truth: SpokenTruth, bench: MotionBench, work: Path) -> dict[str, Any
         "lip_r_mfcc": correlation(real, _with_mfcc(mfcc, samples[half * FRAME :], len(real)) @ slopes),
         "bilabials": bilabial_hits(opening, middles),
         "true_bilabials": bilabial_hits(real, middles),
-        "moved": [float(np.abs(np.diff(curve))[silent[1:] & silent[:-1]].sum()) for curve in (real, opening)],
+        # One frame that is not silent behind each, so that nobody's end meets another's beginning.
+        "curves": (np.append(real, 0), np.append(opening, 0), np.append(silent, False)),
     }
 
 
@@ -241,8 +242,8 @@ def _silent(truth: SpokenTruth) -> NDArray[np.bool_]:
 # --- real clips ----------------------------------------------------------------------------------------------------
 
 
-def _fitted(clip: Path, folder: Path, progress: Progress) -> tuple[FaceTrack, Array]:
-    """A clip's track and sound; fitted now unless ``clip`` is the folder of a finished fit."""
+def fitted_clip(clip: Path, folder: Path, progress: Progress = silent) -> tuple[FaceTrack, Array]:
+    """A clip's track and (N,) sound of the same length; fitted now unless ``clip`` is the folder of a finished fit."""
     if clip.is_dir():
         folder = clip
     else:
@@ -253,7 +254,12 @@ def _fitted(clip: Path, folder: Path, progress: Progress) -> tuple[FaceTrack, Ar
     return track, np.pad(sound, (0, max(0, len(track) * FRAME - len(sound))))[: len(track) * FRAME]
 
 
-def _learn(
+def held_out_from(frames: int, learnt: int) -> int:
+    """First frame that is not learnt: after ``learnt`` frames, or two thirds of a clip that is hardly longer."""
+    return learnt if frames > 1.3 * learnt else 2 * frames // 3
+
+
+def learn(
     track: FaceTrack,
     samples: Array,
     frames: slice,
@@ -262,6 +268,7 @@ def _learn(
     seed: int,
     **options: Any,
 ) -> MotionPredictor:
+    """Learn some frames of a track and (N,) its sound; ``options`` go to :func:`motion.personalize.train_motion`."""
     with tempfile.TemporaryDirectory(dir=work.parent) as folder:
         out = Path(folder) / "motion.safetensors"
         train_motion(
@@ -285,7 +292,7 @@ def _clip(
     other: FaceTrack,
     work: Path,
 ) -> dict[str, Any]:
-    count = bench.learnt if len(track) > 1.3 * bench.learnt else 2 * len(track) // 3
+    count = held_out_from(len(track), bench.learnt)
     work.parent.mkdir(parents=True, exist_ok=True)
     learnt, held_out = track.frames(slice(0, count)), track.frames(slice(count, len(track)))
     samples = sound[count * FRAME :]
@@ -294,7 +301,7 @@ def _clip(
     observed = mouth_opening(learnt.landmarks[learnt.valid])
     rows, predictors = [], []
     for seed in range(bench.seeds):
-        predictor = _learn(track, sound, slice(0, count), work, bench.general, seed)
+        predictor = learn(track, sound, slice(0, count), work, bench.general, seed)
         predictors.append(predictor)
         opening = (
             predictor.predict(samples, seed=seed).expression[: len(real)] @ geometry.opening + geometry.rest
@@ -312,9 +319,9 @@ def _clip(
         )
     lips = _means(rows)
     lips["lip_r_from_scratch"] = _score(
-        _learn(track, sound, slice(0, count), work, None, 0), samples, real, geometry
+        learn(track, sound, slice(0, count), work, None, 0), samples, real, geometry
     )
-    baseline = _learn(track, sound, slice(0, count), work, None, 0, extractor=mfcc_features)
+    baseline = learn(track, sound, slice(0, count), work, None, 0, extractor=mfcc_features)
     lips["lip_r_mfcc"] = correlation(real, _with_mfcc(baseline, samples, len(real)) @ geometry.opening)
     if general is not None:
         adapted = _adapted(bench.general, track, sound, count)
@@ -350,7 +357,7 @@ def _seconds_per_minute(bench: MotionBench, scratch: Path) -> float:
     """Wall seconds from one minute of speech to motion, with a person learnt from a synthetic clip."""
     world = SpeechWorld()
     truth = _truth(world, 30_000, 12.0)
-    predictor = _learn(
+    predictor = learn(
         truth.track(), truth.utterance.samples, slice(0, len(truth.motion)), scratch / "work", bench.general, 0,
         config=MotionConfig(),
     )  # fmt: skip
