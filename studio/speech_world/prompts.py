@@ -2,8 +2,8 @@
 
 Debian's ``asterisk-core-sounds-*`` packages hold some 570 prompts a language by one professional speaker each
 (CC-BY-SA-3.0; the Italian and the Russian ones CC-BY-3.0), as ``LANGUAGE_COUNTRY_SEX_SPEAKER/NAME.g722`` with lines
-``NAME: TEXT`` in ``core-sounds-LANGUAGE.txt.gz`` under ``/usr/share/doc``. They are read where they lie and are no part of this
-repository.
+``NAME: TEXT`` in ``core-sounds-LANGUAGE.txt.gz`` under ``/usr/share/doc``. They are read where they lie
+and are no part of this repository.
 """
 
 from __future__ import annotations
