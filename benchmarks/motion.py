@@ -327,15 +327,11 @@ def _clip(
         adapted = _adapted(bench.general, track, sound, count)
         lips["lip_r_adapted"] = correlation(real, adapted @ geometry.opening)
         alone = (
-            general.predict(extract(sound)[: len(track)])[0][count:, : len(geometry.opening)]
-            @ geometry.opening
-        )
-        whole = np.where(track.valid, mouth_opening(track.landmarks), np.nan)
-        lips["lip_r_general"] = correlation(real, alone)
-        everywhere = (
             general.predict(extract(sound)[: len(track)])[0][:, : len(geometry.opening)] @ geometry.opening
         )
-        lips["lip_r_general_whole_clip"] = correlation(whole, everywhere)
+        whole = np.where(track.valid, mouth_opening(track.landmarks), np.nan)
+        lips["lip_r_general"] = correlation(real, alone[count:])
+        lips["lip_r_general_whole_clip"] = correlation(whole, alone)
     head = measure_head(predictors[0], learnt, held_out, samples, other, range(2 * bench.seeds))
     return {"lips": {key: round(value, 4) for key, value in lips.items()}, "head": head}
 

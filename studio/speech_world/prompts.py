@@ -104,12 +104,12 @@ def load_prompts(
     Raises:
         InvalidParameter: there are no prompts, or they have no transcripts.
     """
-    speakers = sorted(
+    # LANGUAGE_COUNTRY_SEX_SPEAKER; shorter names beside them are links to these folders.
+    speakers = [
         path
-        for path in (sounds.iterdir() if sounds.is_dir() else [])
-        if path.is_dir() and not path.is_symlink() and path.name.split("_")[0] in VOICES and "_" in path.name
-    )
-    speakers = [path for path in speakers if len(path.name.split("_")) > 2]
+        for path in sorted(sounds.glob("*_*_*"))
+        if path.is_dir() and not path.is_symlink() and path.name.split("_")[0] in VOICES
+    ]
     if not speakers:
         raise InvalidParameter(
             f"{sounds} holds no prompts (folders such as en_US_f_Allison)",
