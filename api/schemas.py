@@ -52,8 +52,9 @@ class PersonIn(Strict):
 
 class TrainingIn(Strict):
     upload_id: str = Field(max_length=64, description="An upload of purpose clip")
-    preset: Literal["preview", "standard", "best"] = Field(
-        default="preview", description="preview: minutes on a CPU; standard and best: for a GPU"
+    preset: Literal["instant", "preview", "standard", "best"] = Field(
+        default="preview",
+        description="instant: layers only; preview: minutes on a CPU; standard and best: for a GPU",
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +11,12 @@ import typer
 
 from cli.motion_options import HeadStrengthOption, LipStrengthOption, Pose, SeedOption, SmoothingOption
 from cli.terminal import JsonOption, file_size, long_command, print_json, seconds_of
+
+
+class DubPreset(StrEnum):
+    """Ways to draw a person that need nothing learnt beside the layers."""
+
+    instant = "instant"
 
 
 def register(app: typer.Typer) -> None:
@@ -37,6 +44,10 @@ def dub(
     lip_strength: LipStrengthOption = 1.0,
     head_strength: HeadStrengthOption = 1.0,
     smoothing: SmoothingOption = 0.0,
+    preset: Annotated[
+        DubPreset | None,
+        typer.Option(help="instant: layers only, without the network: faster.", show_default="PERSON's own"),
+    ] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -61,6 +72,7 @@ def dub(
             pose_video=pose_video,
             expression_video=expression_video,
             controls=MotionControls(lip_strength, head_strength, smoothing),
+            preset=preset.value if preset else None,
             seed=seed,
             device=device,
             progress=progress,

@@ -15,6 +15,7 @@ from cli.terminal import JsonOption, file_size, long_command, print_json, second
 class Preset(StrEnum):
     """How much work is put into a person."""
 
+    instant = "instant"
     preview = "preview"
     standard = "standard"
     best = "best"
@@ -31,7 +32,8 @@ def personalize(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The PERSON file to write.")],
     preset: Annotated[
-        Preset, typer.Option(help="preview: minutes on a CPU; standard and best want a GPU.")
+        Preset,
+        typer.Option(help="instant: layers only; preview: minutes on a CPU; standard, best: for a GPU."),
     ] = Preset.preview,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     seed: Annotated[int, typer.Option(help="The same seed gives the same person.")] = 0,

@@ -75,7 +75,7 @@ def unwrap_texture(
         vertices = to_camera(head, motion.rotation[0], motion.translation[0])
         if len(track.light):
             shades[n] = vertex_shading(model, vertices, track.light[index])
-        view = _View.of(model, track, vertices, frames[int(index)], config)
+        view = View.of(model, track, vertices, frames[int(index)], config)
         closed = np.array([EYES if not eyes_open[index] else -1], np.int64)
         gather = partial(view.gather, triangle, weights, part, closed, config, samples[n], confidence[n])
         in_threads(gather, len(rows))
@@ -103,7 +103,7 @@ def unwrap_texture(
 
 
 @dataclass(frozen=True)
-class _View:
+class View:
     """One frame as the texels see it."""
 
     image: NDArray[np.uint8]  # (h, w, 3) the part of the frame that holds the head
@@ -120,7 +120,7 @@ class _View:
         vertices: NDArray[Any],
         frame: NDArray[np.uint8],
         config: TextureConfig,
-    ) -> _View:
+    ) -> View:
         height, width = frame.shape[:2]
         pixels = np.column_stack([track.camera.project(vertices), vertices[:, 2] + model.recess])
         low = np.floor(pixels[:, :2].min(0)).astype(int).clip(0, [width - 1, height - 1])

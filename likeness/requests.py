@@ -27,7 +27,7 @@ from likeness.tables import Job, JobInput, Person, Stage, Upload
 from problems import Conflict, InvalidParameter, NotFound
 
 Kind = Literal["training", "video", "inspection"]
-Preset = Literal["preview", "standard", "best"]
+Preset = Literal["instant", "preview", "standard", "best"]
 Pose = Literal["learned", "clip", "still", "reference"]
 
 

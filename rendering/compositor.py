@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
 import cv2
@@ -35,6 +36,7 @@ from faces.registry import model_named
 from faces.ring import ring_distance
 from faces.texture import Texture
 from faces.track import FaceTrack, Motion
+from rendering.surroundings import GRID, Surroundings, pose_features
 
 
 class FrameSource(Protocol):
@@ -61,6 +63,8 @@ class CompositorConfig:
     """Standard deviation of the low-pass on the carried difference; it also bridges lips and eyes."""
     light_size: int = 128
     """Side in pixels of the low-resolution light difference."""
+    fine: int = 2
+    """Samples per pixel and axis in mouth and eyes: teeth, lips' edges and lashes are finer than a pixel."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,8 @@ class Compositor:
         track: the clip's fitted track (identity, camera, per-frame motion of the source frames).
         texture: unwrapped from the clip.
         frames: the clip's frames, as many as the track has.
+        surroundings: how hair and clothes follow the head (``rendering.follow``); None: they follow less the
+            farther away they are.
     """
 
     def __init__(
@@ -98,10 +104,11 @@ class Compositor:
         texture: Texture,
         frames: FrameSource,
         *,
+        surroundings: Surroundings | None = None,
         model: MorphableModel | None = None,
         config: CompositorConfig | None = None,
     ) -> None:
-        self.track, self.texture, self.frames = track, texture, frames
+        self.track, self.texture, self.frames, self.surroundings = track, texture, frames, surroundings
         self.model = model or model_named(track.model)
         self.config = config or CompositorConfig()
         self.neutral = self.model.neutral(track.identity, track.offsets)
@@ -115,22 +122,27 @@ class Compositor:
         self._source_vertices: OrderedDict[int, NDArray[np.float32]] = OrderedDict()
         self._light: OrderedDict[int, tuple[NDArray[np.float32], tuple[int, int, int]]] = OrderedDict()
 
-    def compose(self, motion: Motion, source: int) -> Composite:
+    def compose(self, motion: Motion, source: int, *, surroundings: Surroundings | None = None) -> Composite:
         """Layers of one output frame.
 
         Args:
             motion: a motion of length 1.
             source: index of the source frame in the clip.
+            surroundings: others than the compositor's own.
         """
+        surroundings = surroundings or self.surroundings
         vertices = self.place(motion)
         box = self.box(vertices)
         pixels = self._to_crop(self._project(vertices), box)
         fragments = rasterize(pixels, self.model.triangles, (self.size, self.size))
         covered = fragments.triangle >= 0
         frame = self.frames[source]
-        displacement = self._displacement(vertices, source, fragments, covered)  # full-frame pixels
+        turn = (pose_features(self.track.motion[source : source + 1]) - pose_features(motion))[0]
+        displacement = self.displacement(  # full-frame pixels
+            vertices, source, fragments, covered, turn, surroundings
+        )
         warped = self._sample_frame(frame, box, displacement)
-        face, alpha = self._render(fragments, vertices, source)
+        face, alpha = self._render(fragments, pixels, vertices, motion, source, box)
         light, light_box = self._source_light(source, frame)
         lit = face + self._carry_light(light, light_box, box, displacement)
         image = warped + alpha[..., None] * (lit - warped)
@@ -149,6 +161,19 @@ class Compositor:
             landmarks=landmarks,
         )
 
+    def drawn(self, frame: int) -> tuple[NDArray[np.float32], tuple[int, int, int], Fragments]:
+        """Camera-space vertices (V, 3), crop and rasterised head of one of the clip's frames."""
+        vertices = self.place(self.track.motion[frame : frame + 1])
+        box = self.box(vertices)
+        pixels = self._to_crop(self._project(vertices), box)
+        return vertices, box, rasterize(pixels, self.model.triangles, (self.size, self.size))
+
+    def cover(self, frame: int, small: int) -> NDArray[np.float32]:
+        """(small, small) share of each cell of the crop that the head covers in one of the clip's frames."""
+        covered = (self.drawn(frame)[2].triangle >= 0).astype(np.float32)
+        weight: NDArray[np.float32] = cv2.resize(covered, (small, small), interpolation=cv2.INTER_AREA)
+        return weight
+
     def place(self, motion: Motion) -> NDArray[np.float32]:
         """(V, 3) camera-space vertices of a motion of length 1."""
         shape = self.model.vertices(self.neutral, motion.expression, motion.gaze)[0]
@@ -162,6 +187,25 @@ class Compositor:
     def crop(self, image: NDArray[np.uint8], box: tuple[int, int, int]) -> NDArray[np.uint8]:
         """The crop of any full frame, (R, R, 3) uint8."""
         return self._sample_frame(image, box, None).round().clip(0, 255).astype(np.uint8)
+
+    @cached_property
+    def window(self) -> tuple[int, int, int]:
+        """Left, top and side in the crop's working pixels of the square that the network sees: the face in all frames.
+
+        A fifth of the face's size stays free round it, for a jaw that opens wider and a head that turns farther.
+        """
+        valid = np.nonzero(self.track.valid)[0]
+        some = valid[np.linspace(0, len(valid) - 1, min(len(valid), 40)).round().astype(int)]
+        corners = []
+        for index in some:
+            vertices = self.place(self.track.motion[index : index + 1])
+            box = self.box(vertices)
+            points = (self._landmarks(vertices)[list(FACE_OVAL)] - [box[0], box[1]]) * self.scale
+            corners.append([*points.min(0), *points.max(0)])
+        low, high = np.min(corners, axis=0)[:2], np.max(corners, axis=0)[2:]
+        side = min(int(np.ceil(1.2 * float((high - low).max()) / 2)) * 2, self.size)
+        left, top = np.round((low + high) / 2 - side / 2).astype(int).clip(0, self.size - side)
+        return int(left), int(top), side
 
     @property
     def _skull(self) -> NDArray[np.int64]:
@@ -195,24 +239,55 @@ class Compositor:
             _remember(self._source_vertices, source, self._project(vertices).astype(np.float32), 512)
         return self._source_vertices[source]
 
-    def _displacement(
-        self, vertices: NDArray[Any], source: int, fragments: Fragments, covered: NDArray[np.bool_]
+    def displacement(
+        self,
+        vertices: NDArray[Any],
+        source: int,
+        fragments: Fragments,
+        covered: NDArray[np.bool_],
+        turn: NDArray[np.floating],
+        surroundings: Surroundings | None,
     ) -> NDArray[np.float32]:
         """(R, R, 2) full-frame pixels from an output pixel to where its content lies in the source frame."""
-        there = self._source_pixels(source)[:, :2]
-        here = self.track.camera.project(vertices)
-        moved = ((there - here) * self.sway[:, None]).astype(np.float32)
-        dense = fragments.interpolate(moved, self.model.triangles)  # zero outside the head
-        small = max(self.size // 4, 32)
-        weight = cv2.resize(covered.astype(np.float32), (small, small), interpolation=cv2.INTER_AREA)
-        field = cv2.resize(dense, (small, small), interpolation=cv2.INTER_AREA)
-        field = extrapolate(field, weight)
-        away = cv2.distanceTransform((weight < 0.5).astype(np.uint8), cv2.DIST_L2, 5) * (self.size / small)
-        reach = self.config.fall_off * self.iod * self.scale
-        field *= (np.exp(-((away / reach) ** 2)) * _border_window(small, self.config.border))[..., None]
+        if surroundings is not None:
+            head, _ = self.head_displacement(vertices, source, fragments, covered, GRID, sway=False)
+            small, field = GRID, surroundings.field(head, turn)
+        else:
+            small = max(self.size // 4, 32)
+            field, weight = self.head_displacement(vertices, source, fragments, covered, small, sway=True)
+            field = field * self.fall_off(weight)[..., None]
+        field = field * _border_window(small, self.config.border)[..., None]
         # Smooth over the silhouette, where front and back surfaces meet; the face itself is covered by the render.
         field = cv2.GaussianBlur(field, (0, 0), 0.05 * self.iod * self.scale * small / self.size)
         return cv2.resize(field, (self.size, self.size), interpolation=cv2.INTER_LINEAR)
+
+    def head_displacement(
+        self,
+        vertices: NDArray[Any],
+        source: int,
+        fragments: Fragments,
+        covered: NDArray[np.bool_],
+        small: int,
+        *,
+        sway: bool,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The head's displacement (small, small, 2) carried to all of the crop, and the head's cover (small, small)."""
+        there = self._source_pixels(source)[:, :2]
+        moved = there - self.track.camera.project(vertices)
+        if sway:
+            moved = moved * self.sway[:, None]
+        dense = fragments.interpolate(moved.astype(np.float32), self.model.triangles)  # zero outside the head
+        weight = cv2.resize(covered.astype(np.float32), (small, small), interpolation=cv2.INTER_AREA)
+        field = cv2.resize(dense, (small, small), interpolation=cv2.INTER_AREA)
+        return extrapolate(field, weight), weight
+
+    def fall_off(self, weight: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The head's cover (s, s) -> the share of its displacement that the surroundings take part in."""
+        small = len(weight)
+        away = cv2.distanceTransform((weight < 0.5).astype(np.uint8), cv2.DIST_L2, 5) * (self.size / small)
+        reach = self.config.fall_off * self.iod * self.scale
+        share: NDArray[np.float32] = np.exp(-((away / reach) ** 2)).astype(np.float32)
+        return share
 
     def _sample_frame(
         self, frame: NDArray[np.uint8], box: tuple[int, int, int], displacement: NDArray[np.float32] | None
@@ -230,14 +305,27 @@ class Compositor:
         return cv2.remap(frame, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
 
     def _render(
-        self, fragments: Fragments, vertices: NDArray[Any], source: int
+        self,
+        fragments: Fragments,
+        pixels: NDArray[np.float64],
+        vertices: NDArray[Any],
+        motion: Motion,
+        source: int,
+        box: tuple[int, int, int],
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The textured head (R, R, 3) in the source frame's light, and the blend weight of the face oval (R, R)."""
-        uv = fragments.interpolate(self.uv, self.model.triangles)
-        colour = self.texture.sample(uv).astype(np.float32)
-        if len(self.track.light):
-            shade = vertex_shading(self.model, vertices, self.track.light[source])
-            colour *= fragments.interpolate(shade, self.model.triangles)
+        change = self.texture.appearance.change(motion) if self.texture.appearance else None
+        shade = (
+            vertex_shading(self.model, vertices, self.track.light[source]) if len(self.track.light) else None
+        )
+        colour = self._colour(fragments, change, shade)
+        fine = self.config.fine
+        for left, top, right, bottom in self._fine_windows(vertices, box) if fine > 1 else ():
+            size = (bottom - top, right - left)
+            local = (pixels - [left, top, 0.0]) * [fine, fine, 1.0]
+            drawn = rasterize(local, self.model.triangles, (size[0] * fine, size[1] * fine))
+            many = self._colour(drawn, change, shade)
+            colour[top:bottom, left:right] = cv2.resize(many, size[::-1], interpolation=cv2.INTER_AREA)
         alpha = fragments.interpolate(self.blend[:, None].astype(np.float32), self.model.triangles)[..., 0]
         corners = vertices[self.model.triangles]
         normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -252,6 +340,34 @@ class Compositor:
         alpha = alpha * np.where(fragments.triangle >= 0, glance[fragments.triangle], 0)
         return colour, cv2.GaussianBlur(alpha, (0, 0), max(0.012 * self.iod * self.scale, 0.5))
 
+    def _colour(
+        self, fragments: Fragments, change: NDArray[np.float32] | None, shade: NDArray[np.float32] | None
+    ) -> NDArray[np.float32]:
+        """(h, w, 3) of the textured and lit head."""
+        uv = fragments.interpolate(self.uv, self.model.triangles)
+        colour = self.texture.sample(uv).astype(np.float32)
+        if change is not None:
+            colour += cv2.remap(
+                change, uv * len(change) - 0.5, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
+        if shade is not None:
+            colour *= fragments.interpolate(shade, self.model.triangles)
+        return colour
+
+    def _fine_windows(
+        self, vertices: NDArray[Any], box: tuple[int, int, int]
+    ) -> list[tuple[int, int, int, int]]:
+        """Left, top, right, bottom of mouth and eyes in the crop, where they lie wholly inside of it."""
+        local = (self._landmarks(vertices) - [box[0], box[1]]) * self.scale
+        margin = 0.04 * self.iod * self.scale
+        windows = []
+        for ring in (LIPS_OUTER, RIGHT_EYE, LEFT_EYE):
+            left, top = np.floor(local[list(ring)].min(0) - margin).astype(int)
+            right, bottom = np.ceil(local[list(ring)].max(0) + margin).astype(int)
+            if 0 <= left < right <= self.size and 0 <= top < bottom <= self.size:
+                windows.append((int(left), int(top), int(right), int(bottom)))
+        return windows
+
     def _source_light(
         self, source: int, frame: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], tuple[int, int, int]]:
@@ -261,7 +377,8 @@ class Compositor:
             box = self.box(vertices)
             pixels = self._to_crop(self._project(vertices), box)
             fragments = rasterize(pixels, self.model.triangles, (self.size, self.size))
-            face, alpha = self._render(fragments, vertices, source)
+            motion = self.track.motion[source : source + 1]
+            face, alpha = self._render(fragments, pixels, vertices, motion, source, box)
             local = (self._landmarks(vertices) - [box[0], box[1]]) * self.scale
             grow = 0.08 * self.iod * self.scale
             for ring in (LIPS_OUTER, RIGHT_EYE, LEFT_EYE):  # moving parts say nothing about light

@@ -9,6 +9,7 @@ that the three-frame window is a real sequence.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from faces.track import Motion
 from rendering.batches import RenderBatch
 from rendering.compositor import Composite, Compositor
 from rendering.identity import Box, appearance_value
+from rendering.surroundings import pose_features
 from training.progress import Progress, Tick, silent
 
 Images = NDArray[np.uint8]
@@ -86,13 +88,14 @@ class ClipDataset:
             motion = track.motion[int(index) : int(index) + 1]
             for k in range(passes):
                 layers = compositor.compose(motion, int(sources[k, n]))
-                self.composite[k, n] = _resize(layers.image, size)
-                self.source[k, n] = _resize(layers.source, size)
+                self.composite[k, n] = _resize(cut_window(layers.image, compositor.window), size)
+                self.source[k, n] = _resize(cut_window(layers.source, compositor.window), size)
             image = compositor.frames[int(index)]
-            self.target[n] = _resize(compositor.crop(image, layers.box), size)
-            self.masks[n] = network_masks(layers, size)
-            self.inside[n] = _inside(layers.box, image.shape[1], image.shape[0], size)
-            local = (track.landmarks[index] - [layers.box[0], layers.box[1]]) * (size / layers.box[2])
+            self.target[n] = _resize(cut_window(compositor.crop(image, layers.box), compositor.window), size)
+            self.masks[n] = network_masks(layers, compositor.window, size)
+            box = window_box(layers.box, compositor)
+            self.inside[n] = _inside(box, image.shape[1], image.shape[0], size)
+            local = (track.landmarks[index] - [box[0], box[1]]) * (size / box[2])
             mouth_box, eyes_box = (
                 _around(local, LIPS_OUTER, 0.3),
                 _around(local, (*RIGHT_EYE, *LEFT_EYE), 0.2),
@@ -157,22 +160,22 @@ def _split(total: int, count: int, margin: int = 2) -> tuple[NDArray[np.int64], 
     return held, np.setdiff1d(np.arange(total), near)
 
 
-def network_masks(layers: Composite, size: int) -> Images:
+def network_masks(layers: Composite, window: tuple[int, int, int], size: int) -> Images:
     """(S, S, 3) uint8: face coverage, mouth, eyes, as the network sees them."""
-    stacked = np.stack([layers.coverage, layers.mouth, layers.eyes], axis=-1)
+    stacked = np.stack([cut_window(x, window) for x in (layers.coverage, layers.mouth, layers.eyes)], axis=-1)
     return _resize((stacked * 255).round().astype(np.uint8), size)
 
 
-def pose_features(motion: Motion) -> NDArray[np.float64]:
-    """(T, 6) pose in units in which one is about equally visible: degrees and millimetres in the picture's plane."""
-    return np.concatenate(
-        [
-            1.5 * np.degrees(motion.rotation),
-            0.7 * motion.translation[:, :2],
-            0.15 * motion.translation[:, 2:],
-        ],
-        axis=1,
-    )
+def cut_window(image: NDArray[Any], window: tuple[int, int, int]) -> NDArray[Any]:
+    """The part of a crop (R, R, ...) that the network sees (``Compositor.window``), a view."""
+    left, top, side = window
+    return image[top : top + side, left : left + side]
+
+
+def window_box(box: tuple[int, int, int], compositor: Compositor) -> tuple[float, float, float]:
+    """Left, top and side of the network's window in full-frame pixels, for a crop that lies at ``box``."""
+    left, top, side = (value / compositor.scale for value in compositor.window)
+    return box[0] + left, box[1] + top, side
 
 
 def _choose_sources(
@@ -214,7 +217,7 @@ def _around(points: NDArray[np.float32], members: tuple[int, ...], margin: float
     )
 
 
-def _inside(box: tuple[int, int, int], width: int, height: int, size: int) -> tuple[int, int, int, int]:
+def _inside(box: tuple[float, float, float], width: int, height: int, size: int) -> tuple[int, int, int, int]:
     left, top, side = box
     scale = size / side
     return (

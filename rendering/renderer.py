@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from faces.track import Motion
 from rendering.compositor import Composite, Compositor
-from rendering.dataset import network_masks
+from rendering.dataset import cut_window, network_masks
 from rendering.export import OnnxGenerator
 from rendering.memory import interpolate_stream
 
@@ -65,9 +65,7 @@ class FrameRenderer:
         self.compositor, self.generator = compositor, generator
         self.config = config or FrameRendererConfig()
         side = compositor.side
-        edge = np.minimum(np.arange(side), np.arange(side)[::-1]) / max(side * self.config.feather, 1)
-        ramp = np.clip(edge, 0, 1).astype(np.float32)
-        self._feather = np.minimum(ramp[:, None], ramp[None, :])[..., None]
+        self._feather = _ramp(side, self.config.feather)[..., None]
 
     def render(self, motion: Iterable[tuple[Motion, NDArray[np.integer]]]) -> Iterator[Frame]:
         """Chunks of (motion (T), source frame per motion frame (T,)) -> full frames (H, W, 3) uint8 RGB, in order."""
@@ -118,10 +116,15 @@ class FrameRenderer:
 
     def _prepare(self, motion: Motion, source: int) -> Prepared:
         layers = self.compositor.compose(motion, source)
-        size = self.generator.size if self.generator is not None else layers.image.shape[0]
-        picture = _shrink(layers.image, size).transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
-        below = _shrink(layers.source, size).transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
-        masks = network_masks(layers, size).transpose(2, 0, 1).astype(np.float32) / 255
+        window = self.compositor.window
+        size = self.generator.size if self.generator is not None else window[2]
+        picture = (
+            _shrink(cut_window(layers.image, window), size).transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
+        )
+        below = (
+            _shrink(cut_window(layers.source, window), size).transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
+        )
+        masks = network_masks(layers, window, size).transpose(2, 0, 1).astype(np.float32) / 255
         return Prepared(layers, source, picture, np.concatenate([below, masks]))
 
     def _full_size(self, item: Prepared, image: NDArray[np.float32], keep: NDArray[np.float32]) -> Frame:
@@ -130,13 +133,17 @@ class FrameRenderer:
         With m the attention and c the painted colour, image = m composite + (1 - m) c at the network's size; the same
         blend at full size is up(image - m composite) + up(m) composite_full.
         """
-        size = item.layers.image.shape[0]
-        painted = (image - keep * item.picture).transpose(1, 2, 0)
+        size = self.compositor.window[2]
+        rim = _ramp(len(keep), 0.05)  # the network's square must not show
+        painted = ((image - keep * item.picture) * rim).transpose(1, 2, 0)
+        keep = 1 - (1 - keep) * rim
         painted = cv2.resize(np.ascontiguousarray(painted), (size, size), interpolation=cv2.INTER_CUBIC)
         wide = cv2.resize(keep, (size, size), interpolation=cv2.INTER_LINEAR)[..., None]
         # painted is in [-1, 1] units, the composite in 0..255: (x + 1) * 127.5 with the constant split by m.
-        full = (painted + (1 - wide)) * 127.5 + wide * item.layers.image
-        return full.round().clip(0, 255).astype(np.uint8)
+        crop = item.layers.image.copy()
+        part = cut_window(crop, self.compositor.window)
+        part[...] = ((painted + (1 - wide)) * 127.5 + wide * part).round().clip(0, 255).astype(np.uint8)
+        return crop
 
     def _put_back(self, crop: Frame, item: Prepared) -> Frame:
         """Feather a crop (R, R, 3) into its source frame at full resolution."""
@@ -175,6 +182,13 @@ class FrameRenderer:
         across = np.clip(distance[:, :2].min(1) / reach, 0, 1)
         down = np.clip(distance[:, 2:].min(1) / reach, 0, 1)
         return np.minimum(down[:, None], across[None, :]).astype(np.float32)[..., None][inside]
+
+
+def _ramp(size: int, share: float) -> NDArray[np.float32]:
+    """(size, size) 0 at the border, 1 from ``share`` of the side inwards."""
+    edge = np.minimum(np.arange(size), np.arange(size)[::-1]) / max(size * share, 1)
+    line = np.clip(edge, 0, 1).astype(np.float32)
+    return np.minimum(line[:, None], line[None, :])
 
 
 def _shrink(image: Frame, size: int) -> Frame:

@@ -44,6 +44,7 @@ def learn(clip: Path, folder: Path) -> Path:
     fit.run(work, frames=FRAMES, preset="preview", seed=0)
     motion.run(work, preset="preview", seed=0)
     report = render.run(work, preset="preview", seed=0, device="cpu", config=TINY)
+    assert report is not None
     assert report.steps == TINY.steps
     person = folder / "person.likeness"
     publish.run(work, person, preset="preview", seed=0)
@@ -67,6 +68,19 @@ def recording(sample_recording: Path, tmp_path_factory: pytest.TempPathFactory) 
     normalise_recording(sample_recording, folder / "whole.wav")
     write_wav(folder / "part.wav", read_wav(folder / "whole.wav")[: int(1.7 * 16000)])
     return folder / "part.wav"
+
+
+def test_instant_dub_needs_no_network(person: Path, recording: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    assert dub.run(person, recording, out, seed=1, preset="instant") == 43
+    whole = np.stack(list(read_frames(out))).astype(int)
+    dub.run(person, recording, tmp_path / "network.mp4", seed=1)
+    drawn = np.stack(list(read_frames(tmp_path / "network.mp4"))).astype(int)
+    assert whole.shape == drawn.shape
+    assert np.abs(whole - drawn).max() > 5  # the face was painted by the network in one of them
+    assert np.abs(whole - drawn).mean() < 3
+    with pytest.raises(InvalidParameter, match="best"):
+        dub.run(person, recording, tmp_path / "best.mp4", preset="best")
 
 
 def test_dub(person: Path, recording: Path, tmp_path: Path) -> None:

@@ -22,13 +22,15 @@ from typing import Any
 
 from problems import InternalProblem, InvalidPackage
 
-FORMAT = "likeness.person/1"
+FORMAT = "likeness.person/2"
 MANIFEST = "manifest.json"
 MEMBERS = (
     "clip.mp4", "audio.wav", "track.safetensors", "texture.safetensors", "motion.safetensors",
-    "renderer.safetensors", "generator.onnx",
+    "surroundings.safetensors", "renderer.safetensors", "generator.onnx",
 )  # fmt: skip
 """What a PERSON holds beside the manifest."""
+NETWORK = ("renderer.safetensors", "generator.onnx")
+"""Members that a person of preset ``instant`` lacks: all layers, no network."""
 MAX_MEMBER_BYTES = 2 << 30
 MAX_MANIFEST_BYTES = 1 << 20
 
@@ -47,9 +49,15 @@ class PersonPackage:
         return self.folder / member
 
 
+def members_of(preset: object) -> tuple[str, ...]:
+    """What a person of this preset holds."""
+    return tuple(name for name in MEMBERS if preset != "instant" or name not in NETWORK)
+
+
 def write_package(work: Path, out: Path, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Zip the members found in ``work`` into ``out``, atomically; returns the manifest."""
-    missing = [name for name in MEMBERS if not (work / name).is_file()]
+    members = members_of(facts.get("preset"))
+    missing = [name for name in members if not (work / name).is_file()]
     if missing:
         raise InternalProblem(
             f"{work} lacks {', '.join(missing)}; the person is not complete",
@@ -61,7 +69,7 @@ def write_package(work: Path, out: Path, facts: Mapping[str, Any]) -> dict[str, 
         **facts,
         "members": {
             name: {"sha256": sha256_of(work / name), "bytes": (work / name).stat().st_size}
-            for name in MEMBERS
+            for name in members
         },
     }
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -69,7 +77,7 @@ def write_package(work: Path, out: Path, facts: Mapping[str, Any]) -> dict[str, 
     try:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
             archive.writestr(MANIFEST, json.dumps(manifest, indent=1))
-            for name in MEMBERS:
+            for name in members:
                 archive.write(work / name, name)
         with open(temporary, "rb") as stream:
             os.fsync(stream.fileno())
@@ -111,19 +119,17 @@ def open_package(path: Path) -> Iterator[PersonPackage]:
 
 def _unpack(path: Path, folder: Path, remedy: str) -> dict[str, Any]:
     with zipfile.ZipFile(path) as archive:
-        limits = {MANIFEST: MAX_MANIFEST_BYTES, **dict.fromkeys(MEMBERS, MAX_MEMBER_BYTES)}
-        for name, limit in limits.items():
-            info = archive.getinfo(name)
-            # Nothing in a PERSON is compressed, so nothing can grow while it is read.
-            if info.file_size > limit or info.compress_type != zipfile.ZIP_STORED:
-                raise InvalidPackage(f"{path.name}: {name} is compressed or implausibly large", remedy=remedy)
+        _check_size(path, archive, MANIFEST, MAX_MANIFEST_BYTES, remedy)
         manifest: dict[str, Any] = json.loads(archive.read(MANIFEST))
         found = manifest.get("format") if isinstance(manifest, dict) else None
         if found != FORMAT:
             raise InvalidPackage(
                 f"{path.name} has format {found!r}; this version reads {FORMAT!r}", remedy=remedy
             )
-        for name in MEMBERS:  # a fixed list: a name in the file never becomes a path
+        for name in members_of(
+            manifest.get("preset")
+        ):  # a fixed list: a name in the file never becomes a path
+            _check_size(path, archive, name, MAX_MEMBER_BYTES, remedy)
             expected = manifest["members"][name]
             digest = hashlib.sha256()
             with archive.open(name) as source, open(folder / name, "wb") as target:
@@ -133,6 +139,13 @@ def _unpack(path: Path, folder: Path, remedy: str) -> dict[str, Any]:
             if digest.hexdigest() != expected["sha256"]:
                 raise InvalidPackage(f"{path.name}: {name} is damaged (its sha256 differs)", remedy=remedy)
     return manifest
+
+
+def _check_size(path: Path, archive: zipfile.ZipFile, name: str, limit: int, remedy: str) -> None:
+    """Nothing in a PERSON is compressed, so nothing can grow while it is read."""
+    info = archive.getinfo(name)
+    if info.file_size > limit or info.compress_type != zipfile.ZIP_STORED:
+        raise InvalidPackage(f"{path.name}: {name} is compressed or implausibly large", remedy=remedy)
 
 
 def sha256_of(path: Path) -> str:

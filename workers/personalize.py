@@ -16,7 +16,7 @@ from pathlib import Path
 from faces.registry import model_named
 from problems import NoSound
 from training.progress import Progress, silent
-from workers.package import sha256_of
+from workers.package import NETWORK, members_of, sha256_of
 from workers.stages import fit, motion, publish, render, validate
 
 
@@ -69,13 +69,18 @@ def personalize(
     )
     stages.run(
         "render",
-        ("renderer.safetensors", "generator.onnx"),
+        members_of_stage(preset),
         lambda: render.run(folder, preset=preset, seed=seed, device=device, progress=progress),
     )
     publish.run(folder, out, preset=preset, seed=seed, progress=progress)
     if work is None:
         shutil.rmtree(folder, ignore_errors=True)
     return out
+
+
+def members_of_stage(preset: str) -> tuple[str, ...]:
+    """Files that the render stage leaves for a preset."""
+    return ("surroundings.safetensors", *(name for name in NETWORK if name in members_of(preset)))
 
 
 class _Stages:

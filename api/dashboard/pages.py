@@ -46,7 +46,7 @@ from likeness.store import ObjectStore
 from problems import InvalidParameter, Problem
 
 router = APIRouter()
-PRESETS: tuple[Preset, ...] = ("preview", "standard", "best")
+PRESETS: tuple[Preset, ...] = ("preview", "instant", "standard", "best")
 POSES: tuple[Pose, ...] = ("learned", "clip", "still")
 Choice = TypeVar("Choice", bound=str)
 _HERE = Path(__file__).parent

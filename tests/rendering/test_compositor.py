@@ -28,7 +28,8 @@ def _displacement(compositor: Compositor, motion: Motion, source: int) -> np.nda
     vertices = compositor.place(motion)
     pixels = compositor._to_crop(compositor._project(vertices), compositor.box(vertices))
     fragments = rasterize(pixels, compositor.model.triangles, (compositor.size, compositor.size))
-    return compositor._displacement(vertices, source, fragments, fragments.triangle >= 0)
+    covered = fragments.triangle >= 0
+    return compositor.displacement(vertices, source, fragments, covered, np.zeros(6), None)
 
 
 @pytest.mark.parametrize("frame", [0, 7, 20, 33])

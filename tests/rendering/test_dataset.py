@@ -9,7 +9,14 @@ import torch
 from faces.track import Motion
 from rendering.batches import RenderBatch
 from rendering.compositor import Compositor
-from rendering.dataset import ClipDataset, DatasetConfig, _choose_sources, network_masks, pose_features
+from rendering.dataset import (
+    ClipDataset,
+    DatasetConfig,
+    _choose_sources,
+    network_masks,
+    pose_features,
+    window_box,
+)
 from rendering.identity import VALUE_SIZE
 from tests.generated_clip import FRAMES, generated_clip
 from tests.rendering.generated_person import generated_compositor, generated_texture
@@ -141,7 +148,10 @@ def test_passes_show_other_sources(dataset: ClipDataset) -> None:
 
 def test_pixels_beyond_the_frame_do_not_count(dataset: ClipDataset) -> None:
     compositor, track = generated_compositor(), generated_clip().track
-    boxes = [compositor.box(compositor.place(track.motion[t : t + 1])) for t in range(FRAMES)]
+    boxes = [
+        window_box(compositor.box(compositor.place(track.motion[t : t + 1])), compositor)
+        for t in range(FRAMES)
+    ]
     batch = dataset.batch(torch.arange(len(dataset)), torch.Generator())
     for valid, frame in zip(batch.valid, batch.frame.tolist(), strict=True):
         left, top, side = boxes[frame]
@@ -166,7 +176,28 @@ def test_frames_without_a_face_are_left_out() -> None:
 
 def test_network_masks_are_coverage_mouth_and_eyes() -> None:
     layers = generated_compositor().compose(generated_clip().track.motion[:1], 20)
-    masks = network_masks(layers, generated_compositor().size)
+    whole = (0, 0, generated_compositor().size)
+    masks = network_masks(layers, whole, generated_compositor().size)
     for channel, mask in enumerate((layers.coverage, layers.mouth, layers.eyes)):
         np.testing.assert_allclose(masks[..., channel] / 255, mask, atol=0.003)
-    assert network_masks(layers, 50).shape == (50, 50, 3)
+    assert network_masks(layers, whole, 50).shape == (50, 50, 3)
+    left, top, side = generated_compositor().window
+    part = network_masks(layers, (left, top, side), side)
+    np.testing.assert_array_equal(part, masks[top : top + side, left : left + side])
+
+
+def test_the_networks_window_holds_the_face_in_every_frame() -> None:
+    compositor, track = generated_compositor(), generated_clip().track
+    left, top, side = compositor.window
+    assert left >= 0
+    assert top >= 0
+    assert max(left, top) + side <= compositor.size
+    assert side < 0.9 * compositor.size  # or it would gain nothing
+    for t in range(FRAMES):
+        layers = compositor.compose(track.motion[t : t + 1], t)
+        outside = layers.coverage.copy()
+        outside[top : top + side, left : left + side] = 0
+        assert outside.max() < 0.05
+        x, y, size = window_box(layers.box, compositor)
+        assert (x, y) == (layers.box[0] + left / compositor.scale, layers.box[1] + top / compositor.scale)
+        assert size == side / compositor.scale

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from problems import InternalProblem, InvalidPackage
-from workers.package import FORMAT, MANIFEST, MEMBERS, open_package, sha256_of, write_package
+from workers.package import FORMAT, MANIFEST, MEMBERS, NETWORK, open_package, sha256_of, write_package
 
 FACTS = {"version": "1.2", "preset": "preview", "seed": 3, "metrics": {"psnr": 28.5}}
 
@@ -79,6 +79,16 @@ def test_what_goes_in_comes_out(work: Path, person: Path, tmp_path: Path) -> Non
     assert not folder.exists()
     assert not _left_over(tmp_path)
     assert [p.name for p in person.parent.iterdir()] == ["robin.likeness"]
+
+
+def test_an_instant_person_has_no_network(work: Path, tmp_path: Path) -> None:
+    for name in NETWORK:
+        (work / name).unlink()
+    with pytest.raises(InternalProblem, match=r"generator\.onnx"):
+        write_package(work, tmp_path / "preview.likeness", FACTS)
+    write_package(work, tmp_path / "instant.likeness", {**FACTS, "preset": "instant"})
+    with open_package(tmp_path / "instant.likeness") as opened:
+        assert {p.name for p in opened.folder.iterdir()} == set(MEMBERS) - set(NETWORK)
 
 
 def test_it_is_a_plain_zip_without_pickle(person: Path) -> None:
@@ -152,10 +162,10 @@ def test_names_in_the_manifest_never_become_paths(person: Path, tmp_path: Path) 
 
 def test_another_format_is_named(person: Path) -> None:
     _rewrite(person, {MANIFEST: json.dumps({**_manifest(person), "format": "likeness.person/9"}).encode()})
-    _refused(person, r"likeness\.person/9.*likeness\.person/1")
+    _refused(person, r"likeness\.person/9.*likeness\.person/2")
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"format": "likeness.person/1"}'])
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"format": "likeness.person/2"}'])
 def test_a_broken_manifest_is_refused(person: Path, text: bytes) -> None:
     _rewrite(person, {MANIFEST: text})
     _refused(person, "PERSON|format")

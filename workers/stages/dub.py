@@ -25,9 +25,10 @@ from problems import InvalidParameter
 from rendering.compositor import Compositor, CompositorConfig
 from rendering.export import OnnxGenerator
 from rendering.renderer import FrameRenderer
+from rendering.surroundings import Surroundings
 from training.progress import Progress, Tick, silent, ticking
 from training.runtime import available_cores, limit_threads
-from workers.package import PersonPackage, open_package
+from workers.package import PersonPackage, members_of, open_package
 from workers.presets import preset_named
 
 FPS = 25.0
@@ -47,6 +48,7 @@ def run(
     expression_video: Path | None = None,
     exact: bool = False,
     controls: MotionControls | None = None,
+    preset: str | None = None,
     seed: int = 0,
     device: str = "auto",
     progress: Progress = silent,
@@ -62,12 +64,19 @@ def run(
         expression_video: whose expressions to take as well: reenactment.
         exact: take the reference's pose as it is, not relative to its mean; for another part of the same clip.
         controls: strengths of lips and head, and smoothing; they do not touch what videos give.
+        preset: ``instant`` leaves the network out: layers only, faster. By default the person's own.
         seed: of the sampled head motion.
 
     Raises:
-        InvalidParameter: ``pose`` and the videos do not fit together.
+        InvalidParameter: the preset is neither, or ``pose`` and the videos do not fit together.
         Problem: what is wrong with the person, the recording or a video.
     """
+    if preset not in (None, "instant"):
+        raise InvalidParameter(
+            f"a person is dubbed with what was learnt of them or with preset instant, not {preset!r}",
+            remedy="use instant, or leave the preset out",
+            details={"field": "preset"},
+        )
     _check(pose, pose_video, expression_video, controls)
     limit_threads()
     with open_package(person) as package, tempfile.TemporaryDirectory(prefix="likeness-dub-") as folder:
@@ -82,13 +91,15 @@ def run(
             track,
             Texture.load(package.path("texture.safetensors")),
             clip,
+            surroundings=Surroundings.load(package.path("surroundings.safetensors")),
             config=CompositorConfig(max_crop_px=settings.max_crop_px),
         )
         reference = _reference(track, pose_video, expression_video, exact, scratch, progress)
         motion = _motion(
             package, track, sound, pose, reference, exact, controls or MotionControls(), seed, frames
         )
-        generator = OnnxGenerator(package.path("generator.onnx"), threads=available_cores())
+        bare = preset == "instant" or "generator.onnx" not in members_of(package.manifest.get("preset"))
+        generator = None if bare else OnnxGenerator(package.path("generator.onnx"), threads=available_cores())
         width, height = clip.size
         with VideoWriter(out, width, height, fps=FPS, audio=recording) as writer:
             for image in ticking(

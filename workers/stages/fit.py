@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from faces.registry import model_named
+from fitting.appearance import learn_appearance
 from fitting.fit import fit_landmarks, track_clip
 from fitting.photometric import PhotometricFit
 from fitting.texture import TextureConfig, unwrap_texture
@@ -57,5 +58,6 @@ def run(
     texture = unwrap_texture(
         track, clip, model=chosen, config=TextureConfig(size=settings.texture_px), progress=progress
     )
+    texture = learn_appearance(track, texture, clip, model=chosen, progress=progress)
     texture.save(work / "texture.safetensors")
     track.save(work / "track.safetensors")

@@ -1,4 +1,4 @@
-"""Stage render: clip, track and texture -> renderer.safetensors and generator.onnx, resumable."""
+"""Stage render: clip, track and texture -> surroundings, renderer (safetensors) and generator.onnx, resumable."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from media.frames import FrameStore
 from rendering.compositor import Compositor, CompositorConfig
 from rendering.dataset import ClipDataset, DatasetConfig
 from rendering.export import export_onnx, load_renderer
+from rendering.follow import learn_surroundings
 from rendering.train import RendererConfig, RendererReport, train_renderer
 from training.progress import Progress, silent
 from training.runtime import limit_threads, pick_device, seed_everything
@@ -25,8 +26,8 @@ def run(
     progress: Progress = silent,
     start: Path | None = None,
     config: RendererConfig | None = None,
-) -> RendererReport:
-    """Train the generator on the clip; a checkpoint in ``work/checkpoints/render`` is continued.
+) -> RendererReport | None:
+    """Learn the surroundings and train the generator; a checkpoint in ``work/checkpoints/render`` is continued.
 
     Args:
         start: general weights to begin from.
@@ -35,7 +36,6 @@ def run(
     settings = preset_named(preset)
     limit_threads()
     seed_everything(seed)
-    config = config or RendererConfig.preset(preset)
     track = FaceTrack.load(work / "track.safetensors")
     compositor = Compositor(
         track,
@@ -43,6 +43,11 @@ def run(
         FrameStore.from_clip(work / "clip.mp4", stop=len(track)),
         config=CompositorConfig(max_crop_px=settings.max_crop_px),
     )
+    compositor.surroundings = learn_surroundings(compositor, seed=seed, progress=progress)
+    compositor.surroundings.save(work / "surroundings.safetensors")
+    if not settings.passes:
+        return None  # preset instant: the layers are all
+    config = config or RendererConfig.preset(preset)
     dataset = ClipDataset(
         compositor,
         config=DatasetConfig(size=config.size, passes=settings.passes),
