@@ -23,6 +23,7 @@ from typing import Any, Protocol
 
 import cv2
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from faces.atlas import atlas_for
@@ -87,6 +88,17 @@ class Composite:
     """(478, 2) projected landmarks in full-frame pixels."""
 
 
+@dataclass(frozen=True)
+class Window:
+    """A part of the crop in working pixels, exclusive end, round a ring of landmarks."""
+
+    ring: tuple[int, ...]
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
 class Compositor:
     """Layers for one person.
 
@@ -120,6 +132,7 @@ class Compositor:
         self.blend = _face_blend(self.model, self.neutral)
         self.sway = _smooth_step(self.neutral[:, 1], -145.0, -88.0)
         self._source_vertices: OrderedDict[int, NDArray[np.float32]] = OrderedDict()
+        self._near_rings: dict[tuple[int, ...], NDArray[np.int64]] = {}
         self._light: OrderedDict[int, tuple[NDArray[np.float32], tuple[int, int, int]]] = OrderedDict()
 
     def compose(self, motion: Motion, source: int, *, surroundings: Surroundings | None = None) -> Composite:
@@ -141,17 +154,20 @@ class Compositor:
         displacement = self.displacement(  # full-frame pixels
             vertices, source, fragments, covered, turn, surroundings
         )
-        warped = self._sample_frame(frame, box, displacement)
-        face, alpha = self._render(fragments, pixels, vertices, motion, source, box)
-        light, light_box = self._source_light(source, frame)
-        lit = face + self._carry_light(light, light_box, box, displacement)
-        image = warped + alpha[..., None] * (lit - warped)
+        image = self._warped(frame, box, displacement)
         landmarks = self._landmarks(vertices)
         local = (landmarks - [box[0], box[1]]) * self.scale
+        area = self._face_area(pixels)
+        windows = self._fine_windows(local) if self.config.fine > 1 else []
+        face, alpha = self._render(fragments, pixels, vertices, motion, source, area, windows)
+        light, light_box = self._source_light(source, frame)
+        _lay_over(image[area], face, self._carry_light(light, light_box, box, displacement)[area], alpha)
+        coverage = np.zeros((self.size, self.size), np.float32)
+        coverage[area] = alpha
         return Composite(
-            image=image.round().clip(0, 255).astype(np.uint8),
-            source=self._sample_frame(frame, box, None).round().clip(0, 255).astype(np.uint8),
-            coverage=alpha,
+            image=image,
+            source=self.crop(frame, box),
+            coverage=coverage,
             mouth=_polygon_mask(local[list(LIPS_OUTER)], self.size, grow=0.06 * self.iod * self.scale),
             eyes=np.maximum(
                 _polygon_mask(local[list(RIGHT_EYE)], self.size, grow=0.05 * self.iod * self.scale),
@@ -186,7 +202,11 @@ class Compositor:
 
     def crop(self, image: NDArray[np.uint8], box: tuple[int, int, int]) -> NDArray[np.uint8]:
         """The crop of any full frame, (R, R, 3) uint8."""
-        return self._sample_frame(image, box, None).round().clip(0, 255).astype(np.uint8)
+        left, top, side = box
+        cut = _cut(image, left, top, side)
+        if self.size != side:
+            return cv2.resize(cut, (self.size, self.size), interpolation=cv2.INTER_AREA)
+        return np.ascontiguousarray(cut)
 
     @cached_property
     def window(self) -> tuple[int, int, int]:
@@ -289,20 +309,29 @@ class Compositor:
         share: NDArray[np.float32] = np.exp(-((away / reach) ** 2)).astype(np.float32)
         return share
 
-    def _sample_frame(
-        self, frame: NDArray[np.uint8], box: tuple[int, int, int], displacement: NDArray[np.float32] | None
-    ) -> NDArray[np.float32]:
-        """(R, R, 3) float32 of a full frame inside ``box``, optionally displaced by full-frame pixels."""
-        left, top, side = box
-        if displacement is None:
-            cut = _cut(frame, left, top, side)
-            if self.size != side:
-                cut = cv2.resize(cut, (self.size, self.size), interpolation=cv2.INTER_AREA)
-            return cut.astype(np.float32)
+    def _warped(
+        self, frame: NDArray[np.uint8], box: tuple[int, int, int], displacement: NDArray[np.float32]
+    ) -> NDArray[np.uint8]:
+        """(R, R, 3) of a full frame inside ``box``, displaced by full-frame pixels."""
+        left, top, _ = box
         grid = (np.arange(self.size, dtype=np.float32) + 0.5) / self.scale - 0.5
         x = grid[None, :] + left + displacement[..., 0]
         y = grid[:, None] + top + displacement[..., 1]
-        return cv2.remap(frame, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+        warped: NDArray[np.uint8] = cv2.remap(frame, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return warped
+
+    def _face_area(self, pixels: NDArray[np.float64]) -> tuple[slice, slice]:
+        """Rows and columns of the crop outside of which no face is drawn."""
+        points = pixels[self.blend > 0, :2]
+        margin = 4 + 3 * self._soft
+        low = np.floor(points.min(0) - margin).astype(int).clip(0, self.size - 1)
+        high = np.ceil(points.max(0) + margin).astype(int).clip(low + 1, self.size)
+        return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
+
+    @property
+    def _soft(self) -> float:
+        """Standard deviation of the face's soft border, working pixels."""
+        return max(0.012 * self.iod * self.scale, 0.5)
 
     def _render(
         self,
@@ -311,21 +340,23 @@ class Compositor:
         vertices: NDArray[Any],
         motion: Motion,
         source: int,
-        box: tuple[int, int, int],
+        area: tuple[slice, slice],
+        windows: list[Window],
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The textured head (R, R, 3) in the source frame's light, and the blend weight of the face oval (R, R)."""
+        """The textured head (h, w, 3) in the source frame's light, and the blend weight of the face oval (h, w).
+
+        Args:
+            area: rows and columns of the crop that are drawn.
+            windows: parts to be drawn finely.
+        """
         change = self.texture.appearance.change(motion) if self.texture.appearance else None
         shade = (
             vertex_shading(self.model, vertices, self.track.light[source]) if len(self.track.light) else None
         )
+        fragments = Fragments(fragments.triangle[area], fragments.barycentric[area])
         colour = self._colour(fragments, change, shade)
-        fine = self.config.fine
-        for left, top, right, bottom in self._fine_windows(vertices, box) if fine > 1 else ():
-            size = (bottom - top, right - left)
-            local = (pixels - [left, top, 0.0]) * [fine, fine, 1.0]
-            drawn = rasterize(local, self.model.triangles, (size[0] * fine, size[1] * fine))
-            many = self._colour(drawn, change, shade)
-            colour[top:bottom, left:right] = cv2.resize(many, size[::-1], interpolation=cv2.INTER_AREA)
+        for window in windows:
+            self._draw_finely(colour, pixels, window, area, change, shade)
         alpha = fragments.interpolate(self.blend[:, None].astype(np.float32), self.model.triangles)[..., 0]
         corners = vertices[self.model.triangles]
         normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -338,7 +369,39 @@ class Compositor:
         # The rim of a turned cheek was never seen well: let the warped frame show there.
         glance = _smooth_step(facing, 0.02, 0.22).astype(np.float32)
         alpha = alpha * np.where(fragments.triangle >= 0, glance[fragments.triangle], 0)
-        return colour, cv2.GaussianBlur(alpha, (0, 0), max(0.012 * self.iod * self.scale, 0.5))
+        return colour, cv2.GaussianBlur(alpha, (0, 0), self._soft)
+
+    def _draw_finely(
+        self,
+        colour: NDArray[np.float32],
+        pixels: NDArray[np.float64],
+        window: Window,
+        area: tuple[slice, slice],
+        change: NDArray[np.float32] | None,
+        shade: NDArray[np.float32] | None,
+    ) -> None:
+        """Draw a window of the crop with several samples a pixel into ``colour``, which shows ``area`` of the crop."""
+        fine, across, down = self.config.fine, window.right - window.left, window.bottom - window.top
+        local = (pixels - [window.left, window.top, 0.0]) * [fine, fine, 1.0]
+        near = self._near(window.ring)
+        drawn = rasterize(local, self.model.triangles[near], (down * fine, across * fine))
+        triangle = np.where(drawn.triangle >= 0, near[drawn.triangle], -1).astype(np.int32)
+        many = self._colour(Fragments(triangle, drawn.barycentric), change, shade)
+        rows = slice(window.top - area[0].start, window.bottom - area[0].start)
+        columns = slice(window.left - area[1].start, window.right - area[1].start)
+        colour[rows, columns] = cv2.resize(many, (across, down), interpolation=cv2.INTER_AREA)
+
+    def _near(self, ring: tuple[int, ...]) -> NDArray[np.int64]:
+        """Triangles that can show in the window round a ring of landmarks, whatever the face does."""
+        if ring not in self._near_rings:
+            points = self.model.landmark_points(self.neutral)[list(ring)]
+            low, high = points.min(0)[:2] - 25.0, points.max(0)[:2] + 25.0
+            close = ((self.neutral[:, :2] > low) & (self.neutral[:, :2] < high)).all(1) & (
+                self.neutral[:, 2] > 0
+            )
+            close |= self.model.vertex_part != SKIN
+            self._near_rings[ring] = np.nonzero(close[self.model.triangles].any(1))[0]
+        return self._near_rings[ring]
 
     def _colour(
         self, fragments: Fragments, change: NDArray[np.float32] | None, shade: NDArray[np.float32] | None
@@ -354,18 +417,15 @@ class Compositor:
             colour *= fragments.interpolate(shade, self.model.triangles)
         return colour
 
-    def _fine_windows(
-        self, vertices: NDArray[Any], box: tuple[int, int, int]
-    ) -> list[tuple[int, int, int, int]]:
-        """Left, top, right, bottom of mouth and eyes in the crop, where they lie wholly inside of it."""
-        local = (self._landmarks(vertices) - [box[0], box[1]]) * self.scale
+    def _fine_windows(self, local: NDArray[np.floating]) -> list[Window]:
+        """Mouth and eyes, of landmarks in the crop, where they lie wholly inside of it."""
         margin = 0.04 * self.iod * self.scale
         windows = []
         for ring in (LIPS_OUTER, RIGHT_EYE, LEFT_EYE):
             left, top = np.floor(local[list(ring)].min(0) - margin).astype(int)
             right, bottom = np.ceil(local[list(ring)].max(0) + margin).astype(int)
             if 0 <= left < right <= self.size and 0 <= top < bottom <= self.size:
-                windows.append((int(left), int(top), int(right), int(bottom)))
+                windows.append(Window(ring, int(left), int(top), int(right), int(bottom)))
         return windows
 
     def _source_light(
@@ -377,16 +437,19 @@ class Compositor:
             box = self.box(vertices)
             pixels = self._to_crop(self._project(vertices), box)
             fragments = rasterize(pixels, self.model.triangles, (self.size, self.size))
-            motion = self.track.motion[source : source + 1]
-            face, alpha = self._render(fragments, pixels, vertices, motion, source, box)
+            motion, area = self.track.motion[source : source + 1], self._face_area(pixels)
+            face, alpha = self._render(fragments, pixels, vertices, motion, source, area, [])
             local = (self._landmarks(vertices) - [box[0], box[1]]) * self.scale
             grow = 0.08 * self.iod * self.scale
             for ring in (LIPS_OUTER, RIGHT_EYE, LEFT_EYE):  # moving parts say nothing about light
-                alpha = alpha * (1 - _polygon_mask(local[list(ring)], self.size, grow=grow))
-            difference = (self._sample_frame(frame, box, None) - face) * alpha[..., None]
+                alpha = alpha * (1 - _polygon_mask(local[list(ring)], self.size, grow=grow)[area])
+            weights = np.zeros((self.size, self.size), np.float32)
+            weights[area] = alpha
+            difference = np.zeros((self.size, self.size, 3), np.float32)
+            difference[area] = (self.crop(frame, box)[area] - face) * alpha[..., None]
             small = (self.config.light_size, self.config.light_size)
             sigma = self.config.light_blur * self.iod * self.scale * small[0] / self.size
-            weight = cv2.GaussianBlur(cv2.resize(alpha, small, interpolation=cv2.INTER_AREA), (0, 0), sigma)
+            weight = cv2.GaussianBlur(cv2.resize(weights, small, interpolation=cv2.INTER_AREA), (0, 0), sigma)
             total = cv2.GaussianBlur(
                 cv2.resize(difference, small, interpolation=cv2.INTER_AREA), (0, 0), sigma
             )
@@ -434,12 +497,30 @@ def _border_window(size: int, share: float) -> NDArray[np.float32]:
 
 def _polygon_mask(points: NDArray[Any], size: int, grow: float) -> NDArray[np.float32]:
     """(size, size) soft filled polygon, grown by ``grow`` pixels."""
-    mask = np.zeros((size, size), np.uint8)
-    hull = cv2.convexHull(np.round(points).astype(np.int32))
+    full = np.zeros((size, size), np.float32)
+    sigma = max(grow / 2, 0.8)
+    reach = grow + 4 * sigma + 2
+    low = np.floor(points.min(0) - reach).astype(int).clip(0, size - 1)
+    high = np.ceil(points.max(0) + reach).astype(int).clip(low + 1, size)
+    mask = np.zeros((high[1] - low[1], high[0] - low[0]), np.uint8)
+    hull = cv2.convexHull(np.round(points - low).astype(np.int32))
     cv2.fillConvexPoly(mask, hull, 255)
-    thickness = max(round(2 * grow), 1)
-    cv2.polylines(mask, [hull], True, 255, thickness)
-    return cv2.GaussianBlur(mask, (0, 0), max(grow / 2, 0.8)).astype(np.float32) / 255
+    cv2.polylines(mask, [hull], True, 255, max(round(2 * grow), 1))
+    full[low[1] : high[1], low[0] : high[0]] = cv2.GaussianBlur(mask, (0, 0), sigma)
+    return full / 255
+
+
+@njit(cache=True, nogil=True)
+def _lay_over(image: Any, face: Any, light: Any, alpha: Any) -> None:  # pragma: no cover - compiled
+    """image (h, w, 3) uint8, in place: face + light over it, with weight alpha (h, w)."""
+    for y in range(image.shape[0]):
+        for x in range(image.shape[1]):
+            a = alpha[y, x]
+            if a > 0.0:
+                for c in range(3):
+                    below = np.float32(image[y, x, c])
+                    value = below + a * (face[y, x, c] + light[y, x, c] - below)
+                    image[y, x, c] = np.uint8(min(max(value + 0.5, 0.0), 255.0))
 
 
 def _cut(frame: NDArray[np.uint8], left: int, top: int, side: int) -> NDArray[np.uint8]:

@@ -8,6 +8,7 @@ that the three-frame window is a real sequence.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ from rendering.compositor import Composite, Compositor
 from rendering.identity import Box, appearance_value
 from rendering.surroundings import pose_features
 from training.progress import Progress, Tick, silent
+from training.runtime import available_cores, one_thread_each
 
 Images = NDArray[np.uint8]
 
@@ -43,6 +45,8 @@ class DatasetConfig:
     """Sources are drawn among this many frames of nearest pose."""
     stretch: int = 14
     """Frames for which the source runs along with the target."""
+    identity_every: int = 4
+    """Frames that share one face descriptor, which costs as much as a composite."""
     held_out: int = 8
     """Frames that are never a training target, for the preview strip and early stop."""
 
@@ -83,29 +87,29 @@ class ClipDataset:
             [_choose_sources(track.motion[valid], valid, self.config, rng) for _ in range(passes)]
         )
         describe = descriptor or FaceDescriptor()
-        values = []
-        for n, index in enumerate(valid):
-            motion = track.motion[int(index) : int(index) + 1]
+
+        def draw(n: int) -> tuple[Box, Box]:
+            index = int(valid[n])
+            motion, image = track.motion[index : index + 1], compositor.frames[index]
             for k in range(passes):
                 layers = compositor.compose(motion, int(sources[k, n]))
                 self.composite[k, n] = _resize(cut_window(layers.image, compositor.window), size)
                 self.source[k, n] = _resize(cut_window(layers.source, compositor.window), size)
-            image = compositor.frames[int(index)]
             self.target[n] = _resize(cut_window(compositor.crop(image, layers.box), compositor.window), size)
             self.masks[n] = network_masks(layers, compositor.window, size)
             box = window_box(layers.box, compositor)
             self.inside[n] = _inside(box, image.shape[1], image.shape[0], size)
             local = (track.landmarks[index] - [box[0], box[1]]) * (size / box[2])
-            mouth_box, eyes_box = (
-                _around(local, LIPS_OUTER, 0.3),
-                _around(local, (*RIGHT_EYE, *LEFT_EYE), 0.2),
-            )
-            values.append(
-                appearance_value(
-                    self.target[n], mouth_box, eyes_box, describe.describe(image, track.landmarks[index])
-                )
-            )
-            progress(Tick("render.composites", n + 1, len(valid)))
+            return _around(local, LIPS_OUTER, 0.3), _around(local, (*RIGHT_EYE, *LEFT_EYE), 0.2)
+
+        values, identity = [], np.zeros(0, np.float32)
+        with one_thread_each(), ThreadPoolExecutor(available_cores()) as pool:
+            for n, (mouth, eyes) in enumerate(pool.map(draw, range(len(valid)))):
+                if n % self.config.identity_every == 0:  # who it is does not change from frame to frame
+                    index = int(valid[n])
+                    identity = describe.describe(compositor.frames[index], track.landmarks[index])
+                values.append(appearance_value(self.target[n], mouth, eyes, identity))
+                progress(Tick("render.composites", n + 1, len(valid)))
         self._values = torch.from_numpy(np.stack(values))
         self._weights = torch.from_numpy(_sampling_weights(track.landmarks[valid]))
         self._held, self._train = _split(len(valid), self.config.held_out)

@@ -19,6 +19,9 @@ from training.progress import Progress, Tick, silent
 
 Array = NDArray[np.float32]
 
+TRUST = (0.0, 0.5, 1.0)
+"""Shares of what was learnt, against the plain fall-off, that are tried."""
+
 
 @dataclass(frozen=True)
 class SurroundingsConfig:
@@ -26,6 +29,8 @@ class SurroundingsConfig:
 
     pairs: int = 120
     """Pairs of frames for learning; a sixth as many more judge the result."""
+    early: float = 0.7
+    """Part of the clip whose pairs are learnt from for judging; the rest is drawn over its frames."""
     nearest: int = 40
     """The second frame of a pair is among so many of nearest pose."""
     gap: int = 10
@@ -54,18 +59,21 @@ def learn_surroundings(
         seed: of the choice of frames.
 
     Returns:
-        what was learnt; or the plain fall-off where that brings pairs of frames that were not learnt from nearer
-        together, or where the clip is too short for pairs.
+        what was learnt, or half of it, or the plain fall-off: whichever draws the clip's last third best from what its
+        first two thirds teach. Behind a hand-held camera the room moves, and pose does not tell how.
     """
     config = config or SurroundingsConfig()
-    track, flow = compositor.track, PairFlow(config)
+    track = compositor.track
     found = np.nonzero(track.valid)[0]
     features = pose_features(track.motion[found])
-    regression = Regression(np.maximum(features.std(0), 0.3), unit=0.06 * compositor.iod)
-    judges = config.pairs // 6
-    pairs = _pairs(features, config.pairs + judges, config, np.random.default_rng(seed))
+    spread, unit = np.maximum(features.std(0), 0.3), 0.06 * compositor.iod
+    rng, early = np.random.default_rng(seed), round(config.early * len(found))
+    pairs = _pairs(features, np.arange(len(found)), np.arange(len(found)), config.pairs, config, rng)
+    judges = _pairs(features, np.arange(early, len(found)), np.arange(early), config.pairs // 6, config, rng)
+    whole, part = Regression(spread, unit), Regression(spread, unit)
     shares = [compositor.fall_off(compositor.cover(int(found[len(found) // 2]), GRID))]
-    for n, (a, b) in enumerate(pairs[judges:]):
+    flow = PairFlow(config)
+    for n, (a, b) in enumerate(pairs):
         target, source = int(found[a]), int(found[b])
         vertices, box, fragments = compositor.drawn(target)
         head, weight = compositor.head_displacement(
@@ -74,34 +82,41 @@ def learn_surroundings(
         shares.append(compositor.fall_off(weight))
         one, other = (compositor.crop(compositor.frames[index], box) for index in (target, source))
         moved, trust = flow(one, other, compositor.side)
-        regression.add(head, features[b] - features[a], moved, trust)
-        progress(Tick("render.surroundings", n + 1, len(pairs)))
-    plain = Surroundings.falling_off(np.mean(shares, axis=0, dtype=np.float32), regression.spread)
-    if not pairs:
-        return plain
-    ways = (plain, regression.solve(plain.follow[0], config))
-    errors = np.zeros(len(ways))
-    for a, b in pairs[:judges]:
+        for regression in (whole, part) if max(a, b) < early else (whole,):
+            regression.add(head, features[b] - features[a], moved, trust)
+        progress(Tick("render.surroundings", n + 1, len(pairs) + len(judges)))
+    fall_off = np.mean(shares, axis=0, dtype=np.float32)
+    plain = Surroundings.falling_off(fall_off, spread.astype(np.float32))
+    trial = part.solve(fall_off, config)
+    errors = np.zeros(len(TRUST))
+    for n, (a, b) in enumerate(judges):
         index = int(found[a])
-        for way, choice in enumerate(ways):
-            layers = compositor.compose(track.motion[index : index + 1], int(found[b]), surroundings=choice)
+        for way, share in enumerate(TRUST):
+            layers = compositor.compose(
+                track.motion[index : index + 1], int(found[b]), surroundings=plain.towards(trial, share)
+            )
             real = compositor.crop(compositor.frames[index], layers.box)
-            errors[way] += ((layers.image.astype(np.float32) - real) ** 2).mean()
-    progress(Tick("render.surroundings", len(pairs), len(pairs)))
-    return ways[int(errors.argmin())]
+            errors[way] += np.log(((layers.image.astype(np.float32) - real) ** 2).mean() + 1e-3)
+        progress(Tick("render.surroundings", len(pairs) + n + 1, len(pairs) + len(judges)))
+    return plain.towards(whole.solve(fall_off, config), TRUST[int(errors.argmin())])
 
 
 def _pairs(
-    features: NDArray[np.float64], count: int, config: SurroundingsConfig, rng: np.random.Generator
+    features: NDArray[np.float64],
+    targets: NDArray[np.int64],
+    sources: NDArray[np.int64],
+    count: int,
+    config: SurroundingsConfig,
+    rng: np.random.Generator,
 ) -> list[tuple[int, int]]:
-    """Pairs of frames of similar pose at different moments."""
-    rows, pairs = np.arange(len(features)), []
-    for a in rng.integers(0, len(features), count):
-        distance = np.linalg.norm(features - features[a], axis=1)
-        distance[np.abs(rows - a) < config.gap] = np.inf
+    """Pairs of a target and a source of similar pose at different moments."""
+    pairs = []
+    for a in rng.choice(targets, count if len(targets) else 0):
+        distance = np.linalg.norm(features[sources] - features[a], axis=1)
+        distance[np.abs(sources - a) < config.gap] = np.inf
         near = np.argsort(distance)[: min(config.nearest, int(np.isfinite(distance).sum()))]
         if len(near):
-            pairs.append((int(a), int(rng.choice(near))))
+            pairs.append((int(a), int(sources[rng.choice(near)])))
     return pairs
 
 

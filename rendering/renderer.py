@@ -21,6 +21,7 @@ from rendering.compositor import Composite, Compositor
 from rendering.dataset import cut_window, network_masks
 from rendering.export import OnnxGenerator
 from rendering.memory import interpolate_stream
+from training.runtime import available_cores, one_thread_each
 
 Frame = NDArray[np.uint8]
 
@@ -31,6 +32,9 @@ class FrameRendererConfig:
 
     batch: int = 4
     """Frames given to the network at once."""
+    detail: float = 0.8
+    """Share of the composite's detail, finer than the network's pixels, that stays where the network paints, 0..1: the
+    clip's own texture is sharper than what a reconstruction loss paints."""
     feather: float = 0.07
     """Share of the crop's side over which it fades into the full frame."""
 
@@ -102,9 +106,10 @@ class FrameRenderer:
                     yield self._put_back(self._full_size(item, image, keep[0]), item)
 
     def _prepare_ahead(self, motion: Iterable[tuple[Motion, NDArray[np.integer]]]) -> Iterator[Prepared]:
-        """Composites, made in another thread while the network works on earlier ones (order is kept)."""
-        ahead = 2 * self.config.batch
-        with ThreadPoolExecutor(max_workers=1) as pool:
+        """Composites, made in other threads while the network works on earlier ones (order is kept)."""
+        cores = available_cores()
+        ahead = cores + 2 * self.config.batch
+        with one_thread_each(), ThreadPoolExecutor(max_workers=cores) as pool:
             pending: deque = deque()
             for chunk, sources in motion:
                 for t in range(len(chunk)):
@@ -131,10 +136,12 @@ class FrameRenderer:
         """Network image (3, S, S) and attention (S, S) -> (R, R, 3): the network's picture with the composite's detail.
 
         With m the attention and c the painted colour, image = m composite + (1 - m) c at the network's size; the same
-        blend at full size is up(image - m composite) + up(m) composite_full.
+        blend at full size is up(image - m composite) + up(m) composite_full. For any m this is the network's picture at
+        the network's size; a greater m keeps more of the composite's finer detail (``detail``).
         """
-        size = self.compositor.window[2]
+        size, detail = self.compositor.window[2], self.config.detail
         rim = _ramp(len(keep), 0.05)  # the network's square must not show
+        keep = detail + (1 - detail) * keep
         painted = ((image - keep * item.picture) * rim).transpose(1, 2, 0)
         keep = 1 - (1 - keep) * rim
         painted = cv2.resize(np.ascontiguousarray(painted), (size, size), interpolation=cv2.INTER_CUBIC)

@@ -38,6 +38,14 @@ class Surroundings:
         """Without anything learnt: ``share`` (G, G) of the head's displacement, whatever the pose."""
         return cls(np.stack([share, share]), np.zeros((2, *share.shape, 6), np.float32), spread)
 
+    def towards(self, other: Surroundings, share: float) -> Surroundings:
+        """Between the two: 0 is this one, 1 the other."""
+        return Surroundings(
+            self.follow + np.float32(share) * (other.follow - self.follow),
+            self.drift + np.float32(share) * (other.drift - self.drift),
+            self.spread,
+        )
+
     def field(self, head: Array, turn: NDArray[np.floating]) -> Array:
         """Displacement everywhere.
 

@@ -94,7 +94,7 @@ class RendererConfig:
     def preset(name: str) -> RendererConfig:
         """``preview`` (256 px, CPU, minutes), ``standard`` (384 px) or ``best`` (512 px, GPU)."""
         presets = {
-            "preview": RendererConfig(steps=1500, max_seconds=330),
+            "preview": RendererConfig(steps=1500, max_seconds=210),
             "standard": RendererConfig(
                 size=384, batch=8, steps=3000, max_seconds=1200, generator=GeneratorConfig(width=48),
                 discriminator=DiscriminatorConfig(width=32), judged=1.0,

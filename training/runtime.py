@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import cv2
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from problems import InvalidParameter
 
@@ -66,6 +68,18 @@ def in_threads(work: Callable[[slice], Result], count: int) -> list[Result]:
     step = max(-(-count // cores), 1)
     with ThreadPoolExecutor(cores) as pool:
         return list(pool.map(work, [slice(n, min(n + step, count)) for n in range(0, count, step)]))
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """OpenCV and BLAS work on the calling thread alone, for work that is itself spread over threads."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        with threadpool_limits(1, user_api="blas"):
+            yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def available_cores() -> int:

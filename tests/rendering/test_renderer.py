@@ -137,7 +137,7 @@ def test_the_network_paints_into_the_crop_only(motion: Motion, generator: OnnxGe
 
 
 def test_what_the_network_keeps_keeps_the_composites_detail(motion: Motion, generator: OnnxGenerator) -> None:
-    renderer = FrameRenderer(generated_compositor(), generator)
+    renderer = FrameRenderer(generated_compositor(), generator, config=FrameRendererConfig(detail=0.0))
     item = renderer._prepare(motion[:1], 30)
     keep = np.ones((64, 64), np.float32)
     np.testing.assert_array_equal(renderer._full_size(item, item.picture, keep), item.layers.image)
@@ -152,6 +152,11 @@ def test_what_the_network_keeps_keeps_the_composites_detail(motion: Motion, gene
     aside = np.ones(painted.shape[:2], bool)
     aside[top + 1 : top + side - 1, left + 1 : left + side - 1] = False
     assert np.abs(painted.astype(int) - item.layers.image)[aside].max() <= 4
+    # With all of its detail, the composite differs from the painted picture by what is coarse.
+    sharp = FrameRenderer(generated_compositor(), generator, config=FrameRendererConfig(detail=1.0))
+    painted = sharp._full_size(item, item.picture + 0.1, np.zeros((64, 64), np.float32)).astype(int)
+    within = (slice(top + rim, top + side - rim), slice(left + rim, left + side - rim))
+    np.testing.assert_allclose(painted[within], (item.layers.image[within] + 12.75).clip(0, 255), atol=1.5)
     # Half kept, and the network paints what the composite shows: no change but the lost detail.
     half = renderer._full_size(item, item.picture, np.full((64, 64), 0.5, np.float32))
     assert psnr(half, item.layers.image) > 24

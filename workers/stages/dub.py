@@ -13,6 +13,7 @@ from faces.rotation import compose
 from faces.texture import Texture
 from faces.track import FaceTrack, Motion
 from fitting.fit import Person, fit_landmarks, track_clip
+from fitting.photometric import PhotometricFit
 from media.audio import stream_wav
 from media.decode import read_frames
 from media.encode import VideoWriter
@@ -94,7 +95,8 @@ def run(
             surroundings=Surroundings.load(package.path("surroundings.safetensors")),
             config=CompositorConfig(max_crop_px=settings.max_crop_px),
         )
-        reference = _reference(track, pose_video, expression_video, exact, scratch, progress)
+        known = (track, clip) if exact else None
+        reference = _reference(track, pose_video, expression_video, known, scratch, progress)
         motion = _motion(
             package, track, sound, pose, reference, exact, controls or MotionControls(), seed, frames
         )
@@ -221,21 +223,22 @@ def _reference(
     track: FaceTrack,
     pose_video: Path | None,
     expression_video: Path | None,
-    exact: bool,
+    known: tuple[FaceTrack, FrameStore] | None,
     scratch: Path,
     progress: Progress,
 ) -> tuple[Motion, bool] | None:
-    """The reference motion in this person's terms, and whether its expressions count."""
+    """The reference motion in this person's terms, and whether its expressions count.
+
+    With ``known``, the person's own track and clip, the videos are other parts of that recording and taken exactly.
+    """
     if pose_video is None:
         return None
-    posed = _track_video(pose_video, track if exact else None, scratch / "pose.mp4", progress)
+    posed = _track_video(pose_video, known, scratch / "pose.mp4", progress)
     expressed = posed
     if expression_video is not None and expression_video != pose_video:
-        expressed = _track_video(
-            expression_video, track if exact else None, scratch / "expression.mp4", progress
-        )
+        expressed = _track_video(expression_video, known, scratch / "expression.mp4", progress)
     motion = posed.motion
-    if not exact:
+    if known is None:
         # Another person in another room: their turns and shifts about their own mean, from this person's mean.
         mean, own = motion.rotation.mean(0), track.motion.rotation[track.valid].mean(0)
         shift = motion.translation - motion.translation.mean(0)
@@ -253,8 +256,10 @@ def _reference(
     return Motion(motion.rotation, motion.translation, face.expression, face.gaze), True
 
 
-def _track_video(video: Path, known: FaceTrack | None, normalised: Path, progress: Progress) -> FaceTrack:
-    """Track a driving video; with ``known``, as that person in the same picture."""
+def _track_video(
+    video: Path, known: tuple[FaceTrack, FrameStore] | None, normalised: Path, progress: Progress
+) -> FaceTrack:
+    """Track a driving video; with ``known``, as that person in the same picture, from landmarks and pixels."""
     normalise_clip(video, normalised, normalised.with_suffix(".wav"), limits=ClipLimits(max_seconds=None))
     size: list[tuple[int, int]] = []
 
@@ -265,11 +270,17 @@ def _track_video(video: Path, known: FaceTrack | None, normalised: Path, progres
             yield image
 
     landmarks = track_clip(frames(), 0, progress)
-    if known is not None and size[0] != (known.camera.width, known.camera.height):
+    own = known[0] if known else None
+    if own is not None and size[0] != (own.camera.width, own.camera.height):
         raise InvalidParameter(
             f"{video.name} has {size[0][0]}x{size[0][1]} pixels and the person's clip "
-            f"{known.camera.width}x{known.camera.height}",
+            f"{own.camera.width}x{own.camera.height}",
             remedy="use a part of the same recording, or leave exact off",
         )
     progress(Tick("dub.reference", 0, 1, f"fitting {video.name}"))
-    return fit_landmarks(landmarks, size[0], person=Person.of(known) if known else None, progress=progress)
+    driven = fit_landmarks(landmarks, size[0], person=Person.of(own) if own else None, progress=progress)
+    if known is None or not len(known[0].light):
+        return driven
+    return PhotometricFit(*known, progress=progress).refine(
+        driven, FrameStore.from_clip(normalised, stop=len(driven)), progress
+    )
