@@ -95,6 +95,37 @@ def motion(
         _print_motion(result)
 
 
+@bench.command("rendering")
+def rendering(
+    preset: Annotated[str, typer.Option(help="instant, preview, standard or best.")] = "preview",
+    clip: Annotated[
+        Path | None, typer.Option(help="Whom to learn.", show_default="the bundled sample")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Layers only, short recordings: does it run.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure what a person costs: seconds to learn, frames a second to dub by size, memory for 1 and 10 minutes.
+
+    Takes about half an hour on two cores, most of it the recording of ten minutes.
+    """
+    with long_command(as_json=as_json) as progress:
+        from dataclasses import replace
+
+        from benchmarks.rendering import SAMPLE, RenderingBench, run, with_preset
+
+        whom = clip or SAMPLE
+        plan = RenderingBench.quick(whom) if quick else with_preset(RenderingBench(clip=whom), preset)
+        result = run(replace(plan, device=device), progress)
+    if as_json:
+        print_json(result)
+    else:
+        for key, value in result.items():
+            print(f"{key}: {value}")
+
+
 def _print_motion(result: Mapping[str, Any]) -> None:
     from rich.console import Console
     from rich.table import Table

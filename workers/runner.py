@@ -190,7 +190,7 @@ STAGES: Mapping[str, StageSpec] = {
     ),
     "fit": StageSpec(
         _fit,
-        "1",
+        "2",
         params=_LEARNS,
         weight=25,
         parts={"fit.landmarks": 3, "fit.identity": 1, "fit.frames": 3, "fit.texture": 1, "fit.appearance": 3},
@@ -199,14 +199,14 @@ STAGES: Mapping[str, StageSpec] = {
     "motion": StageSpec(_motion, "1", params=_LEARNS, weight=8, produces=("motion.safetensors",)),
     "render": StageSpec(
         _render,
-        "1",
+        "2",
         params=_LEARNS,
         weight=60,
         parts={"render.surroundings": 1, "render.composites": 1, "render.train": 8},
         produces=("surroundings.safetensors",),
     ),
-    "publish": StageSpec(_publish, "1", params=_LEARNS, weight=2, produces=("person.likeness",)),
-    "dub": StageSpec(_dub, "1", reads=_DRIVES, params=("pose", "seed"), produces=("video.mp4",)),
+    "publish": StageSpec(_publish, "2", params=_LEARNS, weight=2, produces=("person.likeness",)),
+    "dub": StageSpec(_dub, "2", reads=_DRIVES, params=("pose", "seed"), produces=("video.mp4",)),
 }
 """Every stage there is, by its name in ``likeness.requests.PLANS``; modules are imported when they run."""
 
