@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from problems import InternalProblem, InvalidParameter, OutOfMemory, TooShort
+from rendering.augment import AugmentConfig, augment
 from rendering.batches import FACE, MOUTH, RenderBatch, RenderDataset
 from rendering.discriminator import Discriminator, DiscriminatorConfig
 from rendering.export import Renderer, load_renderer, save_renderer
@@ -85,6 +86,7 @@ class RendererConfig:
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     loss: LossConfig = field(default_factory=LossConfig)
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
 
     def rates(self) -> dict[str, float]:
         """Learning rate per optimiser, before its decay."""
@@ -94,7 +96,9 @@ class RendererConfig:
     def preset(name: str) -> RendererConfig:
         """``preview`` (256 px, CPU, minutes), ``standard`` (384 px) or ``best`` (512 px, GPU)."""
         presets = {
-            "preview": RendererConfig(steps=1500, max_seconds=210),
+            "preview": RendererConfig(
+                steps=1500, max_seconds=210, adversarial_start=0.5, generator=GeneratorConfig(width=16)
+            ),
             "standard": RendererConfig(
                 size=384, batch=8, steps=3000, max_seconds=1200, generator=GeneratorConfig(width=48),
                 discriminator=DiscriminatorConfig(width=32), judged=1.0,
@@ -266,7 +270,8 @@ def _train(
         indices = torch.multinomial(
             dataset.weights, config.batch, replacement=len(dataset) < config.batch, generator=run.rng
         )
-        metrics = _step(run, dataset.batch(indices, run.rng).to(device), config, fraction)
+        batch = augment(dataset.batch(indices, run.rng).to(device), config.augment, run.rng)
+        metrics = _step(run, batch, config, fraction)
         run.step += 1
 
         if run.step % config.report_every == 0 or run.step == config.steps:
