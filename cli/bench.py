@@ -109,7 +109,7 @@ def rendering(
 ) -> None:
     """Measure what a person costs: seconds to learn, frames a second to dub by size, memory for 1 and 10 minutes.
 
-    Takes about half an hour on two cores, most of it the recording of ten minutes.
+    The recording of ten minutes takes most of the time: it is drawn whole.
     """
     with long_command(as_json=as_json) as progress:
         from dataclasses import replace

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -52,20 +53,15 @@ class Appearance:
         full[self.texels] = values.reshape(-1, 3)
         return full.reshape(side, side, 3)
 
-    @property
+    @cached_property
     def _rows(self) -> Array:
-        """(K, N * 3) float32, converted once."""
-        if "rows" not in self.__dict__:
-            self.__dict__["rows"] = self.basis.reshape(len(self.basis), -1).astype(np.float32)
-        rows: Array = self.__dict__["rows"]
-        return rows
+        """(K, N * 3)."""
+        return self.basis.reshape(len(self.basis), -1).astype(np.float32)
 
-    @property
+    @cached_property
     def _mean(self) -> Array:
-        if "mean32" not in self.__dict__:
-            self.__dict__["mean32"] = self.mean.reshape(-1).astype(np.float32)
-        mean: Array = self.__dict__["mean32"]
-        return mean
+        """(N * 3,)."""
+        return self.mean.reshape(-1).astype(np.float32)
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """Fields by name, to be stored."""

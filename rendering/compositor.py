@@ -144,10 +144,7 @@ class Compositor:
             surroundings: others than the compositor's own.
         """
         surroundings = surroundings or self.surroundings
-        vertices = self.place(motion)
-        box = self.box(vertices)
-        pixels = self._to_crop(self._project(vertices), box)
-        fragments = rasterize(pixels, self.model.triangles, (self.size, self.size))
+        vertices, box, pixels, fragments = self.drawn(motion)
         covered = fragments.triangle >= 0
         frame = self.frames[source]
         turn = (pose_features(self.track.motion[source : source + 1]) - pose_features(motion))[0]
@@ -177,16 +174,19 @@ class Compositor:
             landmarks=landmarks,
         )
 
-    def drawn(self, frame: int) -> tuple[NDArray[np.float32], tuple[int, int, int], Fragments]:
-        """Camera-space vertices (V, 3), crop and rasterised head of one of the clip's frames."""
-        vertices = self.place(self.track.motion[frame : frame + 1])
+    def drawn(
+        self, motion: Motion
+    ) -> tuple[NDArray[np.float32], tuple[int, int, int], NDArray[np.float64], Fragments]:
+        """The head in a motion of length 1: camera-space vertices (V, 3), crop, crop pixels and depth (V, 3), what is
+        seen of it in the crop."""
+        vertices = self.place(motion)
         box = self.box(vertices)
         pixels = self._to_crop(self._project(vertices), box)
-        return vertices, box, rasterize(pixels, self.model.triangles, (self.size, self.size))
+        return vertices, box, pixels, rasterize(pixels, self.model.triangles, (self.size, self.size))
 
-    def cover(self, frame: int, small: int) -> NDArray[np.float32]:
-        """(small, small) share of each cell of the crop that the head covers in one of the clip's frames."""
-        covered = (self.drawn(frame)[2].triangle >= 0).astype(np.float32)
+    def cover(self, motion: Motion, small: int) -> NDArray[np.float32]:
+        """(small, small) share of each cell of the crop that the head covers in a motion of length 1."""
+        covered = (self.drawn(motion)[3].triangle >= 0).astype(np.float32)
         weight: NDArray[np.float32] = cv2.resize(covered, (small, small), interpolation=cv2.INTER_AREA)
         return weight
 
@@ -433,11 +433,9 @@ class Compositor:
     ) -> tuple[NDArray[np.float32], tuple[int, int, int]]:
         """(L, L, 3) low-pass of source frame minus its own render, in the source's crop."""
         if source not in self._light:
-            vertices = self.place(self.track.motion[source : source + 1])
-            box = self.box(vertices)
-            pixels = self._to_crop(self._project(vertices), box)
-            fragments = rasterize(pixels, self.model.triangles, (self.size, self.size))
-            motion, area = self.track.motion[source : source + 1], self._face_area(pixels)
+            motion = self.track.motion[source : source + 1]
+            vertices, box, pixels, fragments = self.drawn(motion)
+            area = self._face_area(pixels)
             face, alpha = self._render(fragments, pixels, vertices, motion, source, area, [])
             local = (self._landmarks(vertices) - [box[0], box[1]]) * self.scale
             grow = 0.08 * self.iod * self.scale

@@ -93,9 +93,9 @@ class ClipDataset:
             motion, image = track.motion[index : index + 1], compositor.frames[index]
             for k in range(passes):
                 layers = compositor.compose(motion, int(sources[k, n]))
-                self.composite[k, n] = _resize(cut_window(layers.image, compositor.window), size)
-                self.source[k, n] = _resize(cut_window(layers.source, compositor.window), size)
-            self.target[n] = _resize(cut_window(compositor.crop(image, layers.box), compositor.window), size)
+                self.composite[k, n] = resized(cut_window(layers.image, compositor.window), size)
+                self.source[k, n] = resized(cut_window(layers.source, compositor.window), size)
+            self.target[n] = resized(cut_window(compositor.crop(image, layers.box), compositor.window), size)
             self.masks[n] = network_masks(layers, compositor.window, size)
             box = window_box(layers.box, compositor)
             self.inside[n] = _inside(box, image.shape[1], image.shape[0], size)
@@ -167,7 +167,7 @@ def _split(total: int, count: int, margin: int = 2) -> tuple[NDArray[np.int64], 
 def network_masks(layers: Composite, window: tuple[int, int, int], size: int) -> Images:
     """(S, S, 3) uint8: face coverage, mouth, eyes, as the network sees them."""
     stacked = np.stack([cut_window(x, window) for x in (layers.coverage, layers.mouth, layers.eyes)], axis=-1)
-    return _resize((stacked * 255).round().astype(np.uint8), size)
+    return resized((stacked * 255).round().astype(np.uint8), size)
 
 
 def cut_window(image: NDArray[Any], window: tuple[int, int, int]) -> NDArray[Any]:
@@ -230,12 +230,13 @@ def _inside(box: tuple[float, float, float], width: int, height: int, size: int)
     )  # fmt: skip
 
 
-def _resize(image: Images, size: int) -> Images:
+def resized(image: Images, size: int) -> Images:
+    """A square picture (R, R, ...) at side ``size``."""
     if image.shape[0] == size:
         return image
     kind = cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_CUBIC
-    resized: Images = cv2.resize(image, (size, size), interpolation=kind).astype(np.uint8, copy=False)
-    return resized
+    result: Images = cv2.resize(image, (size, size), interpolation=kind).astype(np.uint8, copy=False)
+    return result
 
 
 def _colours(image: Images) -> Tensor:

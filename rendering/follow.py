@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rendering.compositor import Compositor
-from rendering.surroundings import GRID, Surroundings, pose_features
+from rendering.surroundings import GRID, Surroundings, pose_features, pose_units
 from training.progress import Progress, Tick, silent
 
 Array = NDArray[np.float32]
@@ -71,11 +71,12 @@ def learn_surroundings(
     pairs = _pairs(features, np.arange(len(found)), np.arange(len(found)), config.pairs, config, rng)
     judges = _pairs(features, np.arange(early, len(found)), np.arange(early), config.pairs // 6, config, rng)
     whole, part = Regression(spread, unit), Regression(spread, unit)
-    shares = [compositor.fall_off(compositor.cover(int(found[len(found) // 2]), GRID))]
+    middle = int(found[len(found) // 2])
+    shares = [compositor.fall_off(compositor.cover(track.motion[middle : middle + 1], GRID))]
     flow = PairFlow(config)
     for n, (a, b) in enumerate(pairs):
         target, source = int(found[a]), int(found[b])
-        vertices, box, fragments = compositor.drawn(target)
+        vertices, box, _, fragments = compositor.drawn(track.motion[target : target + 1])
         head, weight = compositor.head_displacement(
             vertices, source, fragments, fragments.triangle >= 0, GRID, sway=False
         )
@@ -88,12 +89,13 @@ def learn_surroundings(
     fall_off = np.mean(shares, axis=0, dtype=np.float32)
     plain = Surroundings.falling_off(fall_off, spread.astype(np.float32))
     trial = part.solve(fall_off, config)
+    ways = [plain.towards(trial, share) for share in TRUST]
     errors = np.zeros(len(TRUST))
     for n, (a, b) in enumerate(judges):
         index = int(found[a])
-        for way, share in enumerate(TRUST):
+        for way, surroundings in enumerate(ways):
             layers = compositor.compose(
-                track.motion[index : index + 1], int(found[b]), surroundings=plain.towards(trial, share)
+                track.motion[index : index + 1], int(found[b]), surroundings=surroundings
             )
             real = compositor.crop(compositor.frames[index], layers.box)
             errors[way] += np.log(((layers.image.astype(np.float32) - real) ** 2).mean() + 1e-3)
@@ -135,7 +137,7 @@ class Regression:
 
     def add(self, head: Array, turn: NDArray[np.floating], flow: Array, trust: Array) -> None:
         """One pair: head (G, G, 2), pose change (6,), flow (G, G, 2) in full-frame pixels, trust (G, G) in 0..1."""
-        units = np.clip(turn / self.spread, -3.0, 3.0) * self.unit
+        units = pose_units(turn, self.spread).astype(np.float64) * self.unit
         for axis in range(2):
             row = np.concatenate(
                 [head[..., axis : axis + 1], np.broadcast_to(units, (GRID, GRID, 6))], axis=-1

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from faces.track import Motion
 from rendering.compositor import Composite, Compositor
-from rendering.dataset import cut_window, network_masks
+from rendering.dataset import cut_window, network_masks, resized
 from rendering.export import OnnxGenerator
 from rendering.memory import interpolate_stream
 from training.runtime import available_cores, one_thread_each
@@ -123,11 +123,9 @@ class FrameRenderer:
         layers = self.compositor.compose(motion, source)
         window = self.compositor.window
         size = self.generator.size if self.generator is not None else window[2]
-        picture = (
-            _shrink(cut_window(layers.image, window), size).transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
-        )
-        below = (
-            _shrink(cut_window(layers.source, window), size).transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
+        picture, below = (
+            resized(cut_window(image, window), size).transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
+            for image in (layers.image, layers.source)
         )
         masks = network_masks(layers, window, size).transpose(2, 0, 1).astype(np.float32) / 255
         return Prepared(layers, source, picture, np.concatenate([below, masks]))
@@ -196,10 +194,3 @@ def _ramp(size: int, share: float) -> NDArray[np.float32]:
     edge = np.minimum(np.arange(size), np.arange(size)[::-1]) / max(size * share, 1)
     line = np.clip(edge, 0, 1).astype(np.float32)
     return np.minimum(line[:, None], line[None, :])
-
-
-def _shrink(image: Frame, size: int) -> Frame:
-    if image.shape[0] == size:
-        return image
-    kind = cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_CUBIC
-    return cv2.resize(image, (size, size), interpolation=kind)

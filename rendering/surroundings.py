@@ -56,7 +56,7 @@ class Surroundings:
         Returns:
             (G, G, 2) full-frame pixels from an output point to where it lies in the source frame.
         """
-        units = np.clip(np.asarray(turn) / self.spread, -3.0, 3.0).astype(np.float32)
+        units = pose_units(turn, self.spread)
         return np.moveaxis(self.follow * np.moveaxis(head, -1, 0) + self.drift @ units, 0, -1)
 
     def save(self, path: Path) -> None:
@@ -74,6 +74,12 @@ class Surroundings:
             raise InvalidPackage(
                 f"{path.name} lacks {error}", remedy="make the file again, or copy it again"
             ) from error
+
+
+def pose_units(turn: NDArray[np.floating], spread: Array) -> Array:
+    """(6,) change of pose features in usual deviations; beyond three it counts as three."""
+    units: Array = np.clip(np.asarray(turn) / spread, -3.0, 3.0).astype(np.float32)
+    return units
 
 
 def pose_features(motion: Motion) -> NDArray[np.float64]:
