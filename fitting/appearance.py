@@ -1,8 +1,9 @@
 """Learn how a person's texture changes with their motion (``faces.appearance``), from all frames of the clip.
 
-Each frame, unwrapped into the atlas in its own light, differs from the texture; a ridge regression explains the
-differences by expression, rotation and gaze, and is reduced to a few basis pictures. Frames are streamed: only sums
-over them are kept.
+Each frame, unwrapped into the atlas in its own light, differs from the texture. Per region (mouth, eyes, the rest) the
+differences' principal components become basis pictures, and kernel ridge regression explains their coefficients by
+expression, rotation, gaze and place. A second regression per eighth of the clip, without that eighth, tells what the
+coefficients would be had a frame not been seen: that is what a network meets when it is used, and has to learn from.
 """
 
 from __future__ import annotations
@@ -14,16 +15,16 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from faces.appearance import Appearance, motion_features
+from faces.appearance import Appearance, bounded, motion_features, place, squared_distances
 from faces.atlas import atlas_for
 from faces.camera import to_camera
 from faces.light import vertex_shading
-from faces.morphable import SKIN, MorphableModel
-from faces.mouth import FACE_OVAL
+from faces.morphable import EYES, SKIN, MorphableModel
+from faces.mouth import FACE_OVAL, LEFT_EYE, LIPS_OUTER, RIGHT_EYE
 from faces.registry import model_named
 from faces.ring import ring_distance
 from faces.texture import Texture
-from faces.track import FaceTrack
+from faces.track import FaceTrack, Motion
 from fitting.surface import ImageSequence
 from fitting.texture import TextureConfig, View
 from fitting.windows import spread
@@ -41,19 +42,28 @@ class AppearanceConfig:
     """Side of the atlas in texels."""
     frames: int = 300
     """Most frames that are looked at, spread over the clip."""
-    basis: int = 12
-    """Basis pictures."""
-    ridge: float = 0.05
-    """Strength of the ridge per frame, for features of variance one: a clip has 300 frames that are far from
-    independent."""
-    variance: float = 0.97
-    """Share of the expressions' variance that is used; the rest is noise of the fit."""
-    most_expressions: int = 14
-    """Most principal components of the expressions."""
+    basis: tuple[int, int, int] = (24, 16, 12)
+    """Basis pictures of mouth, eyes and the rest."""
+    expressions: int = 24
+    """Principal components of the expressions that the regression sees."""
+    pose: float = 0.5
+    """Weight of rotation, gaze and place, each of variance one, beside the expressions' first component."""
+    reach: float = 0.5
+    """Squared distance at which likeness falls to 1/e, as a share of the median one between frames."""
+    slope: float = 1.0
+    """Weight of the linear part beside the kernel."""
+    ridge: float = 0.3
+    """Strength of the ridge, beside a kernel of one for a frame with itself."""
+    blocks: int = 8
+    """Parts of the clip of which each is once left out."""
+    gap: int = 5
+    """Frames on either side of such a part that are left out with it."""
+    lips: float = 8.0
+    """Millimetres round the lips that belong to the mouth."""
+    lids: float = 9.0
+    """Millimetres round the lids that belong to the eyes."""
     beyond: float = 9.0
     """Millimetres past the face oval that still change."""
-    batch: int = 16
-    """Frames summed at a time."""
 
 
 def learn_appearance(
@@ -77,44 +87,80 @@ def learn_appearance(
     texels = _Texels.of(model, track, texture, config)
     found = np.nonzero(track.valid)[0]
     chosen = found[spread(len(found), config.frames)]
-    features = _Features.of(motion_features(track.motion[chosen]), track.motion.expression.shape[1], config)
-    rows = np.column_stack([np.ones(len(chosen)), features.values]).astype(np.float32)  # (T, 1 + P)
-    # Sums over frames of feature * residual and feature * seen, per texel.
-    moved = np.zeros((rows.shape[1], len(texels.flat) * 3), np.float32)
-    seen = np.zeros((rows.shape[1], len(texels.flat)), np.float32)
-    for start in range(0, len(chosen), config.batch):
-        part = chosen[start : start + config.batch]
-        residual = np.empty((len(part), len(texels.flat), 3), np.float32)
-        visible = np.empty((len(part), len(texels.flat)), np.float32)
-        for n, index in enumerate(part):
-            residual[n], visible[n] = texels.residual(track, int(index), frames[int(index)])
-        weight = rows[start : start + len(part)].T
-        moved += weight @ residual.reshape(len(part), -1)
-        seen += weight @ visible
-        progress(Tick("fit.appearance", start + len(part), len(chosen)))
-    return replace(texture, appearance=_reduce(moved, seen, features, texels, len(chosen), config))
+    # A byte per difference: 115 MB for 300 frames.
+    moved = np.empty((len(chosen), len(texels.flat), 3), np.int8)
+    seen = np.empty((len(chosen), len(texels.flat)), np.bool_)
+    for n, index in enumerate(chosen):
+        residual, visible = texels.residual(track, int(index), frames[int(index)])
+        moved[n] = residual.round().clip(-127, 127)
+        seen[n] = visible > 0
+        progress(Tick("fit.appearance", n + 1, len(chosen)))
+    regression = _Regression.of(track.motion, chosen, config)
+    return replace(texture, appearance=_reduce(moved, seen, regression, texels, config))
 
 
 @dataclass(frozen=True)
-class _Features:
-    values: Floats  # (T, P) of variance one
-    centre: Floats  # (E + 5,)
-    project: Floats  # (E + 5, P)
+class _Regression:
+    """Kernel ridge regression from motion: what each of T chosen frames' targets add to a prediction."""
+
+    centre: NDArray[np.float32]  # (E + 8,)
+    project: NDArray[np.float32]  # (E + 8, P)
+    anchors: NDArray[np.float32]  # (T, P) the chosen frames
+    reach: float
+    solve: Floats  # (T, T) from targets to weights
+    fair: Floats  # (F, T) from targets to what each of the clip's frames would be predicted as, left out
+    config: AppearanceConfig
 
     @classmethod
-    def of(cls, raw: NDArray[np.float32], expressions: int, config: AppearanceConfig) -> _Features:
-        """Principal components of the expressions; rotation and gaze as they are."""
-        centre = raw.mean(0).astype(np.float64)
-        around = raw - centre
+    def of(cls, motion: Motion, chosen: NDArray[np.int64], config: AppearanceConfig) -> _Regression:
+        raw = motion_features(motion[chosen])
+        centre = raw.mean(0)
+        expressions = motion.expression.shape[1]
+        around = (raw - centre).astype(np.float64)
         _, strength, directions = np.linalg.svd(around[:, :expressions], full_matrices=False)
-        total = np.cumsum(strength**2) / max(float((strength**2).sum()), 1e-12)
-        count = min(int(np.searchsorted(total, config.variance)) + 1, config.most_expressions, len(strength))
+        count = min(config.expressions, len(strength))
         project = np.zeros((raw.shape[1], count + raw.shape[1] - expressions))
-        project[:expressions, :count] = directions[:count].T
-        project[expressions:, count:] = np.eye(raw.shape[1] - expressions)
-        # A floor of a tenth of a degree (or of a hundredth of an expression): what never moves explains nothing.
-        project /= np.maximum((around @ project).std(0), np.r_[np.full(count, 1e-2), np.full(5, 2e-3)])
-        return cls(around @ project, centre, project)
+        # Half way (on a log scale) between variances as they are and variances of one: the small components tell too,
+        # but are noisier.
+        usual = strength[:count] / np.sqrt(len(chosen))
+        usual = np.sqrt(max(float(usual[0]), 1e-2) * np.maximum(usual, 0.01 * max(float(usual[0]), 1e-2)))
+        project[:expressions, :count] = directions[:count].T / usual
+        # Floors of a tenth of a degree and of a millimetre: what never moves explains nothing.
+        least = np.r_[np.full(5, 2e-3), np.full(3, 1.0)]
+        others = config.pose / np.maximum(around[:, expressions:].std(0), least)
+        project[expressions:, count:] = np.diag(others)
+        points = place(motion, centre, project.astype(np.float32)).astype(np.float64)
+        anchors = points[chosen]
+        apart = squared_distances(anchors, anchors)
+        reach = max(config.reach * float(np.median(apart)), 1e-6)
+        kernel = _kernel(points, anchors, reach, config.slope)  # (F, T)
+        ridge = config.ridge * np.eye(len(chosen))
+        fair = np.zeros((len(points), len(chosen)))
+        for block in np.array_split(np.arange(len(points)), config.blocks):
+            if len(block) == 0:
+                continue
+            near = (chosen >= block[0] - config.gap) & (chosen <= block[-1] + config.gap)
+            kept = np.nonzero(~near)[0] if not near.all() else np.arange(len(chosen))
+            inner = kernel[chosen[kept]][:, kept] + ridge[: len(kept), : len(kept)]
+            fair[np.ix_(block, kept)] = np.linalg.solve(inner, kernel[np.ix_(block, kept)].T).T
+        return cls(
+            centre, project.astype(np.float32), anchors.astype(np.float32), reach,
+            np.linalg.inv(kernel[chosen] + ridge), fair, config,
+        )  # fmt: skip
+
+    def weights(self, targets: Floats) -> tuple[Floats, Floats]:
+        """(T, K) -> kernel weights (T, K) and linear ones with the constant (P + 1, K)."""
+        kernel = self.solve @ targets
+        slopes = self.config.slope / self.anchors.shape[1] * (self.anchors.T @ kernel)
+        return kernel, np.vstack([slopes, kernel.sum(0)])
+
+
+def _kernel(points: Floats, anchors: Floats, reach: float, slope: float) -> Floats:
+    """(F, P), (T, P) -> (F, T): likeness, a linear part and a constant."""
+    result: Floats = (
+        np.exp(-squared_distances(points, anchors) / reach) + slope / points.shape[1] * points @ anchors.T + 1
+    )
+    return result
 
 
 @dataclass(frozen=True)
@@ -127,6 +173,7 @@ class _Texels:
     triangle: NDArray[np.int32]  # (N,)
     weights: NDArray[np.float32]  # (N, 3)
     part: NDArray[np.uint8]  # (N,)
+    region: NDArray[np.int64]  # (N,) 0 mouth, 1 eyes, 2 the rest; ascending
     base: NDArray[np.float32]  # (N, 3) the texture there
     texture_config: TextureConfig
 
@@ -142,6 +189,9 @@ class _Texels:
         face = near[model.triangles].any(1)
         rows, columns = np.nonzero((fragments.triangle >= 0) & face[fragments.triangle])
         triangle = fragments.triangle[rows, columns]
+        region = _regions(model, neutral, config)[model.triangles[triangle]].min(1)
+        order = np.argsort(region, kind="stable")
+        rows, columns, triangle, region = rows[order], columns[order], triangle[order], region[order]
         base = cv2.resize(texture.image, (config.size, config.size), interpolation=cv2.INTER_AREA)
         return cls(
             model,
@@ -150,6 +200,7 @@ class _Texels:
             triangle,
             fragments.barycentric[rows, columns],
             model.triangle_part[triangle],
+            region,
             base[rows, columns].astype(np.float32),
             TextureConfig(size=config.size),
         )
@@ -177,37 +228,65 @@ class _Texels:
         return (values - self.base) * seen[:, None], seen
 
 
+def _regions(
+    model: MorphableModel, neutral: NDArray[np.float32], config: AppearanceConfig
+) -> NDArray[np.int64]:
+    """(V,) of each vertex 0 mouth, 1 eyes, 2 the rest."""
+    points = model.landmark_points(neutral).astype(np.float64)
+    region = np.full(len(neutral), 2)
+    for ring in (LEFT_EYE, RIGHT_EYE):
+        region[(ring_distance(points[list(ring)], neutral) > -config.lids) & (neutral[:, 2] > 0)] = 1
+    region[model.vertex_part == EYES] = 1
+    region[(ring_distance(points[list(LIPS_OUTER)], neutral) > -config.lips) & (neutral[:, 2] > 0)] = 0
+    region[(model.vertex_part != SKIN) & (model.vertex_part != EYES)] = 0  # teeth, tongue, the mouth's inside
+    return region
+
+
 def _reduce(
-    moved: NDArray[np.float32],
-    seen: NDArray[np.float32],
-    features: _Features,
+    moved: NDArray[np.int8],
+    seen: NDArray[np.bool_],
+    regression: _Regression,
     texels: _Texels,
-    frames: int,
     config: AppearanceConfig,
 ) -> Appearance:
-    """Ridge regression from the sums, then the basis pictures that explain most of what it predicts."""
-    mean = moved[0].reshape(-1, 3) / np.maximum(seen[0], 1.0)[:, None]
-    mean *= np.minimum(seen[0] / (0.1 * frames), 1.0)[:, None]
-    # Where a texel is not seen, it is taken to be as on average.
-    right = moved[1:].reshape(len(moved) - 1, -1, 3) - seen[1:, :, None] * mean
-    gram = features.values.T @ features.values
-    solved = np.linalg.solve(gram + config.ridge * frames * np.eye(len(gram)), np.eye(len(gram)))
-    slopes = solved.astype(np.float32) @ right.reshape(len(gram), -1)  # (P, N * 3)
-    root = np.linalg.cholesky(gram / frames + 1e-6 * np.eye(len(gram)))
-    predicted = (root.T @ slopes).astype(np.float64)
-    strength, axes = np.linalg.eigh(predicted @ predicted.T)
-    order = np.argsort(-strength)[: config.basis]
-    axes = axes[:, order]  # (P, K)
-    pictures = axes.T @ predicted  # (K, N * 3)
-    scale = np.maximum(np.abs(pictures).max(1) / 127.0, 1e-6)
-    weights = features.project @ np.linalg.solve(root.T, axes) * scale
-    coefficients = features.values @ np.linalg.solve(root.T, axes) * scale
+    """Per region the basis pictures of differences (T, N, 3), and the regression of their coefficients."""
+    frames = len(moved)
+    means, pictures, shapes, targets, scales = [], [], [], [], []
+    for region, rank in enumerate(config.basis):
+        low, high = np.searchsorted(texels.region, [region, region + 1])
+        visible = seen[:, low:high]
+        times = visible.sum(0)
+        difference = moved[:, low:high].astype(np.float32)
+        mean = (difference * visible[..., None]).sum(0) / np.maximum(times, 1)[:, None]
+        mean *= np.minimum(times / (0.1 * frames), 1.0)[:, None]
+        # Where a texel is not seen, it is taken to be as on average.
+        difference = ((difference - mean) * visible[..., None]).reshape(frames, -1)
+        gram = difference @ difference.T
+        strength, axes = np.linalg.eigh(gram.astype(np.float64))
+        order = np.argsort(-strength)[: min(rank, frames)]
+        basis = axes[:, order].T.astype(np.float32) @ difference  # (K_g, N_g * 3), of length sqrt(strength)
+        scale = np.maximum(np.abs(basis).max(1) / 127.0, 1e-6) if basis.size else np.ones(len(basis))
+        means.append(mean)
+        pictures.append((basis / scale[:, None]).round().astype(np.int8).ravel())
+        shapes.append((high - low, len(order)))
+        targets.append(axes[:, order])
+        scales.append(scale)
+    scale = np.concatenate(scales)
+    target = np.concatenate(targets, axis=1) * scale  # (T, K)
+    kernel, linear = regression.weights(target)
+    limit = np.stack([target.min(0), target.max(0)])
     return Appearance(
         size=np.array([config.size], np.int32),
         texels=texels.flat,
-        mean=mean.astype(np.float16),
-        basis=(pictures / scale[:, None]).round().astype(np.int8).reshape(len(order), -1, 3),
-        centre=features.centre.astype(np.float32),
-        weights=weights.astype(np.float32),
-        limit=np.stack([coefficients.min(0), coefficients.max(0)]).astype(np.float32),
+        mean=np.concatenate(means).astype(np.float16),
+        regions=np.array(shapes, np.int32),
+        basis=np.concatenate(pictures),
+        centre=regression.centre,
+        project=regression.project,
+        anchors=regression.anchors,
+        reach=np.array([regression.reach], np.float32),
+        kernel=kernel.astype(np.float32),
+        linear=linear.astype(np.float32),
+        limit=limit.astype(np.float32),
+        unseen=bounded(regression.fair @ target, limit),
     )

@@ -19,6 +19,9 @@ MASK_CHANNELS = slice(12, 15)
 FACE, MOUTH, EYES = 0, 1, 2
 """Order of the masks."""
 
+PERSON_FRAMES = 1 << 24
+"""Frame numbers of different people in one dataset lie so far apart."""
+
 
 @dataclass(frozen=True)
 class RenderBatch:

@@ -135,13 +135,21 @@ class Compositor:
         self._near_rings: dict[tuple[int, ...], NDArray[np.int64]] = {}
         self._light: OrderedDict[int, tuple[NDArray[np.float32], tuple[int, int, int]]] = OrderedDict()
 
-    def compose(self, motion: Motion, source: int, *, surroundings: Surroundings | None = None) -> Composite:
+    def compose(
+        self,
+        motion: Motion,
+        source: int,
+        *,
+        surroundings: Surroundings | None = None,
+        unseen: int | None = None,
+    ) -> Composite:
         """Layers of one output frame.
 
         Args:
             motion: a motion of length 1.
             source: index of the source frame in the clip.
             surroundings: others than the compositor's own.
+            unseen: the clip's frame that ``motion`` is of, to be drawn as if its looks were not known.
         """
         surroundings = surroundings or self.surroundings
         vertices, box, pixels, fragments = self.drawn(motion)
@@ -156,7 +164,8 @@ class Compositor:
         local = (landmarks - [box[0], box[1]]) * self.scale
         area = self._face_area(pixels)
         windows = self._fine_windows(local) if self.config.fine > 1 else []
-        face, alpha = self._render(fragments, pixels, vertices, motion, source, area, windows)
+        change = self._change(motion, unseen)
+        face, alpha = self._render(fragments, pixels, vertices, change, source, area, windows)
         light, light_box = self._source_light(source, frame)
         _lay_over(image[area], face, self._carry_light(light, light_box, box, displacement)[area], alpha)
         coverage = np.zeros((self.size, self.size), np.float32)
@@ -338,7 +347,7 @@ class Compositor:
         fragments: Fragments,
         pixels: NDArray[np.float64],
         vertices: NDArray[Any],
-        motion: Motion,
+        change: NDArray[np.float32] | None,
         source: int,
         area: tuple[slice, slice],
         windows: list[Window],
@@ -346,10 +355,10 @@ class Compositor:
         """The textured head (h, w, 3) in the source frame's light, and the blend weight of the face oval (h, w).
 
         Args:
+            change: (A, A, 3) of the texture.
             area: rows and columns of the crop that are drawn.
             windows: parts to be drawn finely.
         """
-        change = self.texture.appearance.change(motion) if self.texture.appearance else None
         shade = (
             vertex_shading(self.model, vertices, self.track.light[source]) if len(self.track.light) else None
         )
@@ -368,8 +377,20 @@ class Compositor:
         facing[inside] = 1.0
         # The rim of a turned cheek was never seen well: let the warped frame show there.
         glance = _smooth_step(facing, 0.02, 0.22).astype(np.float32)
-        alpha = alpha * np.where(fragments.triangle >= 0, glance[fragments.triangle], 0)
-        return colour, cv2.GaussianBlur(alpha, (0, 0), self._soft)
+        covered = fragments.triangle >= 0
+        alpha = cv2.GaussianBlur(alpha * np.where(covered, glance[fragments.triangle], 0), (0, 0), self._soft)
+        # Beyond the head's outline there is no colour to show: the soft border lies inside of it.
+        within = cv2.GaussianBlur(covered.astype(np.float32), (0, 0), self._soft)
+        return colour, alpha * covered * np.clip(2 * within - 1, 0, 1)
+
+    def _change(self, motion: Motion, unseen: int | None = None) -> NDArray[np.float32] | None:
+        """(A, A, 3) of the texture in a motion of length 1, or of a frame of the clip as if it were not known."""
+        appearance = self.texture.appearance
+        if appearance is None:
+            return None
+        return appearance.change(
+            appearance.coefficients(motion)[0] if unseen is None else appearance.unseen[unseen]
+        )
 
     def _draw_finely(
         self,
@@ -436,7 +457,7 @@ class Compositor:
             motion = self.track.motion[source : source + 1]
             vertices, box, pixels, fragments = self.drawn(motion)
             area = self._face_area(pixels)
-            face, alpha = self._render(fragments, pixels, vertices, motion, source, area, [])
+            face, alpha = self._render(fragments, pixels, vertices, self._change(motion), source, area, [])
             local = (self._landmarks(vertices) - [box[0], box[1]]) * self.scale
             grow = 0.08 * self.iod * self.scale
             for ring in (LIPS_OUTER, RIGHT_EYE, LEFT_EYE):  # moving parts say nothing about light

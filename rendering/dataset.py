@@ -23,12 +23,11 @@ from faces.mouth import LEFT_EYE, LIPS_OUTER, RIGHT_EYE, eye_aperture, mouth_ope
 from faces.track import Motion
 from rendering.batches import RenderBatch
 from rendering.compositor import Composite, Compositor
+from rendering.examples import Examples, Images
 from rendering.identity import Box, appearance_value
 from rendering.surroundings import pose_features
 from training.progress import Progress, Tick, silent
 from training.runtime import available_cores, one_thread_each
-
-Images = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -51,68 +50,82 @@ class DatasetConfig:
     """Frames that are never a training target, for the preview strip and early stop."""
 
 
-class ClipDataset:
-    """The examples of one clip, made once and kept in memory (about 1.6 MB a frame at 256 px).
+def draw_examples(
+    compositor: Compositor,
+    *,
+    config: DatasetConfig | None = None,
+    seed: int = 0,
+    descriptor: FaceDescriptor | None = None,
+    progress: Progress = silent,
+) -> Examples:
+    """Every valid frame of a fitted clip over sources elsewhere in it (about 1.6 MB a frame at 256 px).
 
     Args:
         compositor: of the fitted clip.
-        frames: which frames of the clip to learn from; all valid ones by default.
         seed: of the choice of sources.
     """
+    config = config or DatasetConfig()
+    track = compositor.track
+    valid = np.nonzero(track.valid)[0]
+    rng = np.random.default_rng(seed)
+    size, passes = config.size, config.passes
+    shape = (len(valid), size, size, 3)
+    target, masks = np.empty(shape, np.uint8), np.empty(shape, np.uint8)
+    inside = np.empty((len(valid), 4), np.int64)
+    composite, source = np.empty((passes, *shape), np.uint8), np.empty((passes, *shape), np.uint8)
+    sources = np.stack([_choose_sources(track.motion[valid], valid, config, rng) for _ in range(passes)])
+    describe = descriptor or FaceDescriptor()
 
-    def __init__(
-        self,
+    def draw(n: int) -> tuple[Box, Box]:
+        index = int(valid[n])
+        motion, image = track.motion[index : index + 1], compositor.frames[index]
+        for k in range(passes):
+            layers = compositor.compose(motion, int(sources[k, n]), unseen=index)
+            composite[k, n] = resized(cut_window(layers.image, compositor.window), size)
+            source[k, n] = resized(cut_window(layers.source, compositor.window), size)
+        target[n] = resized(cut_window(compositor.crop(image, layers.box), compositor.window), size)
+        masks[n] = network_masks(layers, compositor.window, size)
+        box = window_box(layers.box, compositor)
+        inside[n] = _inside(box, image.shape[1], image.shape[0], size)
+        local = (track.landmarks[index] - [box[0], box[1]]) * (size / box[2])
+        return _around(local, LIPS_OUTER, 0.3), _around(local, (*RIGHT_EYE, *LEFT_EYE), 0.2)
+
+    values, identity = [], np.zeros(0, np.float32)
+    with one_thread_each(), ThreadPoolExecutor(available_cores()) as pool:
+        for n, (mouth, eyes) in enumerate(pool.map(draw, range(len(valid)))):
+            if n % config.identity_every == 0:  # who it is does not change from frame to frame
+                index = int(valid[n])
+                identity = describe.describe(compositor.frames[index], track.landmarks[index])
+            values.append(appearance_value(target[n], mouth, eyes, identity))
+            progress(Tick("render.composites", n + 1, len(valid)))
+    weights = _sampling_weights(track.landmarks[valid])
+    return Examples(target, masks, inside, composite, source, valid, np.stack(values), weights)
+
+
+class ClipDataset:
+    """The examples of one clip, some of which are held out."""
+
+    def __init__(self, examples: Examples, *, held_out: int = DatasetConfig.held_out) -> None:
+        self.examples = examples
+        self._values, self._weights = torch.from_numpy(examples.values), torch.from_numpy(examples.weights)
+        self._held, self._train = _split(len(examples), held_out)
+
+    @classmethod
+    def of(
+        cls,
         compositor: Compositor,
         *,
         config: DatasetConfig | None = None,
         seed: int = 0,
         descriptor: FaceDescriptor | None = None,
         progress: Progress = silent,
-    ) -> None:
-        self.config = config or DatasetConfig()
-        track = compositor.track
-        valid = np.nonzero(track.valid)[0]
-        rng = np.random.default_rng(seed)
-        size, passes = self.config.size, self.config.passes
-        shape = (len(valid), size, size, 3)
-        self.target = np.empty(shape, np.uint8)
-        self.masks = np.empty(shape, np.uint8)
-        self.inside = np.empty(
-            (len(valid), 4), np.int64
-        )  # left, top, right, bottom of the real pixels in the crop
-        self.composite = np.empty((passes, *shape), np.uint8)
-        self.source = np.empty((passes, *shape), np.uint8)
-        self.frame = valid
-        sources = np.stack(
-            [_choose_sources(track.motion[valid], valid, self.config, rng) for _ in range(passes)]
+    ) -> ClipDataset:
+        """Drawn for the purpose; see :func:`draw_examples`."""
+        config = config or DatasetConfig()
+        return cls(
+            draw_examples(compositor, config=config, seed=seed, descriptor=descriptor, progress=progress),
+            held_out=config.held_out,
         )
-        describe = descriptor or FaceDescriptor()
-
-        def draw(n: int) -> tuple[Box, Box]:
-            index = int(valid[n])
-            motion, image = track.motion[index : index + 1], compositor.frames[index]
-            for k in range(passes):
-                layers = compositor.compose(motion, int(sources[k, n]))
-                self.composite[k, n] = resized(cut_window(layers.image, compositor.window), size)
-                self.source[k, n] = resized(cut_window(layers.source, compositor.window), size)
-            self.target[n] = resized(cut_window(compositor.crop(image, layers.box), compositor.window), size)
-            self.masks[n] = network_masks(layers, compositor.window, size)
-            box = window_box(layers.box, compositor)
-            self.inside[n] = _inside(box, image.shape[1], image.shape[0], size)
-            local = (track.landmarks[index] - [box[0], box[1]]) * (size / box[2])
-            return _around(local, LIPS_OUTER, 0.3), _around(local, (*RIGHT_EYE, *LEFT_EYE), 0.2)
-
-        values, identity = [], np.zeros(0, np.float32)
-        with one_thread_each(), ThreadPoolExecutor(available_cores()) as pool:
-            for n, (mouth, eyes) in enumerate(pool.map(draw, range(len(valid)))):
-                if n % self.config.identity_every == 0:  # who it is does not change from frame to frame
-                    index = int(valid[n])
-                    identity = describe.describe(compositor.frames[index], track.landmarks[index])
-                values.append(appearance_value(self.target[n], mouth, eyes, identity))
-                progress(Tick("render.composites", n + 1, len(valid)))
-        self._values = torch.from_numpy(np.stack(values))
-        self._weights = torch.from_numpy(_sampling_weights(track.landmarks[valid]))
-        self._held, self._train = _split(len(valid), self.config.held_out)
 
     def __len__(self) -> int:
         return len(self._train)
@@ -130,29 +143,12 @@ class ClipDataset:
     @property
     def held_out(self) -> RenderBatch:
         """The held-out frames, with the sources of the first pass."""
-        return self._batch(self._held, np.zeros(len(self._held), np.int64))
+        return self.examples.batch(self._held, np.zeros(len(self._held), np.int64))
 
     def batch(self, indices: Tensor, generator: torch.Generator) -> RenderBatch:
         """Examples (B,), each with the sources of a random pass."""
-        which = torch.randint(self.config.passes, (len(indices),), generator=generator).numpy()
-        return self._batch(self._train[indices.numpy()], which)
-
-    def _batch(self, rows: NDArray[np.int64], passes: NDArray[np.int64]) -> RenderBatch:
-        # (B, 3) rows of frames t-2, t-1, t; the clip's first frames repeat themselves.
-        window = np.stack([np.maximum(rows - back, 0) for back in (2, 1, 0)], axis=1)
-        composite = self.composite[passes[:, None], window]  # (B, 3, S, S, 3)
-        valid = torch.zeros(len(rows), 1, self.config.size, self.config.size)
-        for n, (left, top, right, bottom) in enumerate(self.inside[rows]):
-            valid[n, :, top:bottom, left:right] = 1.0
-        return RenderBatch(
-            composite_window=_colours(composite).permute(0, 1, 4, 2, 3).contiguous(),
-            source=_colours(self.source[passes, rows]).permute(0, 3, 1, 2).contiguous(),
-            masks=torch.from_numpy(self.masks[rows]).permute(0, 3, 1, 2).float().div_(255).contiguous(),
-            target=_colours(self.target[rows]).permute(0, 3, 1, 2).contiguous(),
-            valid=valid,
-            value=self._values[rows],
-            frame=torch.from_numpy(self.frame[rows].astype(np.int64)),
-        )
+        which = torch.randint(self.examples.passes, (len(indices),), generator=generator).numpy()
+        return self.examples.batch(self._train[indices.numpy()], which)
 
 
 def _split(total: int, count: int, margin: int = 2) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -237,7 +233,3 @@ def resized(image: Images, size: int) -> Images:
     kind = cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_CUBIC
     result: Images = cv2.resize(image, (size, size), interpolation=kind).astype(np.uint8, copy=False)
     return result
-
-
-def _colours(image: Images) -> Tensor:
-    return torch.from_numpy(image).float().div_(127.5).sub_(1.0)

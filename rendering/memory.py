@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rendering.batches import COMPOSITE_CHANNELS, EYES, MASK_CHANNELS, MOUTH
+from rendering.batches import COMPOSITE_CHANNELS, EYES, MASK_CHANNELS, MOUTH, PERSON_FRAMES
 from rendering.identity import VALUE_SIZE
 
 KEY_VIEW = 64
@@ -201,12 +201,13 @@ class Memory(nn.Module):
         """query (B, K) -> (B, Dv): the nearest key's value, or the softmax over the nearest keys' values.
 
         With ``apart=(frame (B,), distance)``, slots written within ``distance`` frames of the query's own
-        frame are passed over: so training recalls as testing does, from other moments. Empty memory recalls
-        zeros.
+        frame are passed over, and those of other people: so training recalls as testing does, from a person's other
+        moments. Empty memory recalls zeros.
         """
         cosine = (query @ self.keys.T).masked_fill(~self.filled, -2.0)  # (B, M)
         if apart is not None:
-            cosine = cosine.masked_fill((self.frames - apart[0][:, None]).abs() <= apart[1], -2.0)
+            away = (self.frames - apart[0][:, None]).abs()
+            cosine = cosine.masked_fill((away <= apart[1]) | (away > PERSON_FRAMES // 2), -2.0)
         nearest, slots = cosine.topk(
             min(self.config.top, cosine.shape[1]) if self.config.temperature else 1, dim=1
         )

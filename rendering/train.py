@@ -387,7 +387,8 @@ def _look(
 ) -> dict[str, float]:
     """Score the running mean on held-out frames with recalled values, draw the strip, decide on stopping."""
     frames = held_out.network_input()
-    output = run.average(frames, run.memory.recall(run.memory.query(frames)))
+    query = run.memory.query(frames)
+    output = run.average(frames, run.memory.recall(query, apart=(held_out.frame, 0)))
     scores: dict[str, float] = {}
     for prefix, image in (("", output.image), ("composite_", held_out.composite)):
         error = (image.clamp(-1, 1) - held_out.target).square().mean(1) / 4  # of [0, 1] colours, (B, S, S)

@@ -22,7 +22,7 @@ from typing import Any
 
 from problems import InternalProblem, InvalidPackage
 
-FORMAT = "likeness.person/2"
+FORMAT = "likeness.person/3"
 MANIFEST = "manifest.json"
 MEMBERS = (
     "clip.mp4", "audio.wav", "track.safetensors", "texture.safetensors", "motion.safetensors",

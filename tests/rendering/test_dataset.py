@@ -27,7 +27,7 @@ CONFIG = DatasetConfig(size=64, passes=2, held_out=3)
 
 @pytest.fixture(scope="module")
 def dataset() -> ClipDataset:
-    return ClipDataset(generated_compositor(), config=CONFIG, seed=1)
+    return ClipDataset.of(generated_compositor(), config=CONFIG, seed=1)
 
 
 def _walk(frames: int, seed: int = 0) -> Motion:
@@ -135,8 +135,8 @@ def test_open_mouths_and_closed_eyes_are_drawn_more_often(dataset: ClipDataset) 
 
 
 def test_passes_show_other_sources(dataset: ClipDataset) -> None:
-    assert dataset.composite.shape[0] == dataset.source.shape[0] == 2
-    different = np.abs(dataset.source[0].astype(int) - dataset.source[1]).reshape(FRAMES, -1).mean(1) > 0.5
+    assert dataset.examples.composite.shape[0] == dataset.examples.source.shape[0] == 2
+    different = np.abs(dataset.examples.source[0].astype(int) - dataset.examples.source[1]).reshape(FRAMES, -1).mean(1) > 0.5
     assert different.mean() > 0.5
     indices = torch.arange(len(dataset))
     one, other = (dataset.batch(indices, torch.Generator().manual_seed(s)) for s in (0, 1))
@@ -165,7 +165,7 @@ def test_frames_without_a_face_are_left_out() -> None:
     valid[[5, 6, 20]] = False
     ticks: list[Tick] = []
     track = replace(clip.track, valid=valid)
-    part = ClipDataset(
+    part = ClipDataset.of(
         Compositor(track, generated_texture(), clip.frames), config=replace(CONFIG, passes=1, size=32),
         progress=ticks.append,
     )  # fmt: skip

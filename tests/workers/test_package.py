@@ -165,7 +165,7 @@ def test_another_format_is_named(person: Path) -> None:
     _refused(person, r"likeness\.person/9.*likeness\.person/2")
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"format": "likeness.person/2"}'])
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"format": "likeness.person/3"}'])
 def test_a_broken_manifest_is_refused(person: Path, text: bytes) -> None:
     _rewrite(person, {MANIFEST: text})
     _refused(person, "PERSON|format")

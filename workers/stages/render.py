@@ -14,7 +14,7 @@ from rendering.follow import learn_surroundings
 from rendering.train import RendererConfig, RendererReport, train_renderer
 from training.progress import Progress, silent
 from training.runtime import limit_threads, pick_device, seed_everything
-from workers.presets import preset_named
+from workers.presets import Preset, preset_named
 
 
 def run(
@@ -36,19 +36,11 @@ def run(
     settings = preset_named(preset)
     limit_threads()
     seed_everything(seed)
-    track = FaceTrack.load(work / "track.safetensors")
-    compositor = Compositor(
-        track,
-        Texture.load(work / "texture.safetensors"),
-        FrameStore.from_clip(work / "clip.mp4", stop=len(track)),
-        config=CompositorConfig(max_crop_px=settings.max_crop_px),
-    )
-    compositor.surroundings = learn_surroundings(compositor, seed=seed, progress=progress)
-    compositor.surroundings.save(work / "surroundings.safetensors")
+    compositor = layers_of(work, settings, seed=seed, progress=progress)
     if not settings.passes:
         return None  # preset instant: the layers are all
     config = config or RendererConfig.preset(preset)
-    dataset = ClipDataset(
+    dataset = ClipDataset.of(
         compositor,
         config=DatasetConfig(size=config.size, passes=settings.passes),
         seed=seed,
@@ -67,3 +59,17 @@ def run(
     )
     export_onnx(load_renderer(work / "renderer.safetensors"), work / "generator.onnx")
     return report
+
+
+def layers_of(work: Path, settings: Preset, *, seed: int, progress: Progress = silent) -> Compositor:
+    """The layers of a fitted clip in ``work``; its surroundings are learnt and written there."""
+    track = FaceTrack.load(work / "track.safetensors")
+    compositor = Compositor(
+        track,
+        Texture.load(work / "texture.safetensors"),
+        FrameStore.from_clip(work / "clip.mp4", stop=len(track)),
+        config=CompositorConfig(max_crop_px=settings.max_crop_px),
+    )
+    compositor.surroundings = learn_surroundings(compositor, seed=seed, progress=progress)
+    compositor.surroundings.save(work / "surroundings.safetensors")
+    return compositor
