@@ -150,9 +150,12 @@ def motion(
 def pictures(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the examples.")],
     clips: Annotated[
-        Path | None, typer.Option(help="A folder of clips, one or more a person; their licence is yours to have.")
+        Path | None,
+        typer.Option(help="A folder of clips, one or more a person; their licence is yours to have."),
     ] = None,
-    people: Annotated[int, typer.Option(min=1, help="People: so many are invented, or taken of the clips.")] = 16,
+    people: Annotated[
+        int, typer.Option(min=1, help="People: so many are invented, or taken of the clips.")
+    ] = 16,
     first: Annotated[int, typer.Option(min=0, help="Seed of the first invented person.")] = 0,
     frames: Annotated[int, typer.Option(min=50, help="Frames of each person.")] = 120,
     size: Annotated[int, typer.Option(min=64, help="Side of the network's frames in pixels.")] = 256,
@@ -163,7 +166,9 @@ def pictures(
     About two minutes and 140 MB a person. Run it again after an interruption: finished people are kept.
     """
     started = time.monotonic()
-    with long_command(as_json=as_json, resume="run the same command again: finished people are kept.") as progress:
+    with long_command(
+        as_json=as_json, resume="run the same command again: finished people are kept."
+    ) as progress:
         from studio.recorded_people.pictures import PicturesConfig, gather_invented, gather_recorded
 
         config = PicturesConfig(size=size, frames=frames)
@@ -189,7 +194,9 @@ def renderer(
     seed: Annotated[int, typer.Option(help="The same seed gives the same weights.")] = 0,
     work: Annotated[
         Path | None,
-        typer.Option(help="Folder for the checkpoint and the strip of held-out frames.", show_default="OUT.work"),
+        typer.Option(
+            help="Folder for the checkpoint and the strip of held-out frames.", show_default="OUT.work"
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -43,7 +43,12 @@ def train_general_renderer(
         As :func:`rendering.train.train_renderer`.
     """
     config = replace(
-        RendererConfig.preset(preset), steps=steps, batch=batch, max_seconds=float("inf"), patience=0, preview_every=250
+        RendererConfig.preset(preset),
+        steps=steps,
+        batch=batch,
+        max_seconds=float("inf"),
+        patience=0,
+        preview_every=250,
     )
     whole = work / "renderer.safetensors"
     report = train_renderer(

@@ -74,24 +74,24 @@ class KeyEncoder(nn.Module):
         self.register_buffer("key_mean", torch.zeros(key_size))
 
     @torch.no_grad()
-    def standardise(self, frames: Tensor) -> None:
-        """Measure what frames of this person have in common, on some of them (n, 15, S, S)."""
-        views = self._views(frames)
+    def standardise(self, frames: Iterable[Tensor]) -> None:
+        """Measure what frames of this person have in common, on some of them, in parts (n, 15, S, S)."""
+        views = torch.cat([self._views(part) for part in frames])
         self.view_mean.copy_(views.mean(0))
         self.view_scale.copy_(
             1 / (views - self.view_mean).square().mean((0, 2, 3)).sqrt().clamp_min(1e-2)[:, None, None]
         )
-        self.key_mean.copy_(self._raw(frames).mean(0))
+        self.key_mean.copy_(self._key(views).mean(0))
 
     def forward(self, frames: Tensor, learning: bool = False) -> Tensor:
-        key = self._raw(frames)
+        key = self._key(self._views(frames))
         if learning:
             self.key_mean.lerp_(key.detach().mean(0), 0.02)
         return F.normalize(key - self.key_mean, dim=1)
 
-    def _raw(self, frames: Tensor) -> Tensor:
-        views = (self._views(frames) - self.view_mean) * self.view_scale
-        key: Tensor = self.key(self.features(views).flatten(1))  # (B, K)
+    def _key(self, views: Tensor) -> Tensor:
+        standard = (views - self.view_mean) * self.view_scale
+        key: Tensor = self.key(self.features(standard).flatten(1))  # (B, K)
         return key
 
     @staticmethod

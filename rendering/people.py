@@ -30,7 +30,9 @@ class PeopleDataset:
 
     def __init__(self, people: Sequence[Examples], *, held_out: int = 1) -> None:
         if not people:
-            raise InvalidParameter("there is nobody to learn from", remedy="give examples of one person or more")
+            raise InvalidParameter(
+                "there is nobody to learn from", remedy="give examples of one person or more"
+            )
         sizes = {person.target.shape[1] for person in people}
         if len(sizes) > 1:
             raise InvalidParameter(
@@ -101,7 +103,10 @@ def load_people(folders: Iterable[Path]) -> PeopleDataset:
         InvalidPackage, InvalidParameter: damaged, or of different sizes.
     """
     found = sorted(
-        path.parent for folder in folders for path in Path(folder).glob("*/target.npy") if path.parent.name[0] != "."
+        path.parent
+        for folder in folders
+        for path in Path(folder).glob("*/target.npy")
+        if path.parent.name[0] != "."
     )
     if not found:
         raise NotFound("no examples were found", remedy="make some with: likeness train pictures")

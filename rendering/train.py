@@ -49,6 +49,8 @@ class RendererConfig:
     """Side of the frames in pixels, a multiple of 64."""
     batch: int = 4
     """Frames per step."""
+    accumulate: int = 1
+    """Parts that a step's frames are worked on in, one after the other: less memory, more time."""
     steps: int = 1200
     """Budget in steps."""
     max_seconds: float = math.inf
@@ -130,6 +132,8 @@ class RendererReport:
     frames."""
     slots: int
     """Memory slots written."""
+    saved_memory: tuple[str, ...] = ()
+    """What was given up after the device's memory did not suffice, in order."""
 
 
 class _Run:
@@ -162,6 +166,9 @@ class _Run:
             "stale": 0,
             "stopped": "",
             "metrics": {},
+            "accumulate": config.accumulate,
+            "judged": config.judged,
+            "saved_memory": [],
         }
 
     def begin_from(self, start: Renderer) -> None:
@@ -224,7 +231,7 @@ def train_renderer(
     Raises:
         InvalidParameter: the size is no multiple of 64, or ``start`` does not fit the config.
         TooShort: the dataset is empty.
-        OutOfMemory: the GPU's memory does not suffice.
+        OutOfMemory: the GPU's memory does not suffice, even for one frame at a time.
         InternalProblem: the loss is no longer finite.
         Cancelled, LeaseLost: raised by ``progress``, passed on; the last checkpoint stays.
     """
@@ -238,8 +245,8 @@ def train_renderer(
         return _train(dataset, out, config, seed, device, checkpoint, start, progress, preview)
     except torch.OutOfMemoryError as error:
         raise OutOfMemory(
-            f"the GPU's memory does not suffice for {config.batch} frames of {config.size} px",
-            remedy="use a smaller preset or a smaller batch",
+            f"the GPU's memory does not suffice for one frame of {config.size} px",
+            remedy="use a smaller preset, or another GPU",
         ) from error
 
 
@@ -251,8 +258,10 @@ def _train(
     general = load_renderer(start) if start else None
     if general:
         run.begin_from(general)
-    some = dataset.batch(torch.linspace(0, len(dataset) - 1, min(len(dataset), 64)).long(), torch.Generator())
-    run.memory.encoder.standardise(some.network_input().to(device))
+    some = torch.linspace(0, len(dataset) - 1, min(len(dataset), 64)).long().split(1)
+    run.memory.encoder.standardise(
+        dataset.batch(one, torch.Generator()).to(device).network_input() for one in some
+    )
     run.state["fingerprint"] = _fingerprint(config, dataset, seed, start)
     if found := load_checkpoint(checkpoint, fingerprint=run.state["fingerprint"]):
         run.restore(found)
@@ -270,8 +279,7 @@ def _train(
         indices = torch.multinomial(
             dataset.weights, config.batch, replacement=len(dataset) < config.batch, generator=run.rng
         )
-        batch = augment(dataset.batch(indices, run.rng).to(device), config.augment, run.rng)
-        metrics = _step(run, batch, config, fraction)
+        metrics = _roomy_step(run, dataset, indices, config, fraction, device)
         run.step += 1
 
         if run.step % config.report_every == 0 or run.step == config.steps:
@@ -284,11 +292,17 @@ def _train(
             saved_at, saved_step = time.monotonic(), run.step
 
     run.save(checkpoint)
-    _memorise(run, dataset, config, device)
+    _memorise(run, dataset, device)
     scores = _look(run, held_out, config, 1.0, preview) if held_out else {}
     slots = int(run.memory.filled.sum())
     report = RendererReport(
-        run.step, run.state["elapsed"], run.state["stopped"], run.state["metrics"], scores, slots
+        run.step,
+        run.state["elapsed"],
+        run.state["stopped"],
+        run.state["metrics"],
+        scores,
+        slots,
+        tuple(run.state["saved_memory"]),
     )
     weights = run.discriminator.state_dict()
     save_renderer(Renderer(run.average, run.memory, config.size, weights, asdict(report)), out)
@@ -296,14 +310,63 @@ def _train(
     return report
 
 
-def _step(run: _Run, batch: RenderBatch, config: RendererConfig, fraction: float) -> dict[str, Tensor]:
-    """One step of all three optimisers; returns scalars still on the device."""
+def _roomy_step(
+    run: _Run,
+    dataset: RenderDataset,
+    indices: Tensor,
+    config: RendererConfig,
+    fraction: float,
+    device: torch.device,
+) -> dict[str, Tensor]:
+    """One step of all three optimisers; on a device whose memory runs out, in smaller and smaller parts.
+
+    The ladder: half as many frames at a time, down to one; then a discriminator that sees half the window, once.
+    """
+    while True:
+        before = run.rng.get_state()
+        parts = indices.tensor_split(min(run.state["accumulate"], len(indices)))
+        try:
+            metrics: dict[str, Tensor] = {}
+            for n, part in enumerate(parts):
+                batch = augment(dataset.batch(part, run.rng).to(device), config.augment, run.rng)
+                share = len(part) / len(indices)
+                for name, value in _learn(run, batch, config, fraction, share, first=n == 0).items():
+                    metrics[name] = metrics.get(name, 0) + share * value
+            _descend(
+                run,
+                config,
+                [name for name in run.optimizers if name != "discriminator" or "adversarial" in metrics],
+            )
+            return metrics
+        except torch.OutOfMemoryError:
+            if run.state["accumulate"] < len(indices):
+                run.state["accumulate"] *= 2
+                room = f"{-(-len(indices) // run.state['accumulate'])} frames at a time"
+            elif run.state["judged"] == config.judged and config.judged > 0.25:
+                run.state["judged"] = config.judged / 2
+                room = f"a discriminator's window of {run.state['judged']:g}"
+            else:
+                raise
+            run.state["saved_memory"].append(room)
+            run.rng.set_state(before)
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+
+
+def _learn(
+    run: _Run, batch: RenderBatch, config: RendererConfig, fraction: float, share: float, *, first: bool
+) -> dict[str, Tensor]:
+    """Gradients of ``share`` of a step's frames; returns scalars still on the device."""
     frames, loss_config = batch.network_input(), config.loss
+    if first:
+        for optimizer in run.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
     if frames.is_cuda:
         frames = frames.contiguous(memory_format=torch.channels_last)
     query = run.memory.query(frames, learning=True)
     triplet = run.memory.triplet_loss(query, batch.value)
-    _descend(triplet, run.optimizers["memory"], run.memory, config)
+    if triplet.requires_grad:
+        (share * triplet).backward()
 
     query = query.detach()
     recalled = run.memory.recall(query, apart=(batch.frame, config.apart))
@@ -322,7 +385,7 @@ def _step(run: _Run, batch: RenderBatch, config: RendererConfig, fraction: float
     metrics = {"triplet": triplet.detach(), "l1": reconstruction.l1, "mouth_share": mouth_share}
     loss = reconstruction.loss + attention_loss(output.attention.float(), batch.masks, loss_config)
     if adversarial:
-        side = max(STRIDE, round(config.size * config.judged))
+        side = max(STRIDE, round(config.size * run.state["judged"]))
         windows = judged_windows(batch.masks, side, run.rng)
         # Outside of the frame both show the target, so that there is nothing to tell apart.
         painted = cut(image * batch.valid + batch.target * (1 - batch.valid), windows, side)
@@ -330,26 +393,22 @@ def _step(run: _Run, batch: RenderBatch, config: RendererConfig, fraction: float
         real = cut(batch.target, windows, side)
         with torch.autocast(frames.device.type, torch.bfloat16, enabled=frames.is_cuda):
             judgement = discriminator_loss(run.discriminator, composites, real, painted)
-            _descend(judgement, run.optimizers["discriminator"], run.discriminator, config)
+            (share * judgement).backward()
             run.discriminator.requires_grad_(False)  # its weights' gradients are half of the cost, and unused
             deceit = generator_loss(run.discriminator, composites, painted)
             run.discriminator.requires_grad_(True)
         loss = loss + loss_config.adversarial * deceit
         metrics |= {"discriminator": judgement.detach(), "adversarial": deceit.detach()}
-    _descend(loss, run.optimizers["generator"], run.generator, config)
-    _average(run, config)
+    (share * loss).backward()
     return metrics | {"loss": loss.detach(), "attention": output.attention.detach().mean()}
 
 
-def _descend(
-    loss: Tensor, optimizer: torch.optim.Optimizer, module: nn.Module, config: RendererConfig
-) -> None:
-    if not loss.requires_grad:
-        return
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    nn.utils.clip_grad_norm_(module.parameters(), config.clip)
-    optimizer.step()
+def _descend(run: _Run, config: RendererConfig, names: list[str]) -> None:
+    """Let optimisers follow the gradients at hand, and the running mean the weights."""
+    for name in names:
+        nn.utils.clip_grad_norm_(getattr(run, name).parameters(), config.clip)
+        run.optimizers[name].step()
+    _average(run, config)
 
 
 @torch.no_grad()
@@ -425,10 +484,10 @@ def _write_strip(rows: list[Tensor], path: Path) -> None:
 
 
 @torch.no_grad()
-def _memorise(run: _Run, dataset: RenderDataset, config: RendererConfig, device: torch.device) -> None:
+def _memorise(run: _Run, dataset: RenderDataset, device: torch.device) -> None:
     """Write the memory anew with the final key encoder: keys written early in training are stale."""
     run.memory.clear()
-    for indices in torch.arange(len(dataset)).split(config.batch):
+    for indices in torch.arange(len(dataset)).split(1):
         batch = dataset.batch(indices, torch.Generator().manual_seed(0)).to(device)
         run.memory.update(run.memory.query(batch.network_input()), batch.value, batch.frame)
 

@@ -69,7 +69,13 @@ def gather_invented(
 
         return write
 
-    return _gather(out, ((f"invented-{seed}", film(seed)) for seed in range(first, first + people)), people, config, progress)
+    return _gather(
+        out,
+        ((f"invented-{seed}", film(seed)) for seed in range(first, first + people)),
+        people,
+        config,
+        progress,
+    )
 
 
 def gather_recorded(

@@ -53,7 +53,9 @@ def test_features_are_expression_rotation_gaze_place() -> None:
 
 def test_each_region_changes_by_its_own_pictures(appearance: Appearance) -> None:
     coefficients = appearance.coefficients(_motion(0.25, 0.04))
-    np.testing.assert_allclose(coefficients, [[0.5 + 0.25 * np.exp(-(0.25**2 + 0.04**2) / 0.01), 0.4]], rtol=1e-5)
+    np.testing.assert_allclose(
+        coefficients, [[0.5 + 0.25 * np.exp(-(0.25**2 + 0.04**2) / 0.01), 0.4]], rtol=1e-5
+    )
     change = appearance.change(np.array([0.5, 0.4], np.float32))
     assert change.shape == (SIDE, SIDE, 3)
     flat = change.reshape(-1, 3)

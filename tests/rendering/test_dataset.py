@@ -136,7 +136,12 @@ def test_open_mouths_and_closed_eyes_are_drawn_more_often(dataset: ClipDataset) 
 
 def test_passes_show_other_sources(dataset: ClipDataset) -> None:
     assert dataset.examples.composite.shape[0] == dataset.examples.source.shape[0] == 2
-    different = np.abs(dataset.examples.source[0].astype(int) - dataset.examples.source[1]).reshape(FRAMES, -1).mean(1) > 0.5
+    different = (
+        np.abs(dataset.examples.source[0].astype(int) - dataset.examples.source[1])
+        .reshape(FRAMES, -1)
+        .mean(1)
+        > 0.5
+    )
     assert different.mean() > 0.5
     indices = torch.arange(len(dataset))
     one, other = (dataset.batch(indices, torch.Generator().manual_seed(s)) for s in (0, 1))

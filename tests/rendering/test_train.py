@@ -8,7 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from problems import Cancelled, InvalidParameter, TooShort
+from problems import Cancelled, InvalidParameter, OutOfMemory, TooShort
+from rendering.batches import RenderBatch
 from rendering.discriminator import DiscriminatorConfig
 from rendering.export import load_renderer
 from rendering.generator import GeneratorConfig
@@ -187,3 +188,40 @@ def test_presets_differ_in_size() -> None:
     sizes = [RendererConfig.preset(name).size for name in ("preview", "standard", "best")]
     assert sizes == [256, 384, 512]
     assert asdict(RendererConfig.preset("preview"))["discriminator"]["width"] == 16
+
+
+class Crowded(MovingBlobs):
+    """A device that holds ``room`` frames at most: what torch raises on a GPU, raised here."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__(12)
+        self.room = room
+
+    def batch(self, indices: torch.Tensor, generator: torch.Generator) -> RenderBatch:
+        if len(indices) > self.room:
+            raise torch.OutOfMemoryError
+        return super().batch(indices, generator)
+
+
+def test_out_of_memory_goes_down_the_ladder_and_says_so(tmp_path: Path) -> None:
+    config = replace(TINY, batch=8)
+    report = train(tmp_path, config, dataset=Crowded(2))
+    assert report.saved_memory == ("4 frames at a time", "2 frames at a time")
+    assert report.steps == TINY.steps
+    assert "discriminator" in report.metrics
+    assert load_renderer(tmp_path / "renderer.safetensors").facts["saved_memory"] == list(report.saved_memory)
+
+
+def test_no_room_for_one_frame_is_said(tmp_path: Path) -> None:
+    with pytest.raises(OutOfMemory, match="one frame of 64 px"):
+        train(tmp_path, replace(TINY, batch=4), dataset=Crowded(0))
+
+
+def test_frames_in_parts_learn_like_frames_at_once(tmp_path: Path) -> None:
+    config = replace(CONFIG, steps=100, preview_every=100)
+    once, parts = (
+        train(tmp_path / str(n), replace(config, accumulate=n), dataset=MovingBlobs()).held_out
+        for n in (1, 4)
+    )
+    assert parts["psnr_face"] == pytest.approx(once["psnr_face"], abs=1.0)
+    assert parts["psnr_face"] > parts["composite_psnr_face"] + 1

@@ -10,6 +10,7 @@ from media.frames import FrameStore
 from rendering.compositor import Compositor, CompositorConfig
 from rendering.dataset import ClipDataset, DatasetConfig
 from rendering.export import export_onnx, load_renderer
+from rendering.general import general_weights
 from rendering.follow import learn_surroundings
 from rendering.train import RendererConfig, RendererReport, train_renderer
 from training.progress import Progress, silent
@@ -30,8 +31,8 @@ def run(
     """Learn the surroundings and train the generator; a checkpoint in ``work/checkpoints/render`` is continued.
 
     Args:
-        start: general weights to begin from.
-        config: overrides the preset's training (tests and benchmarks).
+        start: general weights to begin from; the shipped ones of the preset by default.
+        config: overrides the preset's training (tests and benchmarks), which then begins from nothing by default.
     """
     settings = preset_named(preset)
     limit_threads()
@@ -39,6 +40,7 @@ def run(
     compositor = layers_of(work, settings, seed=seed, progress=progress)
     if not settings.passes:
         return None  # preset instant: the layers are all
+    start = start or (general_weights(preset) if config is None else None)
     config = config or RendererConfig.preset(preset)
     dataset = ClipDataset.of(
         compositor,
