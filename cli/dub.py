@@ -19,6 +19,14 @@ class DubPreset(StrEnum):
     instant = "instant"
 
 
+class Shown(StrEnum):
+    """What of the picture is written; ``rendering.renderer.OUTPUTS``, listed here so that --help needs no renderer."""
+
+    frame = "frame"
+    face = "face"
+    alpha = "alpha"
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("dub")(dub)
@@ -27,7 +35,7 @@ def register(app: typer.Typer) -> None:
 def dub(
     person: Annotated[Path, typer.Argument(help="A PERSON file that `likeness personalize` wrote.")],
     recording: Annotated[Path, typer.Argument(help="What to say: a sound or video file of any length.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The mp4 to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The mp4 to write (webm with --output alpha).")],
     pose: Annotated[
         Pose,
         typer.Option(
@@ -48,6 +56,12 @@ def dub(
         DubPreset | None,
         typer.Option(help="instant: layers only, without the network: faster.", show_default="PERSON's own"),
     ] = None,
+    output: Annotated[
+        Shown,
+        typer.Option(
+            help="The whole frame, a square round the face, or what was drawn on nothing: a webm with transparency."
+        ),
+    ] = Shown.frame,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     seed: SeedOption = 0,
     as_json: JsonOption = False,
@@ -73,6 +87,7 @@ def dub(
             expression_video=expression_video,
             controls=MotionControls(lip_strength, head_strength, smoothing),
             preset=preset.value if preset else None,
+            output=output.value,
             seed=seed,
             device=device,
             progress=progress,

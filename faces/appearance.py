@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from faces.track import Motion
@@ -59,7 +60,9 @@ class Appearance:
     def regress(self, points: Array) -> Array:
         """(F, P) places -> (F, K) unbounded coefficients."""
         likeness = np.exp(-squared_distances(points, self.anchors) / self.reach)
-        result: Array = (likeness @ self.kernel + points @ self.linear[:-1] + self.linear[-1]).astype(np.float32)
+        result: Array = (likeness @ self.kernel + points @ self.linear[:-1] + self.linear[-1]).astype(
+            np.float32
+        )
         return result
 
     def change(self, coefficients: Array) -> Array:
@@ -69,19 +72,19 @@ class Appearance:
         texel = basis = 0
         for pictures in self._pictures:
             count, rank = pictures.shape[1] // 3, len(pictures)
-            values[3 * texel : 3 * (texel + count)] += coefficients[basis : basis + rank] @ pictures
+            _add(values[3 * texel : 3 * (texel + count)], coefficients[basis : basis + rank], pictures)
             texel, basis = texel + count, basis + rank
         full = np.zeros((side * side, 3), np.float32)
         full[self.texels] = values.reshape(-1, 3)
         return full.reshape(side, side, 3)
 
     @cached_property
-    def _pictures(self) -> list[Array]:
+    def _pictures(self) -> list[NDArray[np.int8]]:
         """Per region (K_g, N_g * 3)."""
         ends = np.cumsum(3 * self.regions[:, 0] * self.regions[:, 1])[:-1]
         parts = np.split(self.basis, ends)
         return [
-            part.reshape(rank, -1).astype(np.float32)
+            np.ascontiguousarray(part.reshape(rank, -1))
             for part, rank in zip(parts, self.regions[:, 1], strict=True)
         ]
 
@@ -98,6 +101,15 @@ class Appearance:
     def of(cls, tensors: Mapping[str, NDArray[Any]]) -> Appearance:
         """What :meth:`tensors` gave; raises KeyError when a field is missing."""
         return cls(**{field.name: tensors[field.name] for field in fields(cls)})
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _add(values: Any, coefficients: Any, pictures: Any) -> None:  # pragma: no cover - compiled
+    """values (M,) float32, in place: plus coefficients (K,) @ pictures (K, M) int8, a byte of memory per product."""
+    for k in range(len(coefficients)):
+        weight = np.float32(coefficients[k])
+        for m in range(len(values)):
+            values[m] += weight * np.float32(pictures[k, m])
 
 
 def motion_features(motion: Motion) -> Array:

@@ -8,9 +8,11 @@ composite's full-resolution detail is kept as well (joint up-sampling by the att
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Literal, TypeVar, get_args
 
 import cv2
 import numpy as np
@@ -24,11 +26,18 @@ from rendering.memory import interpolate_stream
 from training.runtime import available_cores, one_thread_each
 
 Frame = NDArray[np.uint8]
+Made = TypeVar("Made")
+Output = Literal["frame", "face", "alpha"]
+OUTPUTS: tuple[Output, ...] = get_args(Output)
 
 
 @dataclass(frozen=True)
 class FrameRendererConfig:
     """How frames are put together."""
+
+    output: Output = "frame"
+    """``frame``: the clip's whole picture; ``face``: a square of it round the head, one place for the whole clip;
+    ``alpha``: what was drawn, with a soft border, on nothing: RGBA at the clip's size, to lay over the clip."""
 
     batch: int = 4
     """Frames given to the network at once."""
@@ -72,13 +81,15 @@ class FrameRenderer:
         self._feather = _ramp(side, self.config.feather)[..., None]
 
     def render(self, motion: Iterable[tuple[Motion, NDArray[np.integer]]]) -> Iterator[Frame]:
-        """Chunks of (motion (T), source frame per motion frame (T,)) -> full frames (H, W, 3) uint8 RGB, in order."""
-        prepared = self._prepare_ahead(motion)
-        if self.generator is None:
-            for item in prepared:
-                yield self._put_back(item.layers.image, item)
-            return
+        """Chunks of (motion (T), source frame per motion frame (T,)) -> frames uint8, in order.
+
+        Each is (H, W, 3) RGB of :attr:`size`, or (H, W, 4) RGBA with output ``alpha``.
+        """
         generator = self.generator
+        if generator is None:
+            yield from self._ahead(motion, self._drawn)
+            return
+        prepared = self._ahead(motion, partial(self._prepare, size=generator.size))
         waiting: deque[tuple[Prepared, NDArray[np.float32]]] = deque()
 
         def recalled() -> Iterator[NDArray[np.float32]]:
@@ -103,26 +114,33 @@ class FrameRenderer:
                 items = [waiting.popleft() for _ in part]
                 images, attention = generator.paint(np.stack([frames for _, frames in items]), part)
                 for (item, _), image, keep in zip(items, images, attention, strict=True):
-                    yield self._put_back(self._full_size(item, image, keep[0]), item)
+                    yield self._put_back(self._full_size(item, image, keep[0]), item.layers.box, item.source)
 
-    def _prepare_ahead(self, motion: Iterable[tuple[Motion, NDArray[np.integer]]]) -> Iterator[Prepared]:
-        """Composites, made in other threads while the network works on earlier ones (order is kept)."""
+    def _ahead(
+        self,
+        motion: Iterable[tuple[Motion, NDArray[np.integer]]],
+        make: Callable[[Motion, int], Made],
+    ) -> Iterator[Made]:
+        """``make`` of every frame, in other threads while earlier ones are worked on (order is kept)."""
         cores = available_cores()
         ahead = cores + 2 * self.config.batch
         with one_thread_each(), ThreadPoolExecutor(max_workers=cores) as pool:
-            pending: deque = deque()
+            pending: deque[Future[Made]] = deque()
             for chunk, sources in motion:
                 for t in range(len(chunk)):
-                    pending.append(pool.submit(self._prepare, chunk[t : t + 1], int(sources[t])))
+                    pending.append(pool.submit(make, chunk[t : t + 1], int(sources[t])))
                     if len(pending) > ahead:
                         yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
 
-    def _prepare(self, motion: Motion, source: int) -> Prepared:
+    def _drawn(self, motion: Motion, source: int) -> Frame:
+        layers = self.compositor.compose(motion, source)
+        return self._put_back(layers.image, layers.box, source)
+
+    def _prepare(self, motion: Motion, source: int, size: int) -> Prepared:
         layers = self.compositor.compose(motion, source)
         window = self.compositor.window
-        size = self.generator.size if self.generator is not None else window[2]
         picture, below = (
             resized(cut_window(image, window), size).transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
             for image in (layers.image, layers.source)
@@ -138,7 +156,7 @@ class FrameRenderer:
         the network's size; a greater m keeps more of the composite's finer detail (``detail``).
         """
         size, detail = self.compositor.window[2], self.config.detail
-        rim = _ramp(len(keep), 0.05)  # the network's square must not show
+        rim = self._rim  # the network's square must not show
         keep = detail + (1 - detail) * keep
         painted = ((image - keep * item.picture) * rim).transpose(1, 2, 0)
         keep = 1 - (1 - keep) * rim
@@ -150,20 +168,58 @@ class FrameRenderer:
         part[...] = ((painted + (1 - wide)) * 127.5 + wide * part).round().clip(0, 255).astype(np.uint8)
         return crop
 
-    def _put_back(self, crop: Frame, item: Prepared) -> Frame:
-        """Feather a crop (R, R, 3) into its source frame at full resolution."""
-        left, top, side = item.layers.box
-        full = self.compositor.frames[item.source].copy()
+    @cached_property
+    def _rim(self) -> NDArray[np.float32]:
+        return _ramp(self.generator.size if self.generator is not None else self.compositor.window[2], 0.05)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the frames."""
+        if self.config.output == "face":
+            left, top, right, bottom = self._face
+            return right - left, bottom - top
+        height, width = self.compositor.frames[0].shape[:2]
+        return width, height
+
+    @cached_property
+    def _face(self) -> tuple[int, int, int, int]:
+        """Left, top, right, bottom of what output ``face`` shows: the square that holds the head in all of the clip."""
+        compositor = self.compositor
+        height, width = compositor.frames[0].shape[:2]
+        found = np.nonzero(compositor.track.valid)[0]
+        some = found[np.linspace(0, len(found) - 1, min(len(found), 40)).round().astype(int)]
+        boxes = np.array(
+            [compositor.box(compositor.place(compositor.track.motion[n : n + 1])) for n in some], np.float64
+        )
+        centre = (boxes[:, :2].min(0) + (boxes[:, :2] + boxes[:, 2:]).max(0)) / 2
+        # The crop reaches over the head by a half; so much room serves a head that moves, too.
+        side = min(int((boxes[:, 2].max() + np.ptp(boxes[:, :2], axis=0).max()) / 2) * 2, width, height)
+        left = int(np.clip(round(centre[0] - side / 2), 0, width - side))
+        top = int(np.clip(round(centre[1] - side / 2), 0, height - side))
+        return left, top, left + side, top + side
+
+    def _put_back(self, crop: Frame, box: tuple[int, int, int], number: int) -> Frame:
+        """Feather a crop (R, R, 3) into source frame ``number`` at full resolution, and show what is asked for."""
+        left, top, side = box
+        source = self.compositor.frames[number]
+        only = self.config.output == "alpha"
+        full = np.zeros((*source.shape[:2], 4), np.uint8) if only else source.copy()
         if crop.shape[0] != side:
             crop = cv2.resize(crop, (side, side), interpolation=cv2.INTER_CUBIC)
         height, width = full.shape[:2]
         x0, y0, x1, y1 = max(left, 0), max(top, 0), min(left + side, width), min(top + side, height)
-        if x0 >= x1 or y0 >= y1:
-            return full
-        inside = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
-        weight = self._edge_free(inside, left, top, width, height)
-        below = full[y0:y1, x0:x1]
-        full[y0:y1, x0:x1] = (below + weight * (crop[inside].astype(np.float32) - below)).round().clip(0, 255)
+        if x0 < x1 and y0 < y1:
+            inside = slice(y0 - top, y1 - top), slice(x0 - left, x1 - left)
+            weight = self._edge_free(inside, left, top, width, height)
+            below = full[y0:y1, x0:x1]
+            if only:
+                below[..., :3] = crop[inside]
+                below[..., 3:] = (255 * weight).round()
+            else:
+                below[...] = (below + weight * (crop[inside].astype(np.float32) - below)).round().clip(0, 255)
+        if self.config.output == "face":
+            x0, y0, x1, y1 = self._face
+            return np.ascontiguousarray(full[y0:y1, x0:x1])
         return full
 
     def _edge_free(

@@ -83,6 +83,21 @@ def test_instant_dub_needs_no_network(person: Path, recording: Path, tmp_path: P
         dub.run(person, recording, tmp_path / "best.mp4", preset="best")
 
 
+def test_what_is_shown_can_be_chosen(person: Path, recording: Path, tmp_path: Path) -> None:
+    assert dub.run(person, recording, tmp_path / "face.mp4", preset="instant", output="face") == 43
+    assert dub.run(person, recording, tmp_path / "alpha.webm", preset="instant", output="alpha") == 43
+    face, alpha = probe(tmp_path / "face.mp4"), probe(tmp_path / "alpha.webm")
+    assert face.video is not None
+    assert alpha.video is not None
+    assert face.video.width == face.video.height
+    assert face.audio is not None
+    assert alpha.audio is not None
+    assert abs(alpha.duration_s - 1.7) <= 1 / 25 + 0.01
+    for output, name in (("alpha", "out.mp4"), ("frame", "out.webm"), ("ghost", "out.mp4")):
+        with pytest.raises(InvalidParameter):
+            dub.run(person, recording, tmp_path / name, output=output)
+
+
 def test_dub(person: Path, recording: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
     assert dub.run(person, recording, out, seed=1, device="cpu") == 43

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -153,3 +154,39 @@ def test_wrong_frames_and_none(tmp_path: Path) -> None:
     with pytest.raises(InvalidParameter):
         VideoWriter(tmp_path / "out.mp4", 0, 64)
     assert os.listdir(tmp_path) == []
+
+
+def test_transparency_survives(tmp_path: Path) -> None:
+    """A webm whose left half is see-through, read back with libvpx, which knows of transparency."""
+    soundfile.write(tmp_path / "r.wav", tone(0.5, 16000), 16000)
+    picture = np.zeros((64, 96, 4), np.uint8)
+    picture[:, 48:] = (200, 60, 30, 255)
+    path = tmp_path / "out.webm"
+    with VideoWriter(path, 96, 64, audio=tmp_path / "r.wav", alpha=True) as writer:
+        for _ in range(25):
+            writer.write(picture)
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        assert "vp9" in stream.codec_context.name
+        assert container.streams.audio[0].codec_context.name in ("opus", "libopus")
+        decoder = av.CodecContext.create("libvpx-vp9", "r")
+        frames = []
+        for packet in container.demux(stream):
+            if packet.size:
+                frames += decoder.decode(packet)
+    assert len(frames) == 25
+    shown = frames[12].to_ndarray(format="rgba")
+    assert shown[:, :40, 3].max() < 20
+    assert shown[:, 56:, 3].min() > 235
+    assert np.abs(shown[:, 56:, :3].astype(int) - (200, 60, 30)).mean() < 8
+    info = probe(path, isolated=False)
+    assert info.duration_s == pytest.approx(1.0, abs=0.05)
+
+
+def test_transparency_needs_four_channels(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InvalidParameter, match=r"\(64, 96, 4\)"),
+        VideoWriter(tmp_path / "out.webm", 96, 64, alpha=True) as writer,
+    ):
+        writer.write(numbered(0))
+    assert not list(tmp_path.iterdir())

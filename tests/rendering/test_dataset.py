@@ -174,7 +174,7 @@ def test_frames_without_a_face_are_left_out() -> None:
         Compositor(track, generated_texture(), clip.frames), config=replace(CONFIG, passes=1, size=32),
         progress=ticks.append,
     )  # fmt: skip
-    assert not set(part.frame.tolist()) & {5, 6, 20}
+    assert not set(part.examples.frame.tolist()) & {5, 6, 20}
     assert ticks[-1].done == ticks[-1].total == FRAMES - 3
     assert isinstance(part.held_out, RenderBatch)
 

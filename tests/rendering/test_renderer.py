@@ -85,9 +85,9 @@ def test_there_is_no_seam_at_the_crops_border(motion: Motion) -> None:
     """A crop of quite another colour fades in: no step between neighbouring pixels as large as the change."""
     compositor = generated_compositor()
     renderer = FrameRenderer(compositor, None)
-    item = renderer._prepare(motion[4:5], 5)
+    item = renderer._prepare(motion[4:5], 5, 64)
     white = np.full_like(item.layers.image, 255)
-    change = renderer._put_back(white, item).astype(int) - generated_clip().frames[5]
+    change = renderer._put_back(white, item.layers.box, item.source).astype(int) - generated_clip().frames[5]
     room = 255 - generated_clip().frames[5].astype(int)
     share = (change / np.maximum(room, 1)).mean(-1)
     left, top, side = item.layers.box
@@ -138,7 +138,7 @@ def test_the_network_paints_into_the_crop_only(motion: Motion, generator: OnnxGe
 
 def test_what_the_network_keeps_keeps_the_composites_detail(motion: Motion, generator: OnnxGenerator) -> None:
     renderer = FrameRenderer(generated_compositor(), generator, config=FrameRendererConfig(detail=0.0))
-    item = renderer._prepare(motion[:1], 30)
+    item = renderer._prepare(motion[:1], 30, 64)
     keep = np.ones((64, 64), np.float32)
     np.testing.assert_array_equal(renderer._full_size(item, item.picture, keep), item.layers.image)
     # Where nothing is kept the picture is the network's own, enlarged.
@@ -206,3 +206,32 @@ def test_odd_frame_sizes(width: int, height: int, generator: OnnxGenerator) -> N
         assert [frame.shape for frame in out] == [(height, width, 3)] * 2
     same = next(iter(FrameRenderer(compositor, None).render([(track.motion[:1], np.array([0]))])))
     assert psnr(same, frames[0]) > 30
+
+
+def test_alpha_over_the_source_is_the_whole_frame(motion: Motion) -> None:
+    whole = list(FrameRenderer(generated_compositor(), None).render([(motion, SOURCES)]))
+    alone = FrameRenderer(generated_compositor(), None, config=FrameRendererConfig(output="alpha"))
+    assert alone.size == (WIDTH, HEIGHT)
+    for t, picture in enumerate(alone.render([(motion, SOURCES)])):
+        assert picture.shape == (HEIGHT, WIDTH, 4)
+        assert picture[..., 3].max() == 255
+        assert picture[..., 3].min() == 0
+        opaque = picture[..., 3:] / 255.0
+        laid = picture[..., :3] * opaque + generated_clip().frames[SOURCES[t]] * (1 - opaque)
+        assert np.abs(laid - whole[t]).max() <= 1.5
+
+
+def test_face_is_a_square_of_the_whole_frame_that_holds_the_head(motion: Motion) -> None:
+    whole = list(FrameRenderer(generated_compositor(), None).render([(motion, SOURCES)]))
+    renderer = FrameRenderer(generated_compositor(), None, config=FrameRendererConfig(output="face"))
+    width, height = renderer.size
+    assert width == height
+    assert width % 2 == 0
+    points = generated_clip().track.landmarks
+    left, top, right, bottom = renderer._face
+    assert (points[..., 0] > left).all()
+    assert (points[..., 0] < right).all()
+    assert (points[..., 1] > top).all()
+    assert (points[..., 1] < bottom).all()
+    for picture, frame in zip(renderer.render([(motion, SOURCES)]), whole, strict=True):
+        np.testing.assert_array_equal(picture, frame[top:bottom, left:right])

@@ -25,7 +25,7 @@ from motion.predict import MotionControls, MotionPredictor
 from problems import InvalidParameter
 from rendering.compositor import Compositor, CompositorConfig
 from rendering.export import OnnxGenerator
-from rendering.renderer import FrameRenderer
+from rendering.renderer import OUTPUTS, FrameRenderer, FrameRendererConfig, Output
 from rendering.surroundings import Surroundings
 from training.progress import Progress, Tick, silent, ticking
 from training.runtime import available_cores, limit_threads
@@ -50,6 +50,7 @@ def run(
     exact: bool = False,
     controls: MotionControls | None = None,
     preset: str | None = None,
+    output: str = "frame",
     seed: int = 0,
     device: str = "auto",
     progress: Progress = silent,
@@ -66,10 +67,13 @@ def run(
         exact: take the reference's pose as it is, not relative to its mean; for another part of the same clip.
         controls: strengths of lips and head, and smoothing; they do not touch what videos give.
         preset: ``instant`` leaves the network out: layers only, faster. By default the person's own.
+        output: ``frame``, the clip's whole picture; ``face``, a square of it; ``alpha``, what was drawn on nothing: a
+            webm with transparency (``rendering.renderer``).
         seed: of the sampled head motion.
 
     Raises:
-        InvalidParameter: the preset is neither, or ``pose`` and the videos do not fit together.
+        InvalidParameter: the preset is neither, the output is unknown or does not go with the file's name, or ``pose``
+            and the videos do not fit together.
         Problem: what is wrong with the person, the recording or a video.
     """
     if preset not in (None, "instant"):
@@ -79,6 +83,7 @@ def run(
             details={"field": "preset"},
         )
     _check(pose, pose_video, expression_video, controls)
+    shown = _output(output, out)
     limit_threads()
     with open_package(person) as package, tempfile.TemporaryDirectory(prefix="likeness-dub-") as folder:
         scratch = Path(folder)
@@ -102,13 +107,30 @@ def run(
         )
         bare = preset == "instant" or "generator.onnx" not in members_of(package.manifest.get("preset"))
         generator = None if bare else OnnxGenerator(package.path("generator.onnx"), threads=available_cores())
-        width, height = clip.size
-        with VideoWriter(out, width, height, fps=FPS, audio=recording) as writer:
-            for image in ticking(
-                FrameRenderer(compositor, generator).render(motion), progress, "dub", frames
-            ):
+        renderer = FrameRenderer(compositor, generator, config=FrameRendererConfig(output=shown))
+        width, height = renderer.size
+        with VideoWriter(out, width, height, fps=FPS, audio=recording, alpha=shown == "alpha") as writer:
+            for image in ticking(renderer.render(motion), progress, "dub", frames):
                 writer.write(image)
     return frames
+
+
+def _output(output: str, out: Path) -> Output:
+    wanted = ".webm" if output == "alpha" else ".mp4"
+    for known in OUTPUTS:
+        if known == output and out.suffix.lower() == wanted:
+            return known
+    if output in OUTPUTS:
+        raise InvalidParameter(
+            f"output {output} is written as {wanted}, and {out.name} is none",
+            remedy=f"name the video {out.stem}{wanted}",
+            details={"field": "output"},
+        )
+    raise InvalidParameter(
+        f"there is no output {output!r}",
+        remedy=f"use one of {', '.join(OUTPUTS)}",
+        details={"field": "output"},
+    )
 
 
 def _check(

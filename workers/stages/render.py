@@ -10,8 +10,8 @@ from media.frames import FrameStore
 from rendering.compositor import Compositor, CompositorConfig
 from rendering.dataset import ClipDataset, DatasetConfig
 from rendering.export import export_onnx, load_renderer
-from rendering.general import general_weights
 from rendering.follow import learn_surroundings
+from rendering.general import general_weights
 from rendering.train import RendererConfig, RendererReport, train_renderer
 from training.progress import Progress, silent
 from training.runtime import limit_threads, pick_device, seed_everything
