@@ -251,25 +251,36 @@ def _reduce(
 ) -> Appearance:
     """Per region the basis pictures of differences (T, N, 3), and the regression of their coefficients."""
     frames = len(moved)
-    means, pictures, shapes, targets, scales = [], [], [], [], []
+    mean = np.empty(moved.shape[1:], np.float32)
+    pictures, shapes, targets, scales = [], [], [], []
+
+    def around_mean(part: slice) -> NDArray[np.float32]:
+        """Differences (T, n * 3) to the mean; where a texel is not seen, it is taken to be as on average."""
+        difference = (moved[:, part] - mean[part]) * seen[:, part, None]
+        return difference.reshape(frames, -1)
+
     for region, rank in enumerate(config.basis):
         low, high = np.searchsorted(texels.region, [region, region + 1])
-        visible = seen[:, low:high]
-        times = visible.sum(0)
-        difference = moved[:, low:high].astype(np.float32)
-        mean = (difference * visible[..., None]).sum(0) / np.maximum(times, 1)[:, None]
-        mean *= np.minimum(times / (0.1 * frames), 1.0)[:, None]
-        # Where a texel is not seen, it is taken to be as on average.
-        difference = ((difference - mean) * visible[..., None]).reshape(frames, -1)
-        gram = difference @ difference.T
-        strength, axes = np.linalg.eigh(gram.astype(np.float64))
+        parts = [slice(start, min(start + 4096, high)) for start in range(low, high, 4096)]
+        gram = np.zeros((frames, frames))
+        for part in parts:
+            times = seen[:, part].sum(0)
+            total = np.einsum("tnc,tn->nc", moved[:, part], seen[:, part], dtype=np.float32, casting="unsafe")
+            mean[part] = (
+                total / np.maximum(times, 1)[:, None] * np.minimum(times / (0.1 * frames), 1.0)[:, None]
+            )
+            difference = around_mean(part)
+            gram += difference @ difference.T
+        strength, axes = np.linalg.eigh(gram)
         order = np.argsort(-strength)[: min(rank, frames)]
-        basis = axes[:, order].T.astype(np.float32) @ difference  # (K_g, N_g * 3), of length sqrt(strength)
-        scale = np.maximum(np.abs(basis).max(1) / 127.0, 1e-6) if basis.size else np.ones(len(basis))
-        means.append(mean)
+        axes = axes[:, order]
+        # (K_g, N_g * 3), of length sqrt(strength)
+        found = [axes.T.astype(np.float32) @ around_mean(part) for part in parts]
+        basis = np.concatenate(found, axis=1) if found else np.zeros((len(order), 0), np.float32)
+        scale = np.maximum(np.abs(basis).max(1, initial=0.0) / 127.0, 1e-6)
         pictures.append((basis / scale[:, None]).round().astype(np.int8).ravel())
         shapes.append((high - low, len(order)))
-        targets.append(axes[:, order])
+        targets.append(axes)
         scales.append(scale)
     scale = np.concatenate(scales)
     target = np.concatenate(targets, axis=1) * scale  # (T, K)
@@ -278,7 +289,7 @@ def _reduce(
     return Appearance(
         size=np.array([config.size], np.int32),
         texels=texels.flat,
-        mean=np.concatenate(means).astype(np.float16),
+        mean=mean.astype(np.float16),
         regions=np.array(shapes, np.int32),
         basis=np.concatenate(pictures),
         centre=regression.centre,

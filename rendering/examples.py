@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,9 @@ class Examples:
     """(N, Dv) memory values."""
     weights: NDArray[np.float32]
     """(N,) how often each is drawn."""
+    _on: dict[torch.device, dict[str, Tensor]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -49,32 +52,50 @@ class Examples:
         """P."""
         return len(self.composite)
 
-    def batch(self, rows: NDArray[np.integer], passes: NDArray[np.integer]) -> RenderBatch:
-        """Examples ``rows`` (B,), each over the source of its pass (B,)."""
-        size = self.target.shape[1]
+    def batch(
+        self,
+        rows: NDArray[np.integer],
+        passes: NDArray[np.integer],
+        device: torch.device = torch.device("cpu"),  # noqa: B008 a constant
+    ) -> RenderBatch:
+        """Examples ``rows`` (B,), each over the source of its pass (B,).
+
+        All of the clip moves to ``device`` at the first call, a byte a colour: batches are put together there.
+        """
+        arrays = self._resident(device)
+        row, which = (torch.as_tensor(np.asarray(index, np.int64), device=device) for index in (rows, passes))
         # (B, 3) rows of frames t-2, t-1, t; the clip's first frames repeat themselves.
-        window = np.stack([np.maximum(rows - back, 0) for back in (2, 1, 0)], axis=1)
-        composite = self.composite[passes[:, None], window]  # (B, 3, S, S, 3)
-        valid = torch.zeros(len(rows), 1, size, size)
-        for n, (left, top, right, bottom) in enumerate(self.inside[rows]):
-            valid[n, :, top:bottom, left:right] = 1.0
+        window = (row[:, None] - torch.tensor([2, 1, 0], device=device)).clamp_min(0)
+        axis = torch.arange(self.target.shape[1], device=device)
+        left, top, right, bottom = (side[:, None] for side in arrays["inside"][row].unbind(1))
+        across, down = (axis >= left) & (axis < right), (axis >= top) & (axis < bottom)  # (B, S) each
         return RenderBatch(
-            composite_window=_colours(composite).permute(0, 1, 4, 2, 3).contiguous(),
-            source=_colours(self.source[passes, rows]).permute(0, 3, 1, 2).contiguous(),
-            masks=torch.from_numpy(self.masks[rows]).permute(0, 3, 1, 2).float().div_(255).contiguous(),
-            target=_colours(self.target[rows]).permute(0, 3, 1, 2).contiguous(),
-            valid=valid,
-            value=torch.from_numpy(np.array(self.values[rows])),
-            frame=torch.from_numpy(np.array(self.frame[rows], np.int64)),
+            composite_window=_colours(arrays["composite"][which[:, None], window]),
+            source=_colours(arrays["source"][which, row]),
+            masks=arrays["masks"][row].movedim(-1, 1).float().div_(255).contiguous(),
+            target=_colours(arrays["target"][row]),
+            valid=(down[:, :, None] & across[:, None, :]).float()[:, None],
+            value=arrays["values"][row],
+            frame=arrays["frame"][row],
         )
+
+    def _resident(self, device: torch.device) -> dict[str, Tensor]:
+        if device not in self._on:
+            self._on[device] = {
+                name: torch.from_numpy(value).to(device) for name, value in self._arrays().items()
+            }
+        return self._on[device]
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.init}
 
     def save(self, folder: Path) -> None:
         """Write one .npy an array into ``folder``, which appears whole or not at all."""
         folder.parent.mkdir(parents=True, exist_ok=True)
         part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            for field in fields(self):
-                np.save(part / f"{field.name}.npy", getattr(self, field.name), allow_pickle=False)
+            for name, value in self._arrays().items():
+                np.save(part / f"{name}.npy", value, allow_pickle=False)
             shutil.rmtree(folder, ignore_errors=True)
             os.replace(part, folder)
         finally:
@@ -85,8 +106,9 @@ class Examples:
         """Map what :meth:`save` wrote; raises :class:`problems.InvalidPackage` when it is not complete."""
         arrays: dict[str, Any] = {}
         try:
-            for field in fields(cls):
-                arrays[field.name] = np.load(folder / f"{field.name}.npy", mmap_mode="r", allow_pickle=False)
+            for name in (field.name for field in fields(cls) if field.init):
+                # Copy on write: torch wants arrays that it may write to.
+                arrays[name] = np.load(folder / f"{name}.npy", mmap_mode="c", allow_pickle=False)
         except (OSError, ValueError) as error:
             raise InvalidPackage(
                 f"{folder} holds no complete examples ({error})", remedy="delete it and make it again"
@@ -94,5 +116,6 @@ class Examples:
         return cls(**arrays)
 
 
-def _colours(image: Images) -> Tensor:
-    return torch.from_numpy(image).float().div_(127.5).sub_(1.0)
+def _colours(image: Tensor) -> Tensor:
+    """(..., S, S, 3) uint8 -> (..., 3, S, S) float32 in [-1, 1]."""
+    return image.movedim(-1, -3).float().div_(127.5).sub_(1.0).contiguous()

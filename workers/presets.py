@@ -25,7 +25,7 @@ class Preset:
 
 PRESETS = {
     "instant": Preset("instant", frames=375, passes=0, max_crop_px=640, texture_px=1024),
-    "preview": Preset("preview", frames=375, passes=3, max_crop_px=640, texture_px=1024),
+    "preview": Preset("preview", frames=375, passes=2, max_crop_px=640, texture_px=1024),
     "standard": Preset("standard", frames=750, passes=4, max_crop_px=768, texture_px=1024),
     "best": Preset("best", frames=1500, passes=6, max_crop_px=1024, texture_px=2048),
 }

@@ -28,7 +28,7 @@ def test_saved_and_mapped_it_is_the_same(tmp_path: Path) -> None:
     examples.save(tmp_path / "one")
     loaded = Examples.load(tmp_path / "one")
     assert isinstance(loaded.composite, np.memmap)
-    for name, value in vars(examples).items():
+    for name, value in examples._arrays().items():
         np.testing.assert_array_equal(getattr(loaded, name), value)
     rows, passes = np.array([1, 3]), np.array([0, 1])
     for mine, other in zip(

@@ -70,7 +70,7 @@ def test_people_are_found_in_folders(people: list[Examples], tmp_path: Path) -> 
 
 
 def test_sizes_can_not_be_mixed(people: list[Examples]) -> None:
-    small = Examples(**{**vars(people[0]), "target": np.zeros((12, 32, 32, 3), np.uint8)})
+    small = Examples(**{**people[0]._arrays(), "target": np.zeros((12, 32, 32, 3), np.uint8)})
     with pytest.raises(InvalidParameter, match=r"\[32, 64\]"):
         PeopleDataset([people[0], small])
     with pytest.raises(InvalidParameter, match="nobody"):

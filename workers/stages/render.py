@@ -48,12 +48,13 @@ def run(
         seed=seed,
         progress=progress,
     )
+    where = pick_device(device)
     report = train_renderer(
-        dataset,
+        dataset.to(where),
         work / "renderer.safetensors",
         config=config,
         seed=seed,
-        device=pick_device(device),
+        device=where,
         start=start,
         checkpoint=work / "checkpoints" / "render" / "checkpoint.pt",
         progress=progress,
