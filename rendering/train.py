@@ -99,7 +99,7 @@ class RendererConfig:
         """``preview`` (256 px, CPU, minutes), ``standard`` (384 px) or ``best`` (512 px, GPU)."""
         presets = {
             "preview": RendererConfig(
-                steps=1500, max_seconds=210, adversarial_start=0.5, generator=GeneratorConfig(width=16)
+                steps=1500, max_seconds=150, adversarial_start=0.5, generator=GeneratorConfig(width=16)
             ),
             "standard": RendererConfig(
                 size=384, batch=8, steps=3000, max_seconds=1200, generator=GeneratorConfig(width=48),
