@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import cv2
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -41,6 +42,10 @@ class TextureConfig:
     """Millimetres by which a texel may lie behind the nearest surface and still count as seen."""
     min_facing: float = 0.25
     """Least cosine between surface normal and view."""
+    mouth_blur: float = 0.008
+    """Share of the atlas's side over which evidence is shared inside the mouth (standard deviation)."""
+    mouth_doubt: float = 0.2
+    """Frontal views that darkness inside the mouth counts as."""
 
 
 def unwrap_texture(
@@ -96,10 +101,35 @@ def unwrap_texture(
     dark = _mouth_shadow(colour[inner & (total > 0)])
     known = (seen > 0).astype(np.float32)
     filled = extrapolate(image * known[..., None], known).round().clip(0, 255).astype(np.uint8)
-    # A mouth that was never seen open is dark inside; skin colour bleeding in would look like a second lip.
-    hidden = inner & (total < 0.4)
-    filled[rows[hidden], columns[hidden]] = dark
+    for kind in (TEETH, TONGUE, INNER_MOUTH):
+        of_kind = part == kind
+        place = rows[of_kind], columns[of_kind]
+        filled[place] = _soft_inside(colour[of_kind], total[of_kind], place, dark, config)
     return Texture(filled, seen)
+
+
+def _soft_inside(
+    colour: NDArray[np.uint8],
+    total: NDArray[np.float32],
+    place: tuple[NDArray[np.int64], NDArray[np.int64]],
+    dark: NDArray[np.uint8],
+    config: TextureConfig,
+) -> NDArray[np.uint8]:
+    """(N, 3) of one part of the mouth's inside, from its texels' colours, evidence and place in the atlas.
+
+    Lips and jaw are fitted to a millimetre or two, so what is seen between the lips in one frame is gum in the next:
+    each texel's colour alone is a lottery, and would draw ragged edges. And a mouth that was never seen open is dark
+    inside; skin colour bleeding in would look like a second lip.
+    """
+    size, sigma = config.size, config.mouth_blur * config.size
+    evidence = np.zeros((size, size), np.float32)
+    evidence[place] = np.clip(total - 0.3, 0.0, 2.0)  # a glimpse through closed lips is none
+    painted = np.zeros((size, size, 3), np.float32)
+    painted[place] = colour * evidence[place][:, None]
+    mass = cv2.GaussianBlur(evidence, (0, 0), sigma)[place][:, None]
+    mean = cv2.GaussianBlur(painted, (0, 0), sigma)[place] + config.mouth_doubt * dark
+    result: NDArray[np.uint8] = (mean / (mass + config.mouth_doubt)).round().clip(0, 255).astype(np.uint8)
+    return result
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from faces.atlas import atlas_for
 from faces.morphable import EYES, INNER_MOUTH, SKIN, TEETH, TONGUE, MorphableModel
 from faces.texture import Texture
 from faces.track import FaceTrack, Motion
-from fitting.texture import TextureConfig, _combine, _mouth_shadow, unwrap_texture
+from fitting.texture import TextureConfig, _combine, _mouth_shadow, _soft_inside, unwrap_texture
 from tests.generated_clip import choreography, painted, true_track
 from training.progress import Tick
 
@@ -185,3 +185,21 @@ def test_mouth_shadow_is_the_dark_end() -> None:
     colours = np.concatenate([np.full((90, 3), 200), np.full((60, 3), 20)]).astype(np.uint8)
     np.testing.assert_array_equal(_mouth_shadow(colours), 20)
     assert _mouth_shadow(colours[:10]).max() < 50
+
+
+def test_the_mouths_inside_is_soft_and_dark_where_it_was_never_seen() -> None:
+    """Every texel's own colour is a lottery there; what neighbours share stays, what nobody saw is dark."""
+    side = 200
+    rows, columns = (index.ravel() for index in np.mgrid[40:160, 40:160])
+    lottery = np.random.default_rng(0).choice([40, 220], (len(rows), 1)).repeat(3, 1).astype(np.uint8)
+    lottery[rows > 100, 2] = 10  # the lower half has no blue
+    seen = (columns < 100).astype(np.float32)
+    dark = np.array([30, 20, 20], np.uint8)
+    config = TextureConfig(size=side, mouth_blur=0.02, mouth_doubt=0.2)
+    soft = _soft_inside(lottery, seen, (rows, columns), dark, config).reshape(120, 120, 3).astype(float)
+    within = soft[10:50, 10:40]
+    assert within.std() < 0.35 * lottery.std()
+    assert 80 < within.mean() < 140
+    assert soft[80:110, 10:40, 2].mean() < 15
+    np.testing.assert_allclose(soft[:, 100:], np.broadcast_to(dark, (120, 20, 3)), atol=1)
+    assert np.abs(np.diff(soft[30], axis=0)).max() < 40  # no step between the two
