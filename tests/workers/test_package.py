@@ -162,7 +162,7 @@ def test_names_in_the_manifest_never_become_paths(person: Path, tmp_path: Path) 
 
 def test_another_format_is_named(person: Path) -> None:
     _rewrite(person, {MANIFEST: json.dumps({**_manifest(person), "format": "likeness.person/9"}).encode()})
-    _refused(person, r"likeness\.person/9.*likeness\.person/2")
+    _refused(person, r"likeness\.person/9.*likeness\.person/3")
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"format": "likeness.person/3"}'])
