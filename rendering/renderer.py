@@ -41,7 +41,7 @@ class FrameRendererConfig:
 
     batch: int = 4
     """Frames given to the network at once."""
-    detail: float = 0.8
+    detail: float = 1.0
     """Share of the composite's detail, finer than the network's pixels, that stays where the network paints, 0..1: the
     clip's own texture is sharper than what a reconstruction loss paints."""
     feather: float = 0.07
