@@ -163,7 +163,7 @@ def pictures(
 ) -> None:
     """Fit and draw people for the general renderer: invented ones, or those of your clips.
 
-    About two minutes and 140 MB a person. Run it again after an interruption: finished people are kept.
+    About a minute and 140 MB a person. Run it again after an interruption: finished people are kept.
     """
     started = time.monotonic()
     with long_command(

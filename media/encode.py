@@ -184,23 +184,23 @@ class VideoWriter:
 
 
 def _h264_stream(container: Any, width: int, height: int, rate: Fraction, options: dict[str, str]) -> Any:
-    stream = container.add_stream("libx264", rate=rate, options=options)
-    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-    stream.time_base = 1 / rate
-    context = stream.codec_context
-    context.colorspace = context.color_primaries = context.color_trc = _BT709
-    context.color_range = _LIMITED
-    return stream
+    return _stream(container, "libx264", "yuv420p", width, height, rate, options)
 
 
 def _vp9_stream(container: Any, width: int, height: int, rate: Fraction, options: dict[str, str]) -> Any:
-    # x264's quality 18 looks like libvpx's 24; its slower speeds take minutes a second here.
+    # libvpx's scale is longer than x264's. Its slower speeds are for another day than the dub's.
     chosen = {
         "crf": str(min(round(float(options["crf"])) + 6, 63)), "b": "0", "deadline": "realtime", "cpu-used": "7",
         "row-mt": "1", "g": options["g"], "auto-alt-ref": "0",
     }  # fmt: skip
-    stream = container.add_stream("libvpx-vp9", rate=rate, options=chosen)
-    stream.width, stream.height, stream.pix_fmt = width, height, "yuva420p"
+    return _stream(container, "libvpx-vp9", "yuva420p", width, height, rate, chosen)
+
+
+def _stream(
+    container: Any, codec: str, pixels: str, width: int, height: int, rate: Fraction, options: dict[str, str]
+) -> Any:
+    stream = container.add_stream(codec, rate=rate, options=options)
+    stream.width, stream.height, stream.pix_fmt = width, height, pixels
     stream.time_base = 1 / rate
     context = stream.codec_context
     context.colorspace = context.color_primaries = context.color_trc = _BT709

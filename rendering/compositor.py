@@ -17,6 +17,7 @@ This composite alone is close to a photograph (docs/rendering.md); the network r
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
@@ -223,18 +224,21 @@ class Compositor:
 
         A fifth of the face's size stays free round it, for a jaw that opens wider and a head that turns farther.
         """
-        valid = np.nonzero(self.track.valid)[0]
-        some = valid[np.linspace(0, len(valid) - 1, min(len(valid), 40)).round().astype(int)]
         corners = []
-        for index in some:
-            vertices = self.place(self.track.motion[index : index + 1])
-            box = self.box(vertices)
+        for vertices, box in self.some_places():
             points = (self._landmarks(vertices)[list(FACE_OVAL)] - [box[0], box[1]]) * self.scale
             corners.append([*points.min(0), *points.max(0)])
         low, high = np.min(corners, axis=0)[:2], np.max(corners, axis=0)[2:]
         side = min(int(np.ceil(1.2 * float((high - low).max()) / 2)) * 2, self.size)
         left, top = np.round((low + high) / 2 - side / 2).astype(int).clip(0, self.size - side)
         return int(left), int(top), side
+
+    def some_places(self) -> Iterator[tuple[NDArray[np.float32], tuple[int, int, int]]]:
+        """Camera-space vertices (V, 3) and crop of 40 of the clip's frames at most, spread over it."""
+        valid = np.nonzero(self.track.valid)[0]
+        for index in valid[np.linspace(0, len(valid) - 1, min(len(valid), 40)).round().astype(int)]:
+            vertices = self.place(self.track.motion[index : index + 1])
+            yield vertices, self.box(vertices)
 
     @property
     def _skull(self) -> NDArray[np.int64]:

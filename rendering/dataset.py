@@ -58,7 +58,7 @@ def draw_examples(
     descriptor: FaceDescriptor | None = None,
     progress: Progress = silent,
 ) -> Examples:
-    """Every valid frame of a fitted clip over sources elsewhere in it (about 1.6 MB a frame at 256 px).
+    """Every valid frame of a fitted clip over sources elsewhere in it (1.2 MB a frame at 256 px and two passes).
 
     Args:
         compositor: of the fitted clip.
@@ -112,7 +112,7 @@ class ClipDataset:
         self._device = torch.device("cpu")
 
     def to(self, device: torch.device) -> ClipDataset:
-        """Batches will be put together on ``device``, where the whole clip goes (1.6 MB a frame at 256 px)."""
+        """Batches will be put together on ``device``, where the whole clip goes (a byte a colour)."""
         self._device = device
         return self
 

@@ -37,7 +37,7 @@ class FrameRendererConfig:
 
     output: Output = "frame"
     """``frame``: the clip's whole picture; ``face``: a square of it round the head, one place for the whole clip;
-    ``alpha``: what was drawn, with a soft border, on nothing: RGBA at the clip's size, to lay over the clip."""
+    ``alpha``: what was drawn, with a soft border, on nothing: RGBA at the clip's size."""
 
     batch: int = 4
     """Frames given to the network at once."""
@@ -184,13 +184,8 @@ class FrameRenderer:
     @cached_property
     def _face(self) -> tuple[int, int, int, int]:
         """Left, top, right, bottom of what output ``face`` shows: the square that holds the head in all of the clip."""
-        compositor = self.compositor
-        height, width = compositor.frames[0].shape[:2]
-        found = np.nonzero(compositor.track.valid)[0]
-        some = found[np.linspace(0, len(found) - 1, min(len(found), 40)).round().astype(int)]
-        boxes = np.array(
-            [compositor.box(compositor.place(compositor.track.motion[n : n + 1])) for n in some], np.float64
-        )
+        height, width = self.compositor.frames[0].shape[:2]
+        boxes = np.array([box for _, box in self.compositor.some_places()], np.float64)
         centre = (boxes[:, :2].min(0) + (boxes[:, :2] + boxes[:, 2:]).max(0)) / 2
         # The crop reaches over the head by a half; so much room serves a head that moves, too.
         side = min(int((boxes[:, 2].max() + np.ptp(boxes[:, :2], axis=0).max()) / 2) * 2, width, height)
