@@ -68,14 +68,13 @@ class Appearance:
     def change(self, coefficients: Array) -> Array:
         """(A, A, 3) what coefficients (K,) add to the texture, grey levels; zero off the face."""
         side = int(self.size[0])
-        values = self._mean.copy()
+        full = np.zeros((side * side, 3), np.float32)
         texel = basis = 0
         for pictures in self._pictures:
             count, rank = pictures.shape[1] // 3, len(pictures)
-            _add(values[3 * texel : 3 * (texel + count)], coefficients[basis : basis + rank], pictures)
+            part = slice(texel, texel + count)
+            _add(full, self.texels[part], self._mean[part], coefficients[basis : basis + rank], pictures)
             texel, basis = texel + count, basis + rank
-        full = np.zeros((side * side, 3), np.float32)
-        full[self.texels] = values.reshape(-1, 3)
         return full.reshape(side, side, 3)
 
     @cached_property
@@ -90,8 +89,8 @@ class Appearance:
 
     @cached_property
     def _mean(self) -> Array:
-        """(N * 3,)."""
-        return self.mean.reshape(-1).astype(np.float32)
+        """(N, 3)."""
+        return self.mean.astype(np.float32)
 
     def tensors(self) -> dict[str, NDArray[Any]]:
         """Fields by name, to be stored."""
@@ -104,12 +103,28 @@ class Appearance:
 
 
 @njit(cache=True, nogil=True, fastmath=True)
-def _add(values: Any, coefficients: Any, pictures: Any) -> None:  # pragma: no cover - compiled
-    """values (M,) float32, in place: plus coefficients (K,) @ pictures (K, M) int8, a byte of memory per product."""
-    for k in range(len(coefficients)):
-        weight = np.float32(coefficients[k])
-        for m in range(len(values)):
-            values[m] += weight * np.float32(pictures[k, m])
+def _add(
+    full: Any, texels: Any, mean: Any, coefficients: Any, pictures: Any
+) -> None:  # pragma: no cover - compiled
+    """full (A * A, 3), in place at ``texels`` (M,): mean (M, 3) plus coefficients (K,) @ pictures (K, M * 3) int8.
+
+    A byte of memory per product, and sums in blocks that stay in the first cache.
+    """
+    block = 512
+    sums = np.empty(3 * block, np.float32)
+    for begin in range(0, len(texels), block):
+        count = min(block, len(texels) - begin)
+        for m in range(count):
+            for c in range(3):
+                sums[3 * m + c] = mean[begin + m, c]
+        for k in range(len(coefficients)):
+            weight = np.float32(coefficients[k])
+            row = pictures[k, 3 * begin : 3 * (begin + count)]
+            for m in range(3 * count):
+                sums[m] += weight * np.float32(row[m])
+        for m in range(count):
+            for c in range(3):
+                full[texels[begin + m], c] = sums[3 * m + c]
 
 
 def motion_features(motion: Motion) -> Array:

@@ -63,4 +63,4 @@ def to_camera(vertices: Floats, rotation: Floats, translation: Floats) -> Floats
         (T, V, 3) or (V, 3) millimetres in camera axes.
     """
     matrices = HEAD_TO_CAMERA @ exp_map(rotation)  # (..., 3, 3)
-    return np.einsum("...ij,...vj->...vi", matrices, vertices) + np.asarray(translation)[..., None, :]
+    return np.matmul(vertices, np.swapaxes(matrices, -1, -2)) + np.asarray(translation)[..., None, :]

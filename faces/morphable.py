@@ -112,8 +112,11 @@ class MorphableModel:
         """
         weights = np.atleast_2d(np.asarray(expression, np.float32))
         active = np.nonzero(np.abs(weights).max(0) > 1e-4)[0]
-        basis = self._expression_rows[active]  # (A, V * 3)
-        moved: Array = np.matmul(weights[:, active], basis).reshape(len(weights), -1, 3)
+        if 4 * len(weights) < len(active):  # few frames: picking rows would cost more than it spares
+            moved: Array = np.matmul(weights, self._expression_rows).reshape(len(weights), -1, 3)
+        else:
+            basis = self._expression_rows[active]  # (A, V * 3)
+            moved = np.matmul(weights[:, active], basis).reshape(len(weights), -1, 3)
         shapes = moved + neutral.astype(np.float32)
         if gaze is not None:
             turns = gaze_matrices(np.atleast_2d(gaze)).astype(np.float32)  # (T, 3, 3)

@@ -38,6 +38,7 @@ from faces.registry import model_named
 from faces.ring import ring_distance
 from faces.texture import Texture
 from faces.track import FaceTrack, Motion
+from rendering.shading import Surface, face_weight, facing
 from rendering.surroundings import GRID, Surroundings, pose_features
 
 
@@ -79,14 +80,28 @@ class Composite:
     """(R, R, 3) RGB: the source frame, unwarped, in the same crop."""
     coverage: NDArray[np.float32]
     """(R, R) in [0, 1]: how much of the pixel is rendered face."""
-    mouth: NDArray[np.float32]
-    """(R, R) in [0, 1]: lips and mouth interior."""
-    eyes: NDArray[np.float32]
-    """(R, R) in [0, 1]: both eye openings with their lids."""
     box: tuple[int, int, int]
     """Left, top and side of the crop in full-frame pixels; it may reach over the frame's border."""
     landmarks: NDArray[np.float32]
     """(478, 2) projected landmarks in full-frame pixels."""
+    unit: float
+    """The clip's inter-ocular distance in working pixels."""
+
+    @cached_property
+    def mouth(self) -> NDArray[np.float32]:
+        """(R, R) in [0, 1]: lips and mouth interior."""
+        return self._mask(LIPS_OUTER, 0.06)
+
+    @cached_property
+    def eyes(self) -> NDArray[np.float32]:
+        """(R, R) in [0, 1]: both eye openings with their lids."""
+        return np.maximum(self._mask(RIGHT_EYE, 0.05), self._mask(LEFT_EYE, 0.05))
+
+    def _mask(self, ring: tuple[int, ...], grow: float) -> NDArray[np.float32]:
+        left, top, side = self.box
+        size = len(self.image)
+        local = (self.landmarks[list(ring)] - [left, top]) * (size / side)
+        return _polygon_mask(local, size, grow=grow * self.unit)
 
 
 @dataclass(frozen=True)
@@ -130,6 +145,9 @@ class Compositor:
         self.side = round(self.config.crop * self.iod / 2) * 2
         self.size = min(self.side, self.config.max_crop_px)
         self.scale = self.size / self.side
+        self.unit = self.iod * self.scale
+        self._triangles = np.ascontiguousarray(self.model.triangles, np.int32)
+        self._inside = self.model.triangle_part != SKIN
         self.blend = _face_blend(self.model, self.neutral)
         self.sway = _smooth_step(self.neutral[:, 1], -145.0, -88.0)
         self._source_vertices: OrderedDict[int, NDArray[np.float32]] = OrderedDict()
@@ -154,19 +172,17 @@ class Compositor:
         """
         surroundings = surroundings or self.surroundings
         vertices, box, pixels, fragments = self.drawn(motion)
-        covered = fragments.triangle >= 0
         frame = self.frames[source]
         turn = (pose_features(self.track.motion[source : source + 1]) - pose_features(motion))[0]
-        displacement = self.displacement(  # full-frame pixels
-            vertices, source, fragments, covered, turn, surroundings
-        )
+        displacement = self.displacement(vertices, source, fragments, turn, surroundings)  # full-frame pixels
         image = self._warped(frame, box, displacement)
         landmarks = self._landmarks(vertices)
         local = (landmarks - [box[0], box[1]]) * self.scale
-        area = self._face_area(pixels)
-        windows = self._fine_windows(local) if self.config.fine > 1 else []
-        change = self._change(motion, unseen)
-        face, alpha = self._render(fragments, pixels, vertices, change, source, area, windows)
+        area = self._face_area(pixels, self.size)
+        surface = self._surface(vertices, self._change(motion, unseen), source)
+        face, alpha = self._render(fragments, vertices, surface, area, self._soft)
+        for window in self._fine_windows(local) if self.config.fine > 1 else []:
+            self._draw_finely(face, pixels, window, area, surface)
         light, light_box = self._source_light(source, frame)
         _lay_over(image[area], face, self._carry_light(light, light_box, box, displacement)[area], alpha)
         coverage = np.zeros((self.size, self.size), np.float32)
@@ -175,13 +191,9 @@ class Compositor:
             image=image,
             source=self.crop(frame, box),
             coverage=coverage,
-            mouth=_polygon_mask(local[list(LIPS_OUTER)], self.size, grow=0.06 * self.iod * self.scale),
-            eyes=np.maximum(
-                _polygon_mask(local[list(RIGHT_EYE)], self.size, grow=0.05 * self.iod * self.scale),
-                _polygon_mask(local[list(LEFT_EYE)], self.size, grow=0.05 * self.iod * self.scale),
-            ),
             box=box,
             landmarks=landmarks,
+            unit=self.unit,
         )
 
     def drawn(
@@ -192,13 +204,12 @@ class Compositor:
         vertices = self.place(motion)
         box = self.box(vertices)
         pixels = self._to_crop(self._project(vertices), box)
-        return vertices, box, pixels, rasterize(pixels, self.model.triangles, (self.size, self.size))
+        fragments = rasterize(pixels, self._triangles, (self.size, self.size), cull_backfaces=True)
+        return vertices, box, pixels, fragments
 
     def cover(self, motion: Motion, small: int) -> NDArray[np.float32]:
         """(small, small) share of each cell of the crop that the head covers in a motion of length 1."""
-        covered = (self.drawn(motion)[3].triangle >= 0).astype(np.float32)
-        weight: NDArray[np.float32] = cv2.resize(covered, (small, small), interpolation=cv2.INTER_AREA)
-        return weight
+        return _cover(self.drawn(motion)[3], small)
 
     def place(self, motion: Motion) -> NDArray[np.float32]:
         """(V, 3) camera-space vertices of a motion of length 1."""
@@ -277,17 +288,16 @@ class Compositor:
         vertices: NDArray[Any],
         source: int,
         fragments: Fragments,
-        covered: NDArray[np.bool_],
         turn: NDArray[np.floating],
         surroundings: Surroundings | None,
     ) -> NDArray[np.float32]:
         """(R, R, 2) full-frame pixels from an output pixel to where its content lies in the source frame."""
         if surroundings is not None:
-            head, _ = self.head_displacement(vertices, source, fragments, covered, GRID, sway=False)
+            head, _ = self.head_displacement(vertices, source, fragments, GRID, sway=False)
             small, field = GRID, surroundings.field(head, turn)
         else:
             small = max(self.size // 4, 32)
-            field, weight = self.head_displacement(vertices, source, fragments, covered, small, sway=True)
+            field, weight = self.head_displacement(vertices, source, fragments, small, sway=True)
             field = field * self.fall_off(weight)[..., None]
         field = field * _border_window(small, self.config.border)[..., None]
         # Smooth over the silhouette, where front and back surfaces meet; the face itself is covered by the render.
@@ -299,18 +309,19 @@ class Compositor:
         vertices: NDArray[Any],
         source: int,
         fragments: Fragments,
-        covered: NDArray[np.bool_],
         small: int,
         *,
         sway: bool,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """The head's displacement (small, small, 2) carried to all of the crop, and the head's cover (small, small)."""
         there = self._source_pixels(source)[:, :2]
-        moved = there - self.track.camera.project(vertices)
+        moved = there - self.track.camera.project(vertices).astype(np.float32)
         if sway:
             moved = moved * self.sway[:, None]
-        dense = fragments.interpolate(moved.astype(np.float32), self.model.triangles)  # zero outside the head
-        weight = cv2.resize(covered.astype(np.float32), (small, small), interpolation=cv2.INTER_AREA)
+        if self.size >= 4 * small:  # every second pixel tells enough of something so smooth
+            fragments = Fragments(fragments.triangle[::2, ::2], fragments.barycentric[::2, ::2])
+        dense = fragments.interpolate(moved.astype(np.float32), self._triangles)  # zero outside the head
+        weight = _cover(fragments, small)
         field = cv2.resize(dense, (small, small), interpolation=cv2.INTER_AREA)
         return extrapolate(field, weight), weight
 
@@ -333,59 +344,46 @@ class Compositor:
         warped: NDArray[np.uint8] = cv2.remap(frame, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return warped
 
-    def _face_area(self, pixels: NDArray[np.float64]) -> tuple[slice, slice]:
-        """Rows and columns of the crop outside of which no face is drawn."""
+    def _face_area(self, pixels: NDArray[np.float64], size: int) -> tuple[slice, slice]:
+        """Rows and columns of the crop, drawn ``size`` pixels wide, outside of which no face is drawn."""
         points = pixels[self.blend > 0, :2]
         margin = 4 + 3 * self._soft
-        low = np.floor(points.min(0) - margin).astype(int).clip(0, self.size - 1)
-        high = np.ceil(points.max(0) + margin).astype(int).clip(low + 1, self.size)
+        low = np.floor(points.min(0) - margin).astype(int).clip(0, size - 1)
+        high = np.ceil(points.max(0) + margin).astype(int).clip(low + 1, size)
         return slice(int(low[1]), int(high[1])), slice(int(low[0]), int(high[0]))
 
     @property
     def _soft(self) -> float:
         """Standard deviation of the face's soft border, working pixels."""
-        return max(0.012 * self.iod * self.scale, 0.5)
+        return max(0.012 * self.unit, 0.5)
+
+    def _surface(self, vertices: NDArray[Any], change: NDArray[np.float32] | None, source: int) -> Surface:
+        """The textured head in a source frame's light; ``change`` (A, A, 3) of the texture."""
+        lit = len(self.track.light) > 0
+        shade = vertex_shading(self.model, vertices, self.track.light[source]) if lit else None
+        return Surface(self._triangles, self.uv, self.texture.image, change, shade)
 
     def _render(
         self,
         fragments: Fragments,
-        pixels: NDArray[np.float64],
         vertices: NDArray[Any],
-        change: NDArray[np.float32] | None,
-        source: int,
+        surface: Surface,
         area: tuple[slice, slice],
-        windows: list[Window],
+        soft: float,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The textured head (h, w, 3) in the source frame's light, and the blend weight of the face oval (h, w).
-
-        Args:
-            change: (A, A, 3) of the texture.
-            area: rows and columns of the crop that are drawn.
-            windows: parts to be drawn finely.
-        """
-        shade = (
-            vertex_shading(self.model, vertices, self.track.light[source]) if len(self.track.light) else None
-        )
+        """The head (h, w, 3) in ``area``, rows and columns of the fragments, and the face's blend weight (h, w)."""
         fragments = Fragments(fragments.triangle[area], fragments.barycentric[area])
-        colour = self._colour(fragments, change, shade)
-        for window in windows:
-            self._draw_finely(colour, pixels, window, area, change, shade)
-        alpha = fragments.interpolate(self.blend[:, None].astype(np.float32), self.model.triangles)[..., 0]
-        corners = vertices[self.model.triangles]
-        normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        centre = corners.mean(1)
-        facing = -(normal * centre).sum(1) / (
-            np.linalg.norm(normal, axis=1) * np.linalg.norm(centre, axis=1) + 1e-9
-        )
-        inside = self.model.triangle_part != SKIN
-        facing[inside] = 1.0
         # The rim of a turned cheek was never seen well: let the warped frame show there.
-        glance = _smooth_step(facing, 0.02, 0.22).astype(np.float32)
-        covered = fragments.triangle >= 0
-        alpha = cv2.GaussianBlur(alpha * np.where(covered, glance[fragments.triangle], 0), (0, 0), self._soft)
+        glance = _smooth_step(facing(vertices, self._triangles), 0.02, 0.22).astype(np.float32)
+        glance[self._inside] = 1.0
+        alpha, covered = face_weight(
+            fragments.triangle, fragments.barycentric, self._triangles, self.blend, glance
+        )
+        alpha = cv2.GaussianBlur(alpha, (0, 0), soft)
         # Beyond the head's outline there is no colour to show: the soft border lies inside of it.
-        within = cv2.GaussianBlur(covered.astype(np.float32), (0, 0), self._soft)
-        return colour, alpha * covered * np.clip(2 * within - 1, 0, 1)
+        within = cv2.GaussianBlur(covered, (0, 0), soft)
+        alpha *= covered * np.clip(2 * within - 1, 0, 1)
+        return surface.colour(fragments, alpha > 0), alpha
 
     def _change(self, motion: Motion, unseen: int | None = None) -> NDArray[np.float32] | None:
         """(A, A, 3) of the texture in a motion of length 1, or of a frame of the clip as if it were not known."""
@@ -402,19 +400,17 @@ class Compositor:
         pixels: NDArray[np.float64],
         window: Window,
         area: tuple[slice, slice],
-        change: NDArray[np.float32] | None,
-        shade: NDArray[np.float32] | None,
+        surface: Surface,
     ) -> None:
         """Draw a window of the crop with several samples a pixel into ``colour``, which shows ``area`` of the crop."""
         fine, across, down = self.config.fine, window.right - window.left, window.bottom - window.top
         local = (pixels - [window.left, window.top, 0.0]) * [fine, fine, 1.0]
         near = self._near(window.ring)
-        drawn = rasterize(local, self.model.triangles[near], (down * fine, across * fine))
+        drawn = rasterize(local, self._triangles[near], (down * fine, across * fine), cull_backfaces=True)
         triangle = np.where(drawn.triangle >= 0, near[drawn.triangle], -1).astype(np.int32)
-        many = self._colour(Fragments(triangle, drawn.barycentric), change, shade)
         rows = slice(window.top - area[0].start, window.bottom - area[0].start)
         columns = slice(window.left - area[1].start, window.right - area[1].start)
-        colour[rows, columns] = cv2.resize(many, (across, down), interpolation=cv2.INTER_AREA)
+        colour[rows, columns] = surface.colour(Fragments(triangle, drawn.barycentric), samples=fine)
 
     def _near(self, ring: tuple[int, ...]) -> NDArray[np.int64]:
         """Triangles that can show in the window round a ring of landmarks, whatever the face does."""
@@ -428,23 +424,9 @@ class Compositor:
             self._near_rings[ring] = np.nonzero(close[self.model.triangles].any(1))[0]
         return self._near_rings[ring]
 
-    def _colour(
-        self, fragments: Fragments, change: NDArray[np.float32] | None, shade: NDArray[np.float32] | None
-    ) -> NDArray[np.float32]:
-        """(h, w, 3) of the textured and lit head."""
-        uv = fragments.interpolate(self.uv, self.model.triangles)
-        colour = self.texture.sample(uv).astype(np.float32)
-        if change is not None:
-            colour += cv2.remap(
-                change, uv * len(change) - 0.5, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-            )
-        if shade is not None:
-            colour *= fragments.interpolate(shade, self.model.triangles)
-        return colour
-
     def _fine_windows(self, local: NDArray[np.floating]) -> list[Window]:
         """Mouth and eyes, of landmarks in the crop, where they lie wholly inside of it."""
-        margin = 0.04 * self.iod * self.scale
+        margin = 0.04 * self.unit
         windows = []
         for ring in (LIPS_OUTER, RIGHT_EYE, LEFT_EYE):
             left, top = np.floor(local[list(ring)].min(0) - margin).astype(int)
@@ -459,24 +441,29 @@ class Compositor:
         """(L, L, 3) low-pass of source frame minus its own render, in the source's crop."""
         if source not in self._light:
             motion = self.track.motion[source : source + 1]
-            vertices, box, pixels, fragments = self.drawn(motion)
-            area = self._face_area(pixels)
-            face, alpha = self._render(fragments, pixels, vertices, self._change(motion), source, area, [])
-            local = (self._landmarks(vertices) - [box[0], box[1]]) * self.scale
-            grow = 0.08 * self.iod * self.scale
-            for ring in (LIPS_OUTER, RIGHT_EYE, LEFT_EYE):  # moving parts say nothing about light
-                alpha = alpha * (1 - _polygon_mask(local[list(ring)], self.size, grow=grow)[area])
-            weights = np.zeros((self.size, self.size), np.float32)
-            weights[area] = alpha
-            difference = np.zeros((self.size, self.size, 3), np.float32)
-            difference[area] = (self.crop(frame, box)[area] - face) * alpha[..., None]
-            small = (self.config.light_size, self.config.light_size)
-            sigma = self.config.light_blur * self.iod * self.scale * small[0] / self.size
-            weight = cv2.GaussianBlur(cv2.resize(weights, small, interpolation=cv2.INTER_AREA), (0, 0), sigma)
-            total = cv2.GaussianBlur(
-                cv2.resize(difference, small, interpolation=cv2.INTER_AREA), (0, 0), sigma
+            vertices = self.place(motion)
+            box = self.box(vertices)
+            small = self.config.light_size
+            # Twice as fine as what is kept of it: what is finer is not light.
+            size = min(2 * small, self.size)
+            scale = size / self.side
+            pixels = self._project(vertices)
+            pixels[:, :2] = (pixels[:, :2] - [box[0], box[1]]) * scale
+            fragments = rasterize(pixels, self._triangles, (size, size), cull_backfaces=True)
+            area = self._face_area(pixels, size)
+            surface = self._surface(vertices, self._change(motion), source)
+            face, alpha = self._render(
+                fragments, vertices, surface, area, max(self._soft * size / self.size, 0.5)
             )
-            light = extrapolate(total, weight)
+            local = (self._landmarks(vertices) - [box[0], box[1]]) * scale
+            for ring in (LIPS_OUTER, RIGHT_EYE, LEFT_EYE):  # moving parts say nothing about light
+                alpha *= 1 - _polygon_mask(local[list(ring)], size, grow=0.08 * self.iod * scale)[area]
+            seen = cv2.resize(_cut(frame, *box), (size, size), interpolation=cv2.INTER_AREA)
+            both = np.zeros((size, size, 4), np.float32)  # difference times weight, weight
+            both[area] = np.dstack([(seen[area] - face) * alpha[..., None], alpha])
+            both = cv2.resize(both, (small, small), interpolation=cv2.INTER_AREA)
+            both = cv2.GaussianBlur(both, (0, 0), self.config.light_blur * self.iod * small / self.side)
+            light = extrapolate(both[..., :3], both[..., 3])
             _remember(self._light, source, (light, box), 512)
         return self._light[source]
 
@@ -495,6 +482,13 @@ class Compositor:
         y = (grid[:, None] + box[1] + moved[..., 1] - light_box[1]) * (small / self.side) - 0.5
         carried = cv2.remap(light, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return cv2.resize(carried, (self.size, self.size), interpolation=cv2.INTER_LINEAR)
+
+
+def _cover(fragments: Fragments, small: int) -> NDArray[np.float32]:
+    """(small, small) share of each cell that anything covers."""
+    covered = (fragments.triangle >= 0).astype(np.float32)
+    weight: NDArray[np.float32] = cv2.resize(covered, (small, small), interpolation=cv2.INTER_AREA)
+    return weight
 
 
 def _face_blend(model: MorphableModel, neutral: NDArray[Any]) -> NDArray[np.float32]:

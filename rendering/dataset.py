@@ -168,8 +168,8 @@ def _split(total: int, count: int, margin: int = 2) -> tuple[NDArray[np.int64], 
 
 def network_masks(layers: Composite, window: tuple[int, int, int], size: int) -> Images:
     """(S, S, 3) uint8: face coverage, mouth, eyes, as the network sees them."""
-    stacked = np.stack([cut_window(x, window) for x in (layers.coverage, layers.mouth, layers.eyes)], axis=-1)
-    return resized((stacked * 255).round().astype(np.uint8), size)
+    stacked = cv2.merge([cut_window(x, window) for x in (layers.coverage, layers.mouth, layers.eyes)])
+    return resized(cv2.convertScaleAbs(stacked, alpha=255), size)
 
 
 def cut_window(image: NDArray[Any], window: tuple[int, int, int]) -> NDArray[Any]:

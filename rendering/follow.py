@@ -77,9 +77,7 @@ def learn_surroundings(
     for n, (a, b) in enumerate(pairs):
         target, source = int(found[a]), int(found[b])
         vertices, box, _, fragments = compositor.drawn(track.motion[target : target + 1])
-        head, weight = compositor.head_displacement(
-            vertices, source, fragments, fragments.triangle >= 0, GRID, sway=False
-        )
+        head, weight = compositor.head_displacement(vertices, source, fragments, GRID, sway=False)
         shares.append(compositor.fall_off(weight))
         one, other = (compositor.crop(compositor.frames[index], box) for index in (target, source))
         moved, trust = flow(one, other, compositor.side)

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import cv2
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from faces.track import Motion
@@ -39,8 +40,8 @@ class FrameRendererConfig:
     """``frame``: the clip's whole picture; ``face``: a square of it round the head, one place for the whole clip;
     ``alpha``: what was drawn, with a soft border, on nothing: RGBA at the clip's size."""
 
-    batch: int = 4
-    """Frames given to the network at once."""
+    recall_every: int = 2
+    """A value is recalled for every so many frames: what is recalled is a mean over time anyway."""
     detail: float = 1.0
     """Share of the composite's detail, finer than the network's pixels, that stays where the network paints, 0..1: the
     clip's own texture is sharper than what a reconstruction loss paints."""
@@ -85,54 +86,46 @@ class FrameRenderer:
 
         Each is (H, W, 3) RGB of :attr:`size`, or (H, W, 4) RGBA with output ``alpha``.
         """
-        generator = self.generator
-        if generator is None:
-            yield from self._ahead(motion, self._drawn)
-            return
-        prepared = self._ahead(motion, partial(self._prepare, size=generator.size))
+        generator, cores = self.generator, available_cores()
+        with one_thread_each(), ThreadPoolExecutor(max_workers=cores) as pool:
+            frames = (
+                (chunk[t : t + 1], int(sources[t])) for chunk, sources in motion for t in range(len(chunk))
+            )
+            if generator is None:
+                yield from _ahead(pool, cores, self._drawn, frames)
+                return
+            prepared = _ahead(pool, cores, partial(self._prepare, size=generator.size), frames)
+            yield from _ahead(pool, cores, self._painted, self._recalled(prepared, generator))
+
+    def _recalled(
+        self, prepared: Iterable[Prepared], generator: OnnxGenerator
+    ) -> Iterator[tuple[Prepared, NDArray[np.float32], NDArray[np.float32]]]:
+        """Each frame with its network input (1, 15, S, S) and the value (1, Dv) recalled for it, a little later."""
         waiting: deque[tuple[Prepared, NDArray[np.float32]]] = deque()
+        every = max(self.config.recall_every, 1)
 
         def recalled() -> Iterator[NDArray[np.float32]]:
             window: deque[NDArray[np.float32]] = deque(maxlen=3)
-            chunk: list[NDArray[np.float32]] = []
-            for item in prepared:
+            value = np.zeros((1, 0), np.float32)
+            for number, item in enumerate(prepared):
                 while len(window) < 2:  # the first frame repeats itself
                     window.append(item.picture)
                 window.append(item.picture)
-                frames = np.concatenate([*window, item.rest])  # (15, S, S)
+                frames = np.concatenate([*window, item.rest])[None]  # (1, 15, S, S)
                 waiting.append((item, frames))
-                chunk.append(frames)
-                if len(chunk) == self.config.batch:
-                    yield generator.recall(np.stack(chunk))
-                    chunk = []
-            if chunk:
-                yield generator.recall(np.stack(chunk))
+                if number % every == 0:
+                    value = generator.recall(frames)
+                yield value
 
         for values in interpolate_stream(recalled(), generator.half_window):
-            for start in range(0, len(values), self.config.batch):
-                part = values[start : start + self.config.batch]
-                items = [waiting.popleft() for _ in part]
-                images, attention = generator.paint(np.stack([frames for _, frames in items]), part)
-                for (item, _), image, keep in zip(items, images, attention, strict=True):
-                    yield self._put_back(self._full_size(item, image, keep[0]), item.layers.box, item.source)
+            for value in values:
+                yield *waiting.popleft(), value[None]
 
-    def _ahead(
-        self,
-        motion: Iterable[tuple[Motion, NDArray[np.integer]]],
-        make: Callable[[Motion, int], Made],
-    ) -> Iterator[Made]:
-        """``make`` of every frame, in other threads while earlier ones are worked on (order is kept)."""
-        cores = available_cores()
-        ahead = cores + 2 * self.config.batch
-        with one_thread_each(), ThreadPoolExecutor(max_workers=cores) as pool:
-            pending: deque[Future[Made]] = deque()
-            for chunk, sources in motion:
-                for t in range(len(chunk)):
-                    pending.append(pool.submit(make, chunk[t : t + 1], int(sources[t])))
-                    if len(pending) > ahead:
-                        yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
+    def _painted(self, item: Prepared, frames: NDArray[np.float32], value: NDArray[np.float32]) -> Frame:
+        assert self.generator is not None
+        images, attention = self.generator.paint(frames, value)
+        crop = self._full_size(item, images[0], attention[0, 0])
+        return self._put_back(crop, item.layers.box, item.source)
 
     def _drawn(self, motion: Motion, source: int) -> Frame:
         layers = self.compositor.compose(motion, source)
@@ -142,10 +135,10 @@ class FrameRenderer:
         layers = self.compositor.compose(motion, source)
         window = self.compositor.window
         picture, below = (
-            resized(cut_window(image, window), size).transpose(2, 0, 1).astype(np.float32) / 127.5 - 1
+            _channels(resized(cut_window(image, window), size), 127.5, 127.5)
             for image in (layers.image, layers.source)
         )
-        masks = network_masks(layers, window, size).transpose(2, 0, 1).astype(np.float32) / 255
+        masks = _channels(network_masks(layers, window, size), 0.0, 255.0)
         return Prepared(layers, source, picture, np.concatenate([below, masks]))
 
     def _full_size(self, item: Prepared, image: NDArray[np.float32], keep: NDArray[np.float32]) -> Frame:
@@ -157,15 +150,16 @@ class FrameRenderer:
         """
         size, detail = self.compositor.window[2], self.config.detail
         rim = self._rim  # the network's square must not show
-        keep = detail + (1 - detail) * keep
-        painted = ((image - keep * item.picture) * rim).transpose(1, 2, 0)
-        keep = 1 - (1 - keep) * rim
+        kept = detail + (1 - detail) * keep
+        painted = ((image - kept * item.picture) * (127.5 * rim)).transpose(1, 2, 0)
         painted = cv2.resize(np.ascontiguousarray(painted), (size, size), interpolation=cv2.INTER_CUBIC)
-        wide = cv2.resize(keep, (size, size), interpolation=cv2.INTER_LINEAR)[..., None]
-        # painted is in [-1, 1] units, the composite in 0..255: (x + 1) * 127.5 with the constant split by m.
+        wide = (
+            cv2.resize(1 - (1 - kept) * rim, (size, size), interpolation=cv2.INTER_LINEAR)
+            if detail < 1
+            else None
+        )
         crop = item.layers.image.copy()
-        part = cut_window(crop, self.compositor.window)
-        part[...] = ((painted + (1 - wide)) * 127.5 + wide * part).round().clip(0, 255).astype(np.uint8)
+        _add(cut_window(crop, self.compositor.window), painted, wide)
         return crop
 
     @cached_property
@@ -211,7 +205,7 @@ class FrameRenderer:
                 below[..., :3] = crop[inside]
                 below[..., 3:] = (255 * weight).round()
             else:
-                below[...] = (below + weight * (crop[inside].astype(np.float32) - below)).round().clip(0, 255)
+                _feather_in(below, crop[inside], weight[..., 0])
         if self.config.output == "face":
             x0, y0, x1, y1 = self._face
             return np.ascontiguousarray(full[y0:y1, x0:x1])
@@ -238,6 +232,60 @@ class FrameRenderer:
         across = np.clip(distance[:, :2].min(1) / reach, 0, 1)
         down = np.clip(distance[:, 2:].min(1) / reach, 0, 1)
         return np.minimum(down[:, None], across[None, :]).astype(np.float32)[..., None][inside]
+
+
+def _ahead(
+    pool: ThreadPoolExecutor, cores: int, make: Callable[..., Made], work: Iterable[tuple[Any, ...]]
+) -> Iterator[Made]:
+    """``make`` of every piece of work, in the pool's threads while earlier ones are worked on (order is kept)."""
+    pending: deque[Future[Made]] = deque()
+    for piece in work:
+        pending.append(pool.submit(make, *piece))
+        if len(pending) > cores + 2:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
+
+
+def _channels(image: NDArray[np.uint8], mean: float, scale: float) -> NDArray[np.float32]:
+    """(S, S, 3) -> (3, S, S) float32: less ``mean``, over ``scale``."""
+    planes: NDArray[np.float32] = cv2.dnn.blobFromImage(image, 1 / scale, mean=(mean,) * 3)
+    return planes[0]
+
+
+@njit(cache=True, nogil=True)
+def _feather_in(below: Any, above: Any, weight: Any) -> None:  # pragma: no cover - compiled
+    """below (h, w, 3) uint8, in place: ``above`` over it, with weight (h, w)."""
+    for y in range(below.shape[0]):
+        for x in range(below.shape[1]):
+            a = weight[y, x]
+            if a >= 1.0:
+                below[y, x] = above[y, x]
+            elif a > 0.0:
+                for c in range(3):
+                    value = np.float32(below[y, x, c])
+                    value += a * (np.float32(above[y, x, c]) - value)
+                    below[y, x, c] = np.uint8(min(max(value + np.float32(0.5), 0.0), 255.0))
+
+
+def _add(image: Any, painted: Any, keep: Any) -> None:
+    """image (h, w, 3) uint8, in place: ``keep`` (h, w) of it, or all, plus ``painted`` (h, w, 3).
+
+    ``painted`` has its zero at middle grey where nothing is kept: its unit was [-1, 1].
+    """
+    _add_painted(image, painted, np.ones((1, 1), np.float32) if keep is None else keep)
+
+
+@njit(cache=True, nogil=True)
+def _add_painted(image: Any, painted: Any, keep: Any) -> None:  # pragma: no cover - compiled
+    partly = keep.size > 1
+    for y in range(image.shape[0]):
+        for x in range(image.shape[1]):
+            share = keep[y, x] if partly else np.float32(1.0)
+            middle = np.float32(127.5) * (np.float32(1.0) - share)
+            for c in range(3):
+                value = share * np.float32(image[y, x, c]) + painted[y, x, c] + middle
+                image[y, x, c] = np.uint8(min(max(value + np.float32(0.5), 0.0), 255.0))
 
 
 def _ramp(size: int, share: float) -> NDArray[np.float32]:

@@ -1,6 +1,6 @@
 """The whole way in small: a clip and a recording in, a dubbed video out, with a network trained for a few steps.
 
-On the bundled sample, and on a real clip where there is one beside the checkout.
+On the bundled sample; `./dev long` also takes a real clip where there is one beside the checkout.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def learn(clip: Path, folder: Path) -> Path:
     return person
 
 
-@pytest.fixture(scope="module", params=["sample", "real"])
+@pytest.fixture(scope="module", params=["sample", pytest.param("real", marks=pytest.mark.slow)])
 def person(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One person per kind of clip."""
     if request.param == "sample":

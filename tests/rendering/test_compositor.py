@@ -28,8 +28,7 @@ def _displacement(compositor: Compositor, motion: Motion, source: int) -> np.nda
     vertices = compositor.place(motion)
     pixels = compositor._to_crop(compositor._project(vertices), compositor.box(vertices))
     fragments = rasterize(pixels, compositor.model.triangles, (compositor.size, compositor.size))
-    covered = fragments.triangle >= 0
-    return compositor.displacement(vertices, source, fragments, covered, np.zeros(6), None)
+    return compositor.displacement(vertices, source, fragments, np.zeros(6), None)
 
 
 @pytest.mark.parametrize("frame", [0, 7, 20, 33])

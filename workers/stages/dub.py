@@ -28,7 +28,7 @@ from rendering.export import OnnxGenerator
 from rendering.renderer import OUTPUTS, FrameRenderer, FrameRendererConfig, Output
 from rendering.surroundings import Surroundings
 from training.progress import Progress, Tick, silent, ticking
-from training.runtime import available_cores, limit_threads
+from training.runtime import limit_threads
 from workers.package import PersonPackage, members_of, open_package
 from workers.presets import preset_named
 
@@ -106,7 +106,8 @@ def run(
             package, track, sound, pose, reference, exact, controls or MotionControls(), seed, frames
         )
         bare = preset == "instant" or "generator.onnx" not in members_of(package.manifest.get("preset"))
-        generator = None if bare else OnnxGenerator(package.path("generator.onnx"), threads=available_cores())
+        # One thread each: the renderer paints several frames at a time.
+        generator = None if bare else OnnxGenerator(package.path("generator.onnx"), threads=1)
         renderer = FrameRenderer(compositor, generator, config=FrameRendererConfig(output=shown))
         width, height = renderer.size
         with VideoWriter(out, width, height, fps=FPS, audio=recording, alpha=shown == "alpha") as writer:
