@@ -35,8 +35,8 @@ def person_view(person: Person, latest: Job | None) -> PersonOut:
         entry = next(file for file in person.package.manifest["files"] if file["name"].endswith(".likeness"))
         weights = WeightsOut(sha256=entry["sha256"], size=entry["size"])
     consent = None
-    if person.consent_attested_at is not None and person.consent_subject:
-        consent = ConsentOut(subject_name=person.consent_subject, attested_at=person.consent_attested_at)
+    if person.consent is not None and person.consent.given:
+        consent = ConsentOut(subject_name=person.consent.subject_name, attested_at=person.consent.created_at)
     status = "untrained"
     if person.deleting_at is not None:
         status = "deleting"

@@ -91,7 +91,7 @@ def _mark_jobs(session: Session, job_ids: list[str]) -> None:
     for job_id in job_ids:
         job = jobs.get_locked(job_id)
         if job is not None and job.status in ("queued", "running", "canceling"):
-            stop_job(job)
+            stop_job(session, job)
     jobs.mark_deleting(job_ids, now())
 
 

@@ -19,11 +19,13 @@ from likeness.ids import new_id
 from likeness.refusals import ConsentMissing
 from likeness.repositories.artifacts import ArtifactRepository
 from likeness.repositories.jobs import JobRepository
+from likeness.repositories.outbox import OutboxRepository
 from likeness.repositories.people import PersonRepository
 from likeness.repositories.uploads import UploadRepository
+from likeness.repositories.webhooks import WebhookRepository
 from likeness.settings import Settings
 from likeness.store import ObjectStore
-from likeness.tables import Job, JobInput, Person, Stage, Upload
+from likeness.tables import EMBEDDED, Consent, Job, JobInput, Person, Stage, Upload
 from problems import Conflict, InvalidParameter, NotFound
 
 Kind = Literal["training", "video", "inspection"]
@@ -47,6 +49,11 @@ PLANS: Mapping[Kind, Plan] = {
 }
 
 
+def queue_of(stage: str) -> str:
+    """Which workers take a stage: gpu for what a GPU makes much faster, else cpu."""
+    return "gpu" if stage == "render" else "cpu"
+
+
 def create_person(
     database: Database,
     *,
@@ -54,6 +61,7 @@ def create_person(
     consent_subject: str | None,
     attested: bool,
     labels: Mapping[str, Any] | None = None,
+    tenant_id: str = EMBEDDED,
 ) -> Person:
     """Enter a person, with the user's word that the one shown agreed.
 
@@ -69,9 +77,15 @@ def create_person(
     moment = now()
     person = Person(
         id=new_id("per"),
+        tenant_id=tenant_id,
         name=name.strip(),
-        consent_subject=(consent_subject or "").strip(),
-        consent_attested_at=moment,
+        consent=Consent(
+            id=new_id("con"),
+            tenant_id=tenant_id,
+            subject_name=(consent_subject or "").strip(),
+            status="attested",
+            created_at=moment,
+        ),
         labels=dict(labels or {}),
         created_at=moment,
     )
@@ -84,7 +98,14 @@ def request_inspection(database: Database, *, upload_id: str) -> str:
     """Queue a look at a clip; returns the job's id. Needs no consent: nothing is learned."""
     with database.write() as session:
         clip = _upload(session, upload_id, "clip", "upload_id")
-        return _add_job(session, "inspection", scope=f"uploads/{clip.id}", params={}, inputs={"clip": clip})
+        return _add_job(
+            session,
+            "inspection",
+            tenant_id=clip.tenant_id,
+            scope=f"uploads/{clip.id}",
+            params={},
+            inputs={"clip": clip},
+        )
 
 
 def request_training(database: Database, *, person_id: str, upload_id: str, preset: Preset, seed: int) -> str:
@@ -97,7 +118,7 @@ def request_training(database: Database, *, person_id: str, upload_id: str, pres
     """
     with database.write() as session:
         person = person_or_refuse(session, person_id)
-        _require_consent(person.consent_attested_at is not None)
+        _require_consent(person.consent is not None and person.consent.given)
         clip = _upload(session, upload_id, "clip", "upload_id")
         latest = JobRepository(session).latest_of_people([person_id], "training").get(person_id)
         if latest is not None and latest.status in ("queued", "running", "canceling"):
@@ -110,6 +131,7 @@ def request_training(database: Database, *, person_id: str, upload_id: str, pres
         return _add_job(
             session,
             "training",
+            tenant_id=person.tenant_id,
             scope=f"people/{person.id}",
             params=params,
             inputs={"clip": clip},
@@ -148,7 +170,7 @@ def request_video(
         )
     with database.write() as session:
         person = person_or_refuse(session, person_id)
-        _require_consent(person.consent_attested_at is not None)
+        _require_consent(person.consent is not None and person.consent.given)
         if person.package_artifact_id is None:
             raise Conflict(
                 f"{person_id} has not been learned yet",
@@ -165,6 +187,7 @@ def request_video(
         return _add_job(
             session,
             "video",
+            tenant_id=person.tenant_id,
             scope=f"people/{person.id}",
             params={"pose": pose, "seed": seed},
             inputs=inputs,
@@ -188,10 +211,10 @@ def cancel(database: Database, job_id: str, *, kind: Kind | None = None) -> None
                 remedy="delete it instead, or leave it",
                 details={"status": job.status},
             )
-        stop_job(job)
+        stop_job(session, job)
 
 
-def stop_job(job: Job) -> None:
+def stop_job(session: Session, job: Job) -> None:
     """Cancel a locked job that has not ended; a running stage is left for its worker to put down."""
     moment = now()
     running = any(stage.status == "running" for stage in job.stages)
@@ -203,6 +226,8 @@ def stop_job(job: Job) -> None:
     job.progress = {**job.progress, "eta_seconds": None, "message": "stopping" if running else ""}
     if not running:
         job.finished_at = moment
+        OutboxRepository(session).hush([stage.id for stage in job.stages])
+        WebhookRepository(session).announce(job, moment)
 
 
 def retry(
@@ -255,7 +280,7 @@ def retry(
         for artifact in artifacts.unreferenced(unlinked):
             dropped.append(artifact.prefix)
             artifacts.delete([artifact.id])
-        _queue(job.stages[first])
+        _queue(session, job.stages[first])
         job.status, job.stage = "queued", job.stages[first].name
         job.error = job.result = job.finished_at = None
         job.attempt += 1
@@ -344,6 +369,7 @@ def _add_job(
     session: Session,
     kind: Kind,
     *,
+    tenant_id: str,
     scope: str,
     params: dict[str, Any],
     inputs: Mapping[str, Upload],
@@ -353,6 +379,7 @@ def _add_job(
     plan, moment = PLANS[kind], now()
     job = Job(
         id=new_id("job"),
+        tenant_id=tenant_id,
         kind=kind,
         person_id=person_id,
         package_artifact_id=package_artifact_id,
@@ -364,16 +391,24 @@ def _add_job(
         created_at=moment,
         inputs=[JobInput(role=role, upload=upload, sha256=upload.sha256) for role, upload in inputs.items()],
         stages=[
-            Stage(id=new_id("stg"), ordinal=ordinal, name=name, status="pending", priority=plan.priority)
+            Stage(
+                id=new_id("stg"),
+                tenant_id=tenant_id,
+                ordinal=ordinal,
+                name=name,
+                queue=queue_of(name),
+                status="pending",
+                priority=plan.priority,
+            )
             for ordinal, name in enumerate(plan.stages)
         ],
     )
-    _queue(job.stages[0])
     JobRepository(session).add(job)
+    _queue(session, job.stages[0])
     return job.id
 
 
-def _queue(stage: Stage) -> None:
+def _queue(session: Session, stage: Stage) -> None:
     stage.status = "queued"
     stage.queued_at = now()
-    stage.not_before = None
+    OutboxRepository(session).wake(stage, stage.queued_at)

@@ -1,9 +1,16 @@
 """The tables. A row is the truth about its resource; files exist because a row names them.
 
-uploads ◀── job_inputs ──▶ jobs ──▶ people ──▶ artifacts (the promoted weights)
-                             ▲                    ▲
-                           stages ────────────────┘
-workers    who is alive, for /readyz
+tenants ◀── everything below: who owns it
+
+uploads ◀── job_inputs ──▶ jobs ──▶ people ──▶ consents
+                             ▲        ▲  └────▶ artifacts (the promoted weights)
+                           stages     └── person_versions ──▶ artifacts
+                             ▲   └──────▶ artifacts
+                           outbox     wake-ups to be sent to the broker
+
+webhook_endpoints ◀── webhook_deliveries      what clients are told
+api_keys, audit_events                        who may do what, and who did what
+workers                                       who is alive, for /readyz
 """
 
 from __future__ import annotations
@@ -18,8 +25,10 @@ from sqlalchemy import (
     Dialect,
     ForeignKey,
     Index,
+    Integer,
     MetaData,
     String,
+    Text,
     TypeDecorator,
     UniqueConstraint,
 )
@@ -58,12 +67,28 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar = {datetime: UtcDateTime, dict[str, Any]: JSON}
 
 
+EMBEDDED = "ten_embedded"
+"""The one tenant of a deployment without accounts; the migrations enter it."""
+
+
+class Tenant(Base):
+    """Who owns people, uploads and jobs; nothing crosses from one to another."""
+
+    __tablename__ = "tenants"
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    name: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[datetime]
+
+
 class Upload(Base):
     """A file somebody handed in."""
 
     __tablename__ = "uploads"
+    __table_args__ = (Index(None, "tenant_id", "id"),)
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), default=EMBEDDED)
     purpose: Mapped[str] = mapped_column(String(16))
     """clip or recording."""
     filename: Mapped[str] = mapped_column(String(255))
@@ -85,6 +110,7 @@ class Artifact(Base):
     __table_args__ = (Index(None, "scope"),)
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), default=EMBEDDED)
     stage_key: Mapped[str] = mapped_column(String(64), unique=True)
     stage_name: Mapped[str] = mapped_column(String(32))
     scope: Mapped[str] = mapped_column(String(128))
@@ -96,17 +122,40 @@ class Artifact(Base):
     created_at: Mapped[datetime]
 
 
+class Consent(Base):
+    """That somebody agreed to be learned and shown, and in which words."""
+
+    __tablename__ = "consents"
+    __table_args__ = (Index(None, "tenant_id", "id"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), default=EMBEDDED)
+    subject_name: Mapped[str] = mapped_column(String(200))
+    """Name of the person who consented."""
+    status: Mapped[str] = mapped_column(String(24))
+    """attested (the user's word), or revoked."""
+    statement: Mapped[str] = mapped_column(Text, default="")
+    """The words that were agreed to; empty for a bare attestation."""
+    created_at: Mapped[datetime]
+    revoked_at: Mapped[datetime | None]
+
+    @property
+    def given(self) -> bool:
+        """It may be acted upon."""
+        return self.status == "attested"
+
+
 class Person(Base):
     """Who a clip shows, with the consent to learn them."""
 
     __tablename__ = "people"
+    __table_args__ = (Index(None, "tenant_id", "id"),)
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), default=EMBEDDED)
     name: Mapped[str] = mapped_column(String(200))
-    consent_subject: Mapped[str | None] = mapped_column(String(200))
-    """Name of the person who consented, as the user attested it."""
-    consent_attested_at: Mapped[datetime | None]
-    """When the user attested it; without it nothing is trained."""
+    consent_id: Mapped[str | None] = mapped_column(ForeignKey("consents.id", ondelete="SET NULL"))
+    """Without it nothing is trained."""
     labels: Mapped[dict[str, Any]]
     """The client's own key-value pairs."""
     package_artifact_id: Mapped[str | None] = mapped_column(ForeignKey("artifacts.id", ondelete="SET NULL"))
@@ -115,15 +164,40 @@ class Person(Base):
     deleting_at: Mapped[datetime | None]
 
     package: Mapped[Artifact | None] = relationship()
+    consent: Mapped[Consent | None] = relationship(lazy="joined")
+
+
+class PersonVersion(Base):
+    """Weights that a training of a person ended with. Old ones stay until they are deleted."""
+
+    __tablename__ = "person_versions"
+    __table_args__ = (UniqueConstraint("person_id", "number"), Index(None, "artifact_id"))
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    person_id: Mapped[str] = mapped_column(ForeignKey("people.id", ondelete="CASCADE"))
+    number: Mapped[int]
+    """1, 2, ... in the order in which they were made."""
+    artifact_id: Mapped[str] = mapped_column(ForeignKey("artifacts.id", ondelete="CASCADE"))
+    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
+    status: Mapped[str] = mapped_column(String(16))
+    """ready, or corrupt: its bytes are not those that were stored, and it is not used."""
+    created_at: Mapped[datetime]
+
+    artifact: Mapped[Artifact] = relationship()
 
 
 class Job(Base):
     """One request for work: a training, a video or an inspection. Its stages do the work in order."""
 
     __tablename__ = "jobs"
-    __table_args__ = (Index(None, "kind", "status"), Index(None, "person_id"))
+    __table_args__ = (
+        Index(None, "kind", "status"),
+        Index(None, "person_id"),
+        Index(None, "tenant_id", "id"),
+    )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), default=EMBEDDED)
     kind: Mapped[str] = mapped_column(String(16))
     """training, video or inspection."""
     person_id: Mapped[str | None] = mapped_column(ForeignKey("people.id"))
@@ -173,13 +247,18 @@ class Stage(Base):
     __tablename__ = "stages"
     __table_args__ = (
         UniqueConstraint("job_id", "ordinal"),
-        # A claim reads this index from its start, so its cost does not grow with the queue.
-        Index("ix_stages_claim", "status", "priority", "queued_at", "id"),
+        # A claim looks at the start of one tenant's part of this index: its cost does not grow with the queue.
+        Index("ix_stages_claim", "status", "queue", "tenant_id", "priority", "queued_at", "id"),
+        # When a tenant was last served.
+        Index(None, "tenant_id", "started_at"),
         Index(None, "artifact_id"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), default=EMBEDDED)
+    queue: Mapped[str] = mapped_column(String(16), default="cpu")
+    """cpu or gpu: which workers may take it."""
     ordinal: Mapped[int]
     name: Mapped[str] = mapped_column(String(32))
     status: Mapped[str] = mapped_column(String(16))
@@ -200,6 +279,8 @@ class Stage(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     error: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    checkpoint: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """``{"prefix", "files": [{"name", "size", "sha256"}]}`` of the last checkpoint in the object store."""
     artifact_id: Mapped[str | None] = mapped_column(ForeignKey("artifacts.id", ondelete="SET NULL"))
 
     job: Mapped[Job] = relationship(back_populates="stages")
@@ -215,5 +296,106 @@ class Worker(Base):
     slot: Mapped[str] = mapped_column(String(96))
     host: Mapped[str] = mapped_column(String(255))
     pid: Mapped[int]
+    queues: Mapped[str] = mapped_column(String(64), default="cpu,gpu")
+    """Names of the queues it takes stages from, with commas."""
     started_at: Mapped[datetime]
     last_seen: Mapped[datetime]
+
+
+class Wake(Base):
+    """The outbox: a wake-up that the relay has still to hand to the broker (``workers.relay``).
+
+    Written in the transaction that queues the stage, so neither can exist without the other; gone once it was sent,
+    or once the stage was claimed without it.
+    """
+
+    __tablename__ = "outbox"
+    __table_args__ = (Index(None, "stage_id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    stage_id: Mapped[str] = mapped_column(ForeignKey("stages.id", ondelete="CASCADE"))
+    queue: Mapped[str] = mapped_column(String(16))
+    not_before: Mapped[datetime | None]
+    created_at: Mapped[datetime]
+
+    stage: Mapped[Stage] = relationship()
+
+
+class WebhookEndpoint(Base):
+    """Where a tenant wants to be told of the ends of jobs."""
+
+    __tablename__ = "webhook_endpoints"
+    __table_args__ = (Index(None, "tenant_id"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), default=EMBEDDED)
+    url: Mapped[str] = mapped_column(String(2048))
+    secret: Mapped[str] = mapped_column(String(128))
+    """Of its signatures (Standard Webhooks): ``whsec_`` and base64."""
+    events: Mapped[list[str]] = mapped_column(JSON)
+    """Names that it wants, such as ``training.succeeded``; empty: all."""
+    created_at: Mapped[datetime]
+    disabled_at: Mapped[datetime | None]
+
+
+class WebhookDelivery(Base):
+    """One event for one endpoint, written in the transaction that made the event; sent until it is taken."""
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (Index("ix_webhook_deliveries_due", "status", "next_at"), Index(None, "endpoint_id"))
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    endpoint_id: Mapped[str] = mapped_column(ForeignKey("webhook_endpoints.id", ondelete="CASCADE"))
+    event_id: Mapped[str] = mapped_column(String(40))
+    """The same for each try and each endpoint: what a receiver tells duplicates by."""
+    event: Mapped[str] = mapped_column(String(64))
+    payload: Mapped[dict[str, Any]]
+    status: Mapped[str] = mapped_column(String(16))
+    """pending, delivered or failed."""
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_at: Mapped[datetime | None]
+    last_status: Mapped[int | None]
+    """HTTP status of the last answer."""
+    last_error: Mapped[str | None] = mapped_column(String(500))
+    created_at: Mapped[datetime]
+    delivered_at: Mapped[datetime | None]
+
+    endpoint: Mapped[WebhookEndpoint] = relationship()
+
+
+class ApiKey(Base):
+    """A key of a tenant. Only its digest is kept."""
+
+    __tablename__ = "api_keys"
+    __table_args__ = (Index(None, "tenant_id"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), default=EMBEDDED)
+    name: Mapped[str] = mapped_column(String(200))
+    prefix: Mapped[str] = mapped_column(String(24))
+    """Its first letters, to tell keys apart."""
+    digest: Mapped[str] = mapped_column(String(64), unique=True)
+    """sha256 of the key."""
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    """read, train, render, admin."""
+    created_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+
+class AuditEvent(Base):
+    """Who did what to which resource; never changed."""
+
+    __tablename__ = "audit_events"
+    __table_args__ = (Index(None, "tenant_id", "id"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), default=EMBEDDED)
+    actor: Mapped[str] = mapped_column(String(128))
+    """An API key's id, or ``local`` where there are no accounts, or ``system``."""
+    action: Mapped[str] = mapped_column(String(64))
+    """Such as ``person.created``."""
+    subject: Mapped[str] = mapped_column(String(64))
+    """Id of the resource."""
+    details: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]

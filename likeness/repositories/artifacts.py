@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
-from likeness.tables import Artifact, Job, Person, Stage
+from likeness.tables import Artifact, Job, Person, PersonVersion, Stage
 
 
 class ArtifactRepository:
@@ -33,6 +33,7 @@ class ArtifactRepository:
             .where(Person.package_artifact_id.in_(artifact_ids))
             .values(package_artifact_id=None)
         )
+        self.session.execute(delete(PersonVersion).where(PersonVersion.artifact_id.in_(artifact_ids)))
         gone = self.session.execute(
             delete(Artifact).where(Artifact.id.in_(artifact_ids)).returning(Artifact.id)
         )
@@ -44,6 +45,7 @@ class ArtifactRepository:
             select(Stage.artifact_id).where(Stage.artifact_id.is_not(None)),
             select(Person.package_artifact_id).where(Person.package_artifact_id.is_not(None)),
             select(Job.package_artifact_id).where(Job.package_artifact_id.is_not(None)),
+            select(PersonVersion.artifact_id),
         )
         query = select(Artifact).where(Artifact.id.in_(artifact_ids))
         for pointer in pointers:

@@ -7,19 +7,24 @@ the row and can write nothing any more. On Postgres rows are locked in the order
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, exists, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from likeness.ids import new_id
 from likeness.refusals import Poisoned
-from likeness.tables import Artifact, Job, Person, Stage
+from likeness.repositories.outbox import OutboxRepository
+from likeness.repositories.people import PersonRepository
+from likeness.repositories.webhooks import WebhookRepository
+from likeness.tables import Artifact, Job, Person, Stage, Tenant
 from problems import Problem
+
+QUEUES = ("cpu", "gpu")
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class Claim:
 
     stage_id: str
     job_id: str
+    tenant_id: str
     kind: str
     stage: str
     fence: int
@@ -63,6 +69,8 @@ class Claim:
     earlier: tuple[Earlier, ...]
     stages: tuple[str, ...]
     """Names of all stages of the job, in order."""
+    checkpoint: Mapping[str, Any] | None
+    """The last one in the object store: ``{"prefix", "files"}``."""
     consented: bool
     """False when the job learns or shows a person without recorded consent."""
 
@@ -118,21 +126,25 @@ class LeaseRepository:
         return len(held.all())
 
     def claim(
-        self, *, owner: str, now: datetime, lease_s: float, stage_id: str | None = None
+        self,
+        *,
+        owner: str,
+        now: datetime,
+        lease_s: float,
+        queues: Sequence[str] = QUEUES,
+        stage_id: str | None = None,
     ) -> Claim | None:
-        """Take the first queued stage (or that one), or None; a second delivery of an id finds nothing."""
-        query = (
-            select(Stage)
-            .where(Stage.status == "queued", or_(Stage.not_before.is_(None), Stage.not_before <= now))
-            .order_by(Stage.priority, Stage.queued_at, Stage.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        if stage_id is not None:
-            query = query.where(Stage.id == stage_id)
-        stage = self.session.scalar(query)
+        """Take the stage whose turn it is in these queues (or that one), or None; a second delivery of an id finds
+        nothing.
+
+        Turns go to the tenant with the fewest running stages, of several to the one that was served the longest ago;
+        within a tenant by priority and age. So somebody's thousand jobs delay another's first by no more than what
+        runs already, and the cost grows with the tenants that wait, not with their jobs.
+        """
+        stage = self._first(now, queues) if stage_id is None else self._this(stage_id, now)
         if stage is None:
             return None
+        OutboxRepository(self.session).hush([stage.id])
         job = self._job(stage.job_id)
         stage.status = "running"
         stage.fence += 1
@@ -147,6 +159,49 @@ class LeaseRepository:
         job.started_at = job.started_at or now
         self.session.flush()
         return self._describe(stage, job)
+
+    def _first(self, now: datetime, queues: Sequence[str]) -> Stage | None:
+        for tenant_id in self._turns(now, queues):
+            found = []
+            for queue in queues:  # one at a time: of two queues at once the database would sort all
+                query = (
+                    select(Stage)
+                    .where(*_waiting(now, queue), Stage.tenant_id == tenant_id)
+                    .order_by(Stage.priority, Stage.queued_at, Stage.id)
+                    .limit(1)
+                    .with_for_update(skip_locked=True)
+                )
+                if (stage := self.session.scalar(query)) is not None:
+                    found.append(stage)
+            if found:
+                return min(found, key=lambda stage: (stage.priority, stage.queued_at or now, stage.id))
+        return None
+
+    def _turns(self, now: datetime, queues: Sequence[str]) -> list[str]:
+        """Tenants that have something to do in these queues, whose turn it is first."""
+        running = (
+            select(Stage.tenant_id, func.count().label("stages"))
+            .where(Stage.status == "running")
+            .group_by(Stage.tenant_id)
+            .subquery()
+        )
+        served = select(func.max(Stage.started_at)).where(Stage.tenant_id == Tenant.id).scalar_subquery()
+        waits = [exists().where(*_waiting(now, queue), Stage.tenant_id == Tenant.id) for queue in queues]
+        query = (
+            select(Tenant.id)
+            .outerjoin(running, running.c.tenant_id == Tenant.id)
+            .where(or_(*waits))
+            .order_by(func.coalesce(running.c.stages, 0), served.asc().nulls_first(), Tenant.id)
+            .limit(64)  # of so many, some stage is not just being taken by another worker
+        )
+        return list(self.session.scalars(query))
+
+    def _this(self, stage_id: str, now: datetime) -> Stage | None:
+        return self.session.scalar(
+            select(Stage)
+            .where(Stage.id == stage_id, Stage.status == "queued", _due(now))
+            .with_for_update(skip_locked=True)
+        )
 
     def _describe(self, stage: Stage, job: Job) -> Claim:
         inputs = [
@@ -173,6 +228,7 @@ class LeaseRepository:
         return Claim(
             stage_id=stage.id,
             job_id=job.id,
+            tenant_id=job.tenant_id,
             kind=job.kind,
             stage=stage.name,
             fence=stage.fence,
@@ -184,7 +240,8 @@ class LeaseRepository:
             missing_inputs=tuple(item.role for item in job.inputs if item.role not in present),
             earlier=earlier,
             stages=tuple(each.name for each in job.stages),
-            consented=person is None or person.consent_attested_at is not None,
+            checkpoint=stage.checkpoint,
+            consented=person is None or (person.consent is not None and person.consent.given),
         )
 
     # -- keeping ---------------------------------------------------------------------------------------------
@@ -195,6 +252,10 @@ class LeaseRepository:
 
     def set_key(self, claim: Claim, key: str) -> Standing:
         return self._fenced(claim, key=key)
+
+    def set_checkpoint(self, claim: Claim, checkpoint: Mapping[str, Any] | None) -> Standing:
+        """Name the checkpoint from which another worker would go on."""
+        return self._fenced(claim, checkpoint=dict(checkpoint) if checkpoint else None)
 
     def report(self, claim: Claim, progress: Mapping[str, Any]) -> Standing:
         """Write the job's progress."""
@@ -259,6 +320,7 @@ class LeaseRepository:
             following[0].queued_at = stage.queued_at
             following[0].attempt = 0
             job.stage = following[0].name
+            OutboxRepository(self.session).wake(following[0], now)
         else:
             self._succeed_job(job, artifact, now)
         return True
@@ -271,6 +333,7 @@ class LeaseRepository:
             return committed
         artifact = Artifact(
             id=new_id("art"),
+            tenant_id=claim.tenant_id,
             stage_key=key,
             stage_name=claim.stage,
             scope=claim.scope,
@@ -292,9 +355,8 @@ class LeaseRepository:
         total = job.progress.get("total", 0)
         job.progress = {**job.progress, "percent": 100.0, "done": total, "eta_seconds": 0.0, "message": ""}
         if job.kind == "training" and job.person_id:
-            self.session.execute(
-                update(Person).where(Person.id == job.person_id).values(package_artifact_id=artifact.id)
-            )
+            PersonRepository(self.session).promote(job.person_id, artifact.id, job_id=job.id, when=now)
+        WebhookRepository(self.session).announce(job, now)
 
     def fail(self, claim: Claim, problem: Problem, *, now: datetime) -> bool:
         """End the job with a problem; False when the fence is stale."""
@@ -351,6 +413,7 @@ class LeaseRepository:
         stage.queued_at = stage.queued_at or now
         stage.not_before = not_before
         stage.lease_owner = stage.lease_until = None
+        OutboxRepository(self.session).wake(stage, now)
 
     def _fail_job(self, stage: Stage, job: Job, problem: Problem, now: datetime) -> None:
         stage.status = "failed"
@@ -362,6 +425,7 @@ class LeaseRepository:
         job.error = problem.as_dict()
         job.finished_at = now
         job.progress = {**job.progress, "eta_seconds": None}
+        WebhookRepository(self.session).announce(job, now)
 
     def _cancel_job(self, job: Job, now: datetime) -> None:
         for stage in job.stages:
@@ -372,3 +436,13 @@ class LeaseRepository:
         job.status = "canceled"
         job.finished_at = now
         job.progress = {**job.progress, "eta_seconds": None, "message": ""}
+        OutboxRepository(self.session).hush([stage.id for stage in job.stages])
+        WebhookRepository(self.session).announce(job, now)
+
+
+def _due(now: datetime) -> ColumnElement[bool]:
+    return or_(Stage.not_before.is_(None), Stage.not_before <= now)
+
+
+def _waiting(now: datetime, queue: str) -> tuple[ColumnElement[bool], ...]:
+    return (Stage.status == "queued", Stage.queue == queue, _due(now))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
+from likeness.ids import new_id
 from likeness.repositories.pages import Page, read_page
-from likeness.tables import Person
+from likeness.tables import Person, PersonVersion
 
 
 class PersonRepository:
@@ -24,6 +25,57 @@ class PersonRepository:
 
     def page(self, *, limit: int, cursor: str | None) -> Page[Person]:
         return read_page(self.session, select(Person), Person.id, limit=limit, cursor=cursor)
+
+    def versions(self, person_id: str) -> list[PersonVersion]:
+        """Newest first."""
+        query = select(PersonVersion).where(PersonVersion.person_id == person_id)
+        return list(self.session.scalars(query.order_by(PersonVersion.number.desc())))
+
+    def promote(
+        self, person_id: str, artifact_id: str, *, job_id: str | None, when: datetime
+    ) -> PersonVersion:
+        """Make an artifact the person's weights: a new version, or the one that it is already."""
+        versions = self.versions(person_id)
+        version = next((each for each in versions if each.artifact_id == artifact_id), None)
+        if version is None:
+            version = PersonVersion(
+                id=new_id("ver"),
+                person_id=person_id,
+                number=1 + max((each.number for each in versions), default=0),
+                artifact_id=artifact_id,
+                job_id=job_id,
+                status="ready",
+                created_at=when,
+            )
+            self.session.add(version)
+        version.status = "ready"
+        self.session.execute(
+            update(Person).where(Person.id == person_id).values(package_artifact_id=artifact_id)
+        )
+        return version
+
+    def mark_corrupt(self, artifact_id: str) -> None:
+        """Never use these weights again: their bytes are not those that were stored."""
+        self.session.execute(
+            update(PersonVersion).where(PersonVersion.artifact_id == artifact_id).values(status="corrupt")
+        )
+        newest = (
+            select(func.max(PersonVersion.number))
+            .where(PersonVersion.person_id == Person.id, PersonVersion.status == "ready")
+            .scalar_subquery()
+        )
+        whole = (
+            select(PersonVersion.artifact_id)
+            .where(PersonVersion.person_id == Person.id, PersonVersion.number == newest)
+            .scalar_subquery()
+        )
+        # The newest whole version takes its place, or none.
+        self.session.execute(
+            update(Person)
+            .where(Person.package_artifact_id == artifact_id)
+            .values(package_artifact_id=whole)
+            .execution_options(synchronize_session=False)
+        )
 
     def mark_deleting(self, person_id: str, when: datetime) -> None:
         self.session.execute(

@@ -54,7 +54,8 @@ def test_no_training_of_a_row_without_consent(
     with database.write() as session:
         row = session.get(Person, person)
         assert row is not None
-        row.consent_attested_at = None
+        assert row.consent is not None
+        row.consent.status = "revoked"
     clip = upload(settings, database, store)
     with pytest.raises(ConsentMissing):
         request_training(database, person_id=person, upload_id=clip, preset="preview", seed=0)

@@ -1,0 +1,72 @@
+"""SQL on webhook endpoints and what they are still to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload
+
+from likeness.ids import new_id
+from likeness.tables import Job, WebhookDelivery, WebhookEndpoint
+
+
+class WebhookRepository:
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def announce(self, job: Job, now: datetime) -> None:
+        """Enter the end of a job for each endpoint of its tenant that wants to know: in the same transaction."""
+        event = f"{job.kind}.{job.status}"
+        query = select(WebhookEndpoint).where(
+            WebhookEndpoint.tenant_id == job.tenant_id, WebhookEndpoint.disabled_at.is_(None)
+        )
+        payload = _payload(job, event, now)
+        event_id = new_id("evt")
+        for endpoint in self.session.scalars(query):
+            if not endpoint.events or event in endpoint.events:
+                self.session.add(
+                    WebhookDelivery(
+                        id=new_id("dlv"),
+                        endpoint=endpoint,
+                        event_id=event_id,
+                        event=event,
+                        payload=payload,
+                        status="pending",
+                        next_at=now,
+                        created_at=now,
+                    )
+                )
+
+    def due(self, now: datetime, *, limit: int) -> Sequence[WebhookDelivery]:
+        """Deliveries to be tried now, locked: two relays never hold the same."""
+        query = (
+            select(WebhookDelivery)
+            .where(WebhookDelivery.status == "pending", WebhookDelivery.next_at <= now)
+            .order_by(WebhookDelivery.next_at)
+            .limit(limit)
+            .options(joinedload(WebhookDelivery.endpoint))
+            .with_for_update(skip_locked=True, of=WebhookDelivery)
+        )
+        return self.session.scalars(query).all()
+
+    def get(self, delivery_id: str) -> WebhookDelivery | None:
+        return self.session.get(WebhookDelivery, delivery_id, options=[joinedload(WebhookDelivery.endpoint)])
+
+
+def _payload(job: Job, event: str, now: datetime) -> dict[str, Any]:
+    return {
+        "type": event,
+        "timestamp": now.isoformat(),
+        "data": {
+            "id": job.id,
+            "object": job.kind,
+            "status": job.status,
+            "stage": job.stage,
+            "person_id": job.person_id,
+            "error": job.error,
+            "result": job.result,
+        },
+    }
