@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from likeness.ids import new_id
@@ -59,23 +59,10 @@ class PersonRepository:
         self.session.execute(
             update(PersonVersion).where(PersonVersion.artifact_id == artifact_id).values(status="corrupt")
         )
-        newest = (
-            select(func.max(PersonVersion.number))
-            .where(PersonVersion.person_id == Person.id, PersonVersion.status == "ready")
-            .scalar_subquery()
-        )
-        whole = (
-            select(PersonVersion.artifact_id)
-            .where(PersonVersion.person_id == Person.id, PersonVersion.number == newest)
-            .scalar_subquery()
-        )
-        # The newest whole version takes its place, or none.
-        self.session.execute(
-            update(Person)
-            .where(Person.package_artifact_id == artifact_id)
-            .values(package_artifact_id=whole)
-            .execution_options(synchronize_session=False)
-        )
+        for person in self.session.scalars(select(Person).where(Person.package_artifact_id == artifact_id)):
+            whole = [each for each in self.versions(person.id) if each.status == "ready"]
+            # The newest whole version takes its place, or none.
+            person.package_artifact_id = whole[0].artifact_id if whole else None
 
     def mark_deleting(self, person_id: str, when: datetime) -> None:
         self.session.execute(
