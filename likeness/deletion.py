@@ -146,6 +146,7 @@ def _purge_job(database: Database, store: ObjectStore, settings: Settings, job_i
         if job is None:
             return Removed()
         outputs = [stage.artifact_id for stage in job.stages if stage.artifact_id]
+        checkpoints = [stage.checkpoint["prefix"] for stage in job.stages if stage.checkpoint]
         rows = JobRepository(session).delete([job_id])
         artifacts = ArtifactRepository(session)
         unused = artifacts.unreferenced(outputs)
@@ -153,7 +154,7 @@ def _purge_job(database: Database, store: ObjectStore, settings: Settings, job_i
         # What a crash before the next line leaves lies in the scope's folder and goes with its person or
         # upload.
         rows += artifacts.delete([artifact.id for artifact in unused])
-        prefixes = [artifact.prefix for artifact in unused]
+        prefixes = [*checkpoints, *(artifact.prefix for artifact in unused)]
     return Removed(rows, sum(store.delete_prefix(prefix) for prefix in prefixes))
 
 

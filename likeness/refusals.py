@@ -5,6 +5,7 @@ Problem
 ├── ForeignOrigin (403)     another web site tried to act through the user's browser
 ├── UnknownHost (400)       the request names a host this service is not known by (DNS rebinding)
 ├── NotReady (503)          a part of the service is missing right now; retryable
+├── WeightsCorrupt (409)    a person's stored weights are not those that were stored
 └── Poisoned (500)          a stage took its worker down too often to be tried again by itself
 """
 
@@ -27,6 +28,10 @@ class UnknownHost(Problem):
 
 class NotReady(Problem):
     slug, title, status, retryable = "not_ready", "The service is not ready", 503, True
+
+
+class WeightsCorrupt(Problem):
+    slug, title, status = "weights_corrupt", "The person's weights are damaged", 409
 
 
 class Poisoned(Problem):

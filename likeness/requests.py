@@ -276,6 +276,9 @@ def retry(
             stage.artifact_id = stage.error = stage.started_at = stage.finished_at = stage.not_before = None
             stage.reused = False
             stage.attempt = 0
+            if from_stage and stage.checkpoint:
+                dropped.append(stage.checkpoint["prefix"])
+                stage.checkpoint = None
         session.flush()
         for artifact in artifacts.unreferenced(unlinked):
             dropped.append(artifact.prefix)

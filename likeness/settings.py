@@ -47,6 +47,10 @@ class Settings(BaseSettings):
     """Times a stage may be started before it counts as failed."""
     retry_backoff_s: float = Field(default=5.0, ge=0)
     """Seconds before a retryable failure is tried again; doubles with each attempt."""
+    broker_url: str = ""
+    """Where wake-ups for Celery workers go, ``redis://…``; empty: one embedded worker beside the API, no broker."""
+    checkpoint_every_s: float = Field(default=30.0, gt=0)
+    """Seconds between two copies of a running stage's checkpoints to the object store (with a broker only)."""
     stop_grace_s: float = Field(default=20.0, ge=0)
     """Seconds a stopping worker gets to put down its stage before it is killed."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -71,6 +75,11 @@ class Settings(BaseSettings):
         if self.database_url.startswith("postgresql://"):
             return "postgresql+psycopg://" + self.database_url.removeprefix("postgresql://")
         return self.database_url
+
+    @property
+    def carries_checkpoints(self) -> bool:
+        """Whether another machine might have to go on with a stage."""
+        return bool(self.broker_url)
 
     @property
     def objects_dir(self) -> Path:

@@ -28,13 +28,13 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -44,9 +44,10 @@ from likeness.database import Database
 from likeness.deletion import purge, sweep_work_folders
 from likeness.intake import require_free_disk, safe_suffix
 from likeness.locks import hold
-from likeness.refusals import ConsentMissing
+from likeness.refusals import ConsentMissing, WeightsCorrupt
 from likeness.repositories.artifacts import ArtifactRepository
-from likeness.repositories.leases import Claim, LeaseRepository, Standing
+from likeness.repositories.leases import QUEUES, Claim, LeaseRepository, Standing
+from likeness.repositories.people import PersonRepository
 from likeness.repositories.workers import WorkerRepository
 from likeness.settings import Settings
 from likeness.store import LocalStore, ObjectStore, file_digest
@@ -62,6 +63,7 @@ from problems import (
     Problem,
 )
 from training.progress import Progress, Tick
+from workers.carry import Carrier, checkpoints_of, fetch_checkpoint
 
 log = logging.getLogger("likeness.runner")
 
@@ -342,9 +344,11 @@ class Runner:
         *,
         registry: Mapping[str, StageSpec] = STAGES,
         owner: str = "",
+        queues: Sequence[str] = QUEUES,
         stop: threading.Event | None = None,
     ) -> None:
         self.database, self.store, self.settings, self.registry = database, store, settings, registry
+        self.queues = tuple(queues)
         self.owner = owner or f"{socket.gethostname()}-{os.getpid()}/{secrets.token_hex(4)}"
         self.stop = stop or threading.Event()
         self.tainted = False
@@ -357,7 +361,11 @@ class Runner:
             leases = LeaseRepository(session)
             leases.reap(now=moment, max_attempts=self.settings.max_attempts)
             claim = leases.claim(
-                owner=self.owner, now=moment, lease_s=self.settings.lease_s, stage_id=stage_id
+                owner=self.owner,
+                now=moment,
+                lease_s=self.settings.lease_s,
+                queues=self.queues,
+                stage_id=stage_id,
             )
         if claim is None:
             return False
@@ -421,7 +429,8 @@ class Runner:
         work = self.settings.work_dir / claim.job_id
         inputs = self._bring(claim, spec, work)
         progress = self._listener(claim, pulse)
-        result = spec.run(StageContext(work, inputs, claim.params, self.settings.device, progress))
+        with self._carrying(claim, work, pulse):
+            result = spec.run(StageContext(work, inputs, claim.params, self.settings.device, progress))
         for name in spec.produces:
             if not (work / name).is_file():
                 raise InternalProblem(
@@ -438,7 +447,12 @@ class Runner:
         for item in claim.inputs:
             if item.role in spec.reads:
                 inputs[item.role] = work / "inputs" / f"{item.role}{safe_suffix(item.filename)}"
-                self._bring_file(item.object_key, inputs[item.role], item.sha256)
+                try:
+                    self._bring_file(item.object_key, inputs[item.role], item.sha256)
+                except (NotFound, InternalProblem) as problem:
+                    if item.role != "person" or claim.package_artifact_id is None:
+                        raise
+                    self._refuse_weights(claim.package_artifact_id, problem)
         for each in claim.earlier:
             for entry in each.files:
                 try:
@@ -451,9 +465,33 @@ class Runner:
                     ) from problem
         return inputs
 
+    def _carrying(self, claim: Claim, work: Path, pulse: Pulse) -> AbstractContextManager[object]:
+        """Checkpoints come from the object store and go there, where other machines might have to go on."""
+        if not self.settings.carries_checkpoints:
+            return nullcontext()
+        fetch_checkpoint(self.store, claim, work)
+        return Carrier(
+            self.database,
+            self.store,
+            claim,
+            work,
+            every_s=self.settings.checkpoint_every_s,
+            hear=pulse.hear,
+        )
+
     def _bring_file(self, key: str, target: Path, sha256: str) -> None:
         if not (target.is_file() and file_digest(target)[1] == sha256):
             self.store.fetch(key, target, sha256=sha256)
+
+    def _refuse_weights(self, artifact_id: str, problem: Problem) -> NoReturn:
+        """Mark a version of a person's weights as corrupt, and say so."""
+        with self.database.write() as session:
+            PersonRepository(session).mark_corrupt(artifact_id)
+        raise WeightsCorrupt(
+            "the person's weights are missing or damaged in the object store",
+            remedy="use an older version of the person, or train again: POST /v1/persons/{id}/trainings",
+            details={"artifact_id": artifact_id, "reason": problem.message},
+        ) from problem
 
     def _whole(self, prefix: str, manifest: Mapping[str, Any]) -> bool:
         return all(self.store.exists(f"{prefix}/{entry['name']}") for entry in manifest["files"])
@@ -493,6 +531,8 @@ class Runner:
                 f"the stage {claim.stage} of {claim.job_id} belongs to another worker now",
                 remedy="nothing: the other worker finishes it",
             )
+        if claim.checkpoint is not None or self.settings.carries_checkpoints:
+            self.store.delete_prefix(checkpoints_of(claim.scope, claim.stage_id))
         log.info("job %s stage %s %s", claim.job_id, claim.stage, "reused" if reuse else "done")
         if claim.stage == claim.stages[-1]:
             shutil.rmtree(self.settings.work_dir / claim.job_id, ignore_errors=True)
@@ -583,7 +623,7 @@ class Runner:
 def work_forever(runner: Runner) -> int:
     """Run stages until ``runner.stop`` is set; returns the process's exit status."""
     settings, database = runner.settings, runner.database
-    with _present(database, runner.owner, settings):
+    with present(database, runner.owner, settings, queues=runner.queues):
         while not runner.stop.is_set():
             try:
                 worked = runner.run_once()
@@ -602,7 +642,9 @@ def work_forever(runner: Runner) -> int:
 
 
 @contextmanager
-def _present(database: Database, owner: str, settings: Settings) -> Iterator[None]:
+def present(
+    database: Database, owner: str, settings: Settings, *, queues: Sequence[str] = ()
+) -> Iterator[None]:
     """Be in the register of workers while the block runs."""
     moment, over = now(), threading.Event()
     with database.write() as session:
@@ -612,6 +654,7 @@ def _present(database: Database, owner: str, settings: Settings) -> Iterator[Non
                 slot=owner.split("/")[0],
                 host=socket.gethostname(),
                 pid=os.getpid(),
+                queues=",".join(queues),
                 started_at=moment,
                 last_seen=moment,
             )

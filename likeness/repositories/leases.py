@@ -71,6 +71,8 @@ class Claim:
     """Names of all stages of the job, in order."""
     checkpoint: Mapping[str, Any] | None
     """The last one in the object store: ``{"prefix", "files"}``."""
+    package_artifact_id: str | None
+    """The weights that it uses."""
     consented: bool
     """False when the job learns or shows a person without recorded consent."""
 
@@ -241,6 +243,7 @@ class LeaseRepository:
             earlier=earlier,
             stages=tuple(each.name for each in job.stages),
             checkpoint=stage.checkpoint,
+            package_artifact_id=job.package_artifact_id,
             consented=person is None or (person.consent is not None and person.consent.given),
         )
 
@@ -309,6 +312,7 @@ class LeaseRepository:
         stage.key = key
         stage.reused = artifact.prefix != prefix
         stage.artifact_id = artifact.id
+        stage.checkpoint = None
         stage.finished_at = now
         stage.lease_owner = stage.lease_until = None
         following = [each for each in job.stages if each.ordinal > stage.ordinal]
