@@ -22,6 +22,7 @@ from cli import (
     models,
     motion,
     personalize,
+    relay,
     train,
     up,
     worker,
@@ -47,6 +48,7 @@ for command in (
     models,
     up,
     worker,
+    relay,
     migrate,
     doctor,
 ):

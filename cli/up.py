@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import socket
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -62,9 +63,12 @@ def _serve(host: str | None, port: int | None, data_dir: Path | None) -> None:
     signal.signal(signal.SIGTERM, _interrupt)
     signal.signal(signal.SIGINT, _interrupt)
     listener = _listen(settings.host, settings.port)
-    with listener, Supervisor(settings) as supervisor:
+    with ExitStack() as parts:
+        parts.enter_context(listener)
+        # With a broker the workers are processes of their own, and so are the migrations.
+        watch = None if settings.broker_url else parts.enter_context(Supervisor(settings)).state
         config = uvicorn.Config(
-            create_app(settings, watch=supervisor.state),
+            create_app(settings, watch=watch),
             log_config=None,
             access_log=False,
             proxy_headers=False,

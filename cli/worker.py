@@ -21,8 +21,12 @@ def worker(
         Path | None, typer.Option(help="Folder for everything. [default: ./.likeness]")
     ] = None,
     once: Annotated[bool, typer.Option("--once", help="Stop when no stage is waiting.")] = False,
+    queue: Annotated[
+        list[str] | None,
+        typer.Option(help="cpu or gpu, may be given twice: be a Celery worker for it (LIKENESS_BROKER_URL)."),
+    ] = None,
 ) -> None:
-    """Run waiting stages until Ctrl-C; `likeness up` has a worker of its own and needs none beside it."""
+    """Run waiting stages until Ctrl-C; without a broker `likeness up` has a worker of its own."""
     from likeness.database import Database
     from likeness.settings import Settings
     from likeness.store import LocalStore
@@ -30,6 +34,10 @@ def worker(
 
     try:
         settings = Settings.load(data_dir=data_dir)
+        if queue and not once:
+            from workers.celery_app import work
+
+            raise typer.Exit(work(settings, queue))
         if not once:
             raise typer.Exit(serve(settings))
         count = Runner(Database.of(settings), LocalStore(settings.objects_dir), settings).run_all()

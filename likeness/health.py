@@ -80,7 +80,8 @@ def check_worker(database: Database, settings: Settings, watch: WorkerWatch | No
         return Check("worker", state.alive, state.detail)
     with database.read() as session:
         # Two beats may be late before a worker counts as gone.
-        seen = WorkerRepository(session).seen_since(now() - timedelta(seconds=3 * settings.heartbeat_s))
+        register = WorkerRepository(session).seen_since(now() - timedelta(seconds=3 * settings.heartbeat_s))
+    seen = [worker for worker in register if worker.queues]  # a relay has none
     if seen:
         return Check("worker", True, f"{len(seen)} alive")
     return Check("worker", False, "no worker is alive: jobs will wait; start one with `likeness worker`")

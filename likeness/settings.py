@@ -49,6 +49,12 @@ class Settings(BaseSettings):
     """Seconds before a retryable failure is tried again; doubles with each attempt."""
     broker_url: str = ""
     """Where wake-ups for Celery workers go, ``redis://…``; empty: one embedded worker beside the API, no broker."""
+    stage_limit_s: float = Field(default=4 * 3600.0, gt=0)
+    """Longest a stage may run, s; a Celery worker ends it then."""
+    webhooks_to_private: bool = False
+    """Whether webhooks may go to addresses inside of a private network."""
+    sweep_s: float = Field(default=15.0, gt=0)
+    """Seconds between two looks of the relay for expired leases and lost wake-ups."""
     checkpoint_every_s: float = Field(default=30.0, gt=0)
     """Seconds between two copies of a running stage's checkpoints to the object store (with a broker only)."""
     stop_grace_s: float = Field(default=20.0, ge=0)

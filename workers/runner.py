@@ -34,7 +34,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -333,6 +333,16 @@ _LEAST_GAIN = 0.01
 # -- running -------------------------------------------------------------------------------------------------
 
 
+class Flag(Protocol):
+    """A threading or multiprocessing event."""
+
+    def is_set(self) -> bool: ...
+
+    def set(self) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> bool: ...
+
+
 class Runner:
     """Runs stages, one at a time. Several may share a database; each must have its own ``owner``."""
 
@@ -345,12 +355,12 @@ class Runner:
         registry: Mapping[str, StageSpec] = STAGES,
         owner: str = "",
         queues: Sequence[str] = QUEUES,
-        stop: threading.Event | None = None,
+        stop: Flag | None = None,
     ) -> None:
         self.database, self.store, self.settings, self.registry = database, store, settings, registry
         self.queues = tuple(queues)
         self.owner = owner or f"{socket.gethostname()}-{os.getpid()}/{secrets.token_hex(4)}"
-        self.stop = stop or threading.Event()
+        self.stop: Flag = stop or threading.Event()
         self.tainted = False
         """True once memory ran out in this process: it should be replaced by a fresh one."""
 
