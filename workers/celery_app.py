@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 
 from celery import Celery
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from likeness.locks import hold
 from likeness.repositories.leases import QUEUES
@@ -43,7 +43,7 @@ def make_celery(settings: Settings) -> Celery:
         task_acks_on_failure_or_timeout=True,
         task_default_queue="cpu",
         task_ignore_result=True,
-        task_queues=[Queue(name) for name in QUEUES],
+        task_queues=[Queue(name, Exchange(name), routing_key=name) for name in QUEUES],
         task_reject_on_worker_lost=True,
         task_soft_time_limit=settings.stage_limit_s,
         task_time_limit=settings.stage_limit_s + 60,
