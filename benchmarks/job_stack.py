@@ -150,19 +150,19 @@ class JobStack:
         self.redis.stop()
         self.postgres.close()
 
-    def worker(self, *queues: str) -> subprocess.Popen[bytes]:
-        """Start a Celery worker of the fast stages."""
-        return self._start("-m", "benchmarks.fast_stages", *queues)
+    def worker(self, *queues: str, clock_s: float = 0.0) -> subprocess.Popen[bytes]:
+        """Start a Celery worker of the fast stages, whose clock goes wrong by so many seconds."""
+        return self._start("-m", "benchmarks.fast_stages", *queues, clock_s=clock_s)
 
     def relay(self) -> subprocess.Popen[bytes]:
         """Start a relay."""
         return self._start("-m", "cli.main", "relay")
 
-    def _start(self, *command: str) -> subprocess.Popen[bytes]:
+    def _start(self, *command: str, clock_s: float = 0.0) -> subprocess.Popen[bytes]:
         with open(self.folder / "processes.log", "ab") as log:
             process = subprocess.Popen(
                 [sys.executable, *command],
-                env={**os.environ, **self._environment()},
+                env={**os.environ, **self._environment(), "LIKENESS_FAST_CLOCK_S": str(clock_s)},
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,

@@ -16,7 +16,7 @@ from likeness.ids import new_id
 from likeness.repositories.uploads import UploadRepository
 from likeness.settings import MEBIBYTE, Settings
 from likeness.store import ObjectStore
-from likeness.tables import Upload
+from likeness.tables import EMBEDDED, Upload
 from problems import InvalidParameter, MediaTooLarge, OutOfDisk, UnreadableMedia
 
 PURPOSES = ("clip", "recording")
@@ -29,7 +29,10 @@ class Intake:
     Whatever happens before ``finish`` returns, nothing is left behind.
     """
 
-    def __init__(self, settings: Settings, database: Database, store: ObjectStore) -> None:
+    def __init__(
+        self, settings: Settings, database: Database, store: ObjectStore, *, tenant_id: str = EMBEDDED
+    ) -> None:
+        self._tenant_id = tenant_id
         self._settings, self._database, self._store = settings, database, store
         settings.incoming_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._path = settings.incoming_dir / secrets.token_hex(16)
@@ -106,6 +109,7 @@ class Intake:
         stored = self._store.put_file(f"uploads/{upload_id}/original", self._path, move=True)
         upload = Upload(
             id=upload_id,
+            tenant_id=self._tenant_id,
             purpose=purpose,
             filename=display_name(filename),
             media_type=media_type[:255],

@@ -1,0 +1,308 @@
+"""Hundreds of jobs while everything that can die does, at random; afterwards nothing may be lost, doubled or torn."""
+
+from __future__ import annotations
+
+import random
+import re
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import psutil
+from sqlalchemy import func, select, update
+from sqlalchemy.exc import SQLAlchemyError
+
+from benchmarks.fast_stages import expected
+from benchmarks.job_stack import JobStack, kill_group
+from likeness.clock import now
+from likeness.ids import new_id
+from likeness.intake import Intake
+from likeness.requests import PLANS, cancel, create_person, request_training, request_video
+from likeness.store import file_digest
+from likeness.tables import Artifact, Job, Person, Stage, Tenant, WebhookDelivery, WebhookEndpoint
+from problems import Problem
+from training.progress import Progress, Tick, silent
+from workers.celery_app import RUN_STAGE, make_celery
+
+ENDED = ("succeeded", "failed", "canceled")
+
+
+@dataclass(frozen=True)
+class FaultSchedule:
+    """What is done to the deployment."""
+
+    jobs: int = 500
+    seed: int = 0
+    workers: int = 4
+    tenants: int = 5
+    pause_s: tuple[float, float] = (0.2, 1.2)
+    """Between two faults."""
+    canceled: float = 0.05
+    """Share of the jobs that are canceled at some moment."""
+    patience_s: float = 300.0
+    """What is left to end after the last fault."""
+
+
+class Ordeal:
+    """One run of a schedule against a stack."""
+
+    def __init__(self, stack: JobStack, schedule: FaultSchedule, progress: Progress = silent) -> None:
+        self.stack, self.schedule, self.progress = stack, schedule, progress
+        self.rng = random.Random(schedule.seed)
+        self.faults: Counter[str] = Counter()
+        self.inputs: dict[str, tuple[bytes, int]] = {}
+        self._workers: list[subprocess.Popen[bytes]] = []
+        self._relays: list[subprocess.Popen[bytes]] = []
+        self._owners: list[str] = []
+        self._trained: list[tuple[str, str]] = []
+        self._celery = make_celery(stack.settings)
+
+    def run(self) -> dict[str, Any]:
+        """Submit, break, wait, examine."""
+        self._tenants()
+        self._relays = [self.stack.relay()]
+        self._workers = [self._worker(index) for index in range(self.schedule.workers)]
+        submitted: list[str] = []
+        while len(submitted) < self.schedule.jobs:
+            for _ in range(self.rng.randint(1, 8)):
+                job = self._patiently(self._submit)
+                if job is not None:
+                    submitted.append(job)
+            self._some_fault(submitted)
+            time.sleep(self.rng.uniform(*self.schedule.pause_s))
+            self.progress(Tick("jobs.faults", len(submitted), self.schedule.jobs))
+        while (
+            self._patiently(self._open_jobs) > self.schedule.jobs // 10
+        ):  # faults go on under the last of the load
+            self._some_fault(submitted)
+            time.sleep(self.rng.uniform(*self.schedule.pause_s))
+        self._heal()
+        deadline = time.monotonic() + self.schedule.patience_s
+        while self._patiently(self._open_jobs) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        time.sleep(
+            2 * self.stack.settings.sweep_s
+        )  # whoever still thinks it holds a lease gets its chance to do harm
+        return self._examine(submitted)
+
+    # -- load ------------------------------------------------------------------------------------------------
+
+    def _tenants(self) -> None:
+        with self.stack.database.write() as session:
+            for index in range(self.schedule.tenants):
+                tenant = Tenant(id=new_id("ten"), name=f"tenant {index}", created_at=now())
+                session.add(tenant)
+                session.flush()
+                session.add(
+                    WebhookEndpoint(
+                        id=new_id("whk"), tenant_id=tenant.id, url="http://127.0.0.1:9/nobody", secret="whsec_AAAA",
+                        events=[], created_at=now(),
+                    )
+                )  # fmt: skip
+                self._owners.append(tenant.id)
+
+    def _submit(self) -> str:
+        stack, content = self.stack, self.rng.randbytes(64)
+        tenant = self.rng.choice(self._owners)
+        with Intake(stack.settings, stack.database, stack.store, tenant_id=tenant) as intake:
+            intake.write(content)
+            upload = intake.finish(filename="a.mp4", media_type="video/mp4", purpose="clip").id
+        if self._trained and self.rng.random() < 0.3:
+            person_id, _ = self.rng.choice(self._trained)
+            with suppress(Problem):  # the person may not be learnt yet: then learn another
+                job = request_video(
+                    stack.database, person_id=person_id, recording_id=upload, pose="learned", seed=0
+                )
+                self.inputs[job] = (content, 0)
+                return job
+        person = create_person(
+            stack.database, name="Ada", consent_subject="Ada Example", attested=True, tenant_id=tenant
+        )
+        seed = self.rng.randint(0, 9)
+        job = request_training(
+            stack.database, person_id=person.id, upload_id=upload, preset="preview", seed=seed
+        )
+        self.inputs[job] = (content, seed)
+        self._trained.append((person.id, job))
+        return job
+
+    def _patiently(self, ask: Callable[[], Any]) -> Any:
+        """Ask again while Postgres is away."""
+        for _ in range(100):
+            try:
+                return ask()
+            except SQLAlchemyError:
+                time.sleep(0.1)
+        return ask()
+
+    def _open_jobs(self) -> int:
+        with self.stack.database.read() as session:
+            return session.scalar(select(func.count()).select_from(Job).where(Job.status.not_in(ENDED))) or 0
+
+    # -- faults ----------------------------------------------------------------------------------------------
+
+    def _some_fault(self, submitted: list[str]) -> None:
+        faults: dict[Callable[[list[str]], None], int] = {
+            self._kill_worker: 4,
+            self._kill_child: 4,
+            self._stop_worker: 2,
+            self._kill_relay: 2,
+            self._double_relay: 1,
+            self._flush_redis: 2,
+            self._restart_redis: 1,
+            self._restart_postgres: 1,
+            self._expire_lease: 3,
+            self._duplicate_message: 3,
+            self._cancel_job: max(1, round(20 * self.schedule.canceled)),
+            self._freeze_worker: 2,
+            self._step_clock: 1,
+        }
+        fault = self.rng.choices(list(faults), list(faults.values()))[0]
+        self.faults[fault.__name__.removeprefix("_")] += 1
+        with suppress(SQLAlchemyError):
+            fault(submitted)
+
+    def _worker(self, index: int) -> subprocess.Popen[bytes]:
+        return self.stack.worker(*(("cpu", "gpu") if index % 2 else ("cpu",)))
+
+    def _replace(self, index: int) -> None:
+        self._workers[index] = self._worker(index)
+
+    def _kill_worker(self, _: list[str]) -> None:
+        index = self.rng.randrange(len(self._workers))
+        kill_group(self._workers[index])
+        self._replace(index)
+
+    def _kill_child(self, _: list[str]) -> None:
+        """The process that runs the stage dies; Celery's parent lives."""
+        with suppress(psutil.Error):
+            for child in psutil.Process(self.rng.choice(self._workers).pid).children(recursive=True):
+                child.kill()
+
+    def _stop_worker(self, _: list[str]) -> None:
+        index = self.rng.randrange(len(self._workers))
+        self._workers[index].send_signal(signal.SIGTERM)
+        self._replace(index)
+
+    def _freeze_worker(self, _: list[str]) -> None:
+        """It sleeps past its lease, and wakes believing that the stage is its own."""
+        with suppress(psutil.Error):
+            family = psutil.Process(self.rng.choice(self._workers).pid).children(recursive=True)
+            for child in family:
+                child.suspend()
+            time.sleep(1.3 * self.stack.settings.lease_s)
+            for child in family:
+                child.resume()
+
+    def _kill_relay(self, _: list[str]) -> None:
+        for relay in self._relays:
+            kill_group(relay)
+        self._relays = [self.stack.relay()]
+
+    def _double_relay(self, _: list[str]) -> None:
+        if len(self._relays) < 3:
+            self._relays.append(self.stack.relay())
+
+    def _flush_redis(self, _: list[str]) -> None:
+        self.stack.redis.flush()
+
+    def _restart_redis(self, _: list[str]) -> None:
+        self.stack.redis.stop()
+        time.sleep(self.rng.uniform(0.1, 2.0))
+        self.stack.redis.start()
+
+    def _restart_postgres(self, _: list[str]) -> None:
+        self.stack.postgres.restart()
+
+    def _expire_lease(self, _: list[str]) -> None:
+        with self.stack.database.write() as session:
+            stage = session.scalar(select(Stage.id).where(Stage.status == "running").limit(1))
+            if stage is not None:
+                session.execute(
+                    update(Stage).where(Stage.id == stage).values(lease_until=now() - timedelta(seconds=1))
+                )
+
+    def _duplicate_message(self, _: list[str]) -> None:
+        with suppress(Exception):  # Redis may be away: then there is no duplicate
+            for queue in ("cpu", "gpu"):
+                self._celery.send_task(RUN_STAGE, args=["again"], queue=queue, retry=False)
+
+    def _cancel_job(self, submitted: list[str]) -> None:
+        if submitted:
+            with suppress(Problem):
+                cancel(self.stack.database, self.rng.choice(submitted[-20:]))
+
+    def _step_clock(self, _: list[str]) -> None:
+        """A worker whose clock is wrong by hours joins."""
+        index = self.rng.randrange(len(self._workers))
+        kill_group(self._workers[index])
+        hours = self.rng.choice((-5, -1, 1, 5))
+        self._workers[index] = self.stack.worker("cpu", "gpu", clock_s=3600.0 * hours)
+
+    def _heal(self) -> None:
+        """Whole again: right clocks, one relay, every worker alive."""
+        for process in (*self._workers, *self._relays):
+            kill_group(process)
+        self._relays = [self.stack.relay()]
+        self._workers = [self._worker(index) for index in range(self.schedule.workers)]
+
+    # -- verdict ---------------------------------------------------------------------------------------------
+
+    def _examine(self, submitted: list[str]) -> dict[str, Any]:
+        stack = self.stack
+        with stack.database.read() as session:
+            jobs = {job.id: job for job in session.scalars(select(Job))}
+            statuses = Counter(job.status for job in jobs.values())
+            lost = [job_id for job_id in submitted if jobs[job_id].status not in ENDED]
+            left = session.scalar(
+                select(func.count()).select_from(Stage).where(Stage.status.in_(("queued", "running", "pending")))
+            )  # fmt: skip
+            told = Counter(
+                delivery.payload["data"]["id"] for delivery in session.scalars(select(WebhookDelivery))
+            )
+            artifacts = {artifact.id: artifact for artifact in session.scalars(select(Artifact))}
+            fences = {stage.id: stage.fence for stage in session.scalars(select(Stage))}
+            stale = 0
+            for artifact in artifacts.values():
+                made = re.search(r"/(stg_\w+)-(\d+)$", artifact.prefix)
+                stale += made is None or fences.get(made[1], -1) != int(made[2])
+            unverified = sum(not self._whole(artifact) for artifact in artifacts.values())
+            wrong = 0
+            for job_id, (content, seed) in self.inputs.items():
+                job = jobs[job_id]
+                if job.kind == "training" and job.status == "succeeded":
+                    wrong += (job.result or {}).get("weights") != expected(content, seed)
+                    person = session.get(Person, job.person_id)
+                    wrong += person is None or person.package_artifact_id is None
+            failed = [job.error for job in jobs.values() if job.status == "failed"]
+        doubled = sum(count != 1 for count in told.values()) + sum(job_id not in told for job_id in jobs)
+        return {
+            "jobs": len(submitted),
+            "lost": len(lost),
+            "left_running": left,
+            "duplicated": doubled,
+            "stale_commits": stale,
+            "unverified": unverified,
+            "wrong_results": wrong,
+            "statuses": dict(statuses),
+            "failures": [f"{error['slug']}: {error['message']}" for error in failed if error][:5],
+            "stages": sum(len(PLANS[job.kind].stages) for job in jobs.values()),  # type: ignore[index, misc]
+            "committed": len(artifacts),
+            "injected": dict(self.faults),
+        }
+
+    def _whole(self, artifact: Artifact) -> bool:
+        """Every file that the manifest names is there, and is what it says."""
+        for entry in artifact.manifest["files"]:
+            with suppress(Problem, OSError):
+                path = self.stack.store.local_path(f"{artifact.prefix}/{entry['name']}")
+                if path is not None and file_digest(path) == (entry["size"], entry["sha256"]):
+                    continue
+            return False
+        return True
