@@ -192,3 +192,26 @@ def _range(value: Mapping[str, float]) -> str:
 
 def _blinks(value: Mapping[str, Any]) -> str:
     return f"{value['found_within_a_frame']} of {value['true']}, {value['false_per_minute']:.1f} false/min"
+
+
+@bench.command("jobs")
+def jobs(
+    count: Annotated[int, typer.Option("--jobs", help="Jobs under the fault schedule.", min=1)] = 500,
+    seed: Annotated[int, typer.Option(help="Of the faults.")] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="Few jobs, short queues: two minutes.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Kill workers, relays, Redis and Postgres under load and count what was lost; time claims, starts and wake-ups.
+
+    Starts its own servers (development packages). About ten minutes on two cores.
+    """
+    with long_command(as_json=as_json) as progress:
+        from benchmarks.jobs import JobsBench, run, with_jobs
+
+        plan = JobsBench.quick() if quick else with_jobs(JobsBench(), count, seed)
+        result = run(plan, progress)
+        if not as_json:
+            for name, value in result.items():
+                typer.echo(f"{name:<20} {value}")
+    if as_json:
+        print_json(result)
