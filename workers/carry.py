@@ -105,7 +105,9 @@ class Carrier:
     ) -> None:
         self._over.set()
         self._thread.join()
-        if kind is not None:  # put down or failed: what was reached last is worth keeping
+        if kind is not None and issubclass(
+            kind, Exception
+        ):  # put down or failed: the last one is worth keeping
             self.store_now()
 
     def _run(self) -> None:
