@@ -25,7 +25,16 @@ ROOT = Path(__file__).resolve().parents[1]
 # constraints.txt has the headless build of the same version in its place.
 STANDS_FOR = {"opencv-contrib-python": "opencv-contrib-python-headless"}
 # The project's entry point reads its own metadata; face_recognition_models asks setuptools where its files are.
-BUILDERS = ("hatchling", "packaging", "pathspec", "pluggy", "setuptools", "tomlkit", "trove-classifiers", "wheel")
+BUILDERS = (
+    "hatchling",
+    "packaging",
+    "pathspec",
+    "pluggy",
+    "setuptools",
+    "tomlkit",
+    "trove-classifiers",
+    "wheel",
+)
 
 
 def pins() -> dict[str, str]:
@@ -70,7 +79,9 @@ def lists() -> dict[str, str]:
     made = {}
     for name, needed in roots.items():
         packages = sorted(closure(needed) | {canonicalize_name(each) for each in BUILDERS})
-        head = f"# Made by deploy/pins.py from pyproject.toml and constraints.txt; {len(packages)} packages.\n"
+        head = (
+            f"# Made by deploy/pins.py from pyproject.toml and constraints.txt; {len(packages)} packages.\n"
+        )
         made[name] = head + "".join(f"{known[package]}\n" for package in packages)
     return made
 

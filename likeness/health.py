@@ -234,10 +234,12 @@ def check_broker(settings: Settings) -> list[Check]:
 
 
 def checks(database: Database, settings: Settings, watch: WorkerWatch | None) -> list[Check]:
-    """What /readyz looks at; the worker's only when the database can be asked."""
+    """What /readyz looks at; worker and relay only when the database can be asked."""
     found = [check_database(database), check_disk(settings)]
     if found[0].ok or watch is not None:
         found.append(check_worker(database, settings, watch))
+    if found[0].ok and settings.broker_url:
+        found.append(check_relay(database, settings))
     return found
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from typing import TextIO
 
 from likeness.settings import Settings
 
@@ -97,10 +98,23 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
+class Writer(logging.StreamHandler[TextIO]):
+    """Writes to standard error. What can't be written is lost quietly: the standard handler would print the line's
+    arguments, secrets included."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        kind = sys.exc_info()[0]
+        reason = kind.__name__ if kind else "unknown reason"
+        try:
+            sys.stderr.write(f"a line of the log {record.name} could not be written ({reason})\n")
+        except (OSError, ValueError):
+            pass
+
+
 def write_logs(settings: Settings) -> None:
     """Write this process's log lines to standard error in the format of the settings; earlier handlers go."""
     redact = Redaction(settings.secret_values.values())
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Writer(sys.stderr)
     handler.setFormatter(JsonFormatter(redact) if settings.log_format == "json" else TextFormatter(redact))
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     logging.captureWarnings(True)
