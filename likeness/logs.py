@@ -106,7 +106,7 @@ class Writer(logging.StreamHandler[TextIO]):
         kind = sys.exc_info()[0]
         reason = kind.__name__ if kind else "unknown reason"
         try:
-            sys.stderr.write(f"a line of the log {record.name} could not be written ({reason})\n")
+            self.stream.write(f"a line of the log {record.name} could not be written ({reason})\n")
         except (OSError, ValueError):
             pass
 

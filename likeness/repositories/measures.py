@@ -13,6 +13,9 @@ from sqlalchemy.orm import Session
 from likeness.ids import least_id
 from likeness.tables import Job, Stage, Wake, WebhookDelivery
 
+KINDS = ("inspection", "training", "video")
+"""Named in the queries, because the index on jobs begins with the kind."""
+LIVE = ("queued", "running", "canceling")
 ENDED = ("succeeded", "failed", "canceled")
 
 _LONGEST_JOB = timedelta(days=7)
@@ -71,6 +74,12 @@ class MeasureRepository:
             for row in waiting
         ]
         return max(0.0, (now - min(since, default=now)).total_seconds())
+
+    def live_jobs(self) -> Counter[tuple[str, str]]:
+        """How many jobs have not ended, by kind and status."""
+        query = select(Job.kind, Job.status, func.count()).where(Job.status.in_(LIVE), Job.kind.in_(KINDS))
+        found = self.session.execute(query.group_by(Job.kind, Job.status))
+        return Counter({(kind, status): count for kind, status, count in found})
 
     def ended(self, now: datetime, *, within: timedelta) -> Counter[tuple[str, str]]:
         """How many jobs ended in that time, by kind and status."""

@@ -68,12 +68,15 @@ def test_queues_jobs_and_stages(
     assert value(found, "outbox_wakes") == 2
     assert value(found, "outbox_oldest_seconds") < 60
     assert value(found, "jobs_ended_last_day", kind="training", status="succeeded") == 0
+    assert value(found, "jobs", kind="training", status="queued") == 2
+    assert value(found, "jobs", kind="video", status="running") == 0
 
     Runner(database, store, settings, registry=REGISTRY).run_all()
     found = scrape(scraped)
     assert value(found, "queue_stages", queue="cpu", status="queued") == 0
     assert value(found, "outbox_wakes") == 0
     assert value(found, "outbox_oldest_seconds") == 0
+    assert value(found, "jobs", kind="training", status="queued") == 0
     assert value(found, "jobs_ended_last_day", kind="training", status="succeeded") == 1
     assert value(found, "jobs_ended_last_day", kind="training", status="failed") == 1
     assert value(found, "jobs_ended_last_day", kind="video", status="canceled") == 0
