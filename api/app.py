@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
 from starlette.staticfiles import StaticFiles
 
 from api import problem_details
 from api.dashboard import pages
 from api.gate import Gate
-from api.routes import health, inspections, jobs, persons, trainings, uploads, videos
+from api.measures import RequestMeasures, RowMeasures
+from api.routes import health, inspections, jobs, metrics, persons, trainings, uploads, videos
 from api.schemas import ProblemDetails
 from likeness import VERSION
 from likeness.database import Database
@@ -48,13 +50,20 @@ def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = 
     )
     app.state.settings, app.state.database, app.state.watch = settings, database, watch
     app.state.store = LocalStore(settings.objects_dir)
+    app.state.registry = CollectorRegistry()
+    app.state.registry.register(RowMeasures(database, settings))
     app.state.error_page = pages.error_page
     problem_details.install(app)
-    for module in (uploads, inspections, persons, trainings, videos, jobs, health):
+    for module in (uploads, inspections, persons, trainings, videos, jobs, health, metrics):
         app.include_router(module.router)
     app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
-    app.add_middleware(Gate, allowed_hosts=settings.allowed_hosts, upload_paths=_UPLOADS)
+    app.add_middleware(
+        Gate,
+        allowed_hosts=settings.allowed_hosts,
+        upload_paths=_UPLOADS,
+        measures=RequestMeasures(app.state.registry),
+    )
     app.openapi = lambda: _schema(app)  # type: ignore[method-assign]
     return app
 

@@ -17,8 +17,10 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.measures import RequestMeasures
 from api.problem_details import problem_response
 from likeness.ids import new_id
+from likeness.logs import bound
 from likeness.refusals import ForeignOrigin, UnknownHost
 from problems import InvalidParameter, MediaTooLarge, Problem
 
@@ -43,9 +45,15 @@ class Gate:
     """ASGI middleware."""
 
     def __init__(
-        self, app: ASGIApp, *, allowed_hosts: Collection[str], upload_paths: re.Pattern[str]
+        self,
+        app: ASGIApp,
+        *,
+        allowed_hosts: Collection[str],
+        upload_paths: re.Pattern[str],
+        measures: RequestMeasures,
     ) -> None:
         self._app, self._hosts, self._uploads = app, frozenset(allowed_hosts), upload_paths
+        self._measures = measures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -69,14 +77,20 @@ class Gate:
                     out.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        problem = self._refusal(scope, headers)
-        if problem is not None:
-            await problem_response(problem, request_id)(scope, receive, answer)
-        else:
-            await self._app(scope, receive, answer)
-        took = (time.monotonic() - started) * 1000
-        # repr: a path may hold line breaks once decoded, and a log line must stay one line
-        log.info("%s %s %r %d %.0f ms", request_id, scope["method"], scope["path"], status, took)
+        with bound(request_id=request_id):
+            problem = self._refusal(scope, headers)
+            try:
+                if problem is not None:
+                    await problem_response(problem, request_id)(scope, receive, answer)
+                else:
+                    await self._app(scope, receive, answer)
+            finally:
+                took = time.monotonic() - started
+                self._measures.count(scope, status, took, refused=problem is not None)
+                # repr: a path may hold line breaks once decoded, and a log line must stay one line
+                log.info(
+                    "%s %s %r %d %.0f ms", request_id, scope["method"], scope["path"], status, took * 1000
+                )
 
     def _refusal(self, scope: Scope, headers: Headers) -> Problem | None:
         host = headers.get("host", "")

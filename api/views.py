@@ -18,7 +18,9 @@ from api.schemas import (
     WeightsOut,
 )
 from likeness.clock import now
+from likeness.health import GONE_AFTER
 from likeness.repositories.jobs import JobRepository
+from likeness.repositories.workers import WorkerRepository
 from likeness.tables import Job, Person, Stage, Upload
 
 ACTIVE = ("queued", "running", "canceling")
@@ -64,7 +66,7 @@ def job_view(session: Session, job: Job) -> AnyJob:
         "id": job.id,
         "status": job.status,
         "stage": job.stage,
-        "progress": Progress.model_validate(job.progress),
+        "progress": Progress.model_validate({**job.progress, **_standstill(session, job)}),
         "stages": [_stage_view(stage) for stage in job.stages],
         "queue_position": JobRepository(session).ahead(job) if job.status == "queued" else None,
         "attempt": job.attempt,
@@ -123,6 +125,26 @@ def package_file(person: Person) -> dict[str, object] | None:
         return None
     entry = next(file for file in person.package.manifest["files"] if file["name"].endswith(".likeness"))
     return {**entry, "key": f"{person.package.prefix}/{entry['name']}"}
+
+
+def _standstill(session: Session, job: Job) -> dict[str, str]:
+    """The progress' message when nothing happens to a job, with what must happen for it to go on; else empty."""
+    moment = now()
+    workers = WorkerRepository(session)
+    for stage in job.stages:
+        due = stage.not_before is None or stage.not_before <= moment
+        if stage.status == "queued" and due and stage.queue not in workers.taken_queues(moment - GONE_AFTER):
+            return {"message": f"no worker takes the queue {stage.queue}; jobs wait until one is started"}
+        if stage.status == "running" and stage.lease_until is not None and stage.lease_until < moment:
+            worker = workers.get(stage.lease_owner) if stage.lease_owner else None
+            since = worker.last_seen if worker is not None else stage.lease_until
+            follows = (
+                "another worker will take it over"
+                if stage.queue in workers.taken_queues(moment - GONE_AFTER)
+                else f"it goes on when a worker for the queue {stage.queue} is started"
+            )
+            return {"message": f"no sign of life since {since:%Y-%m-%d %H:%M:%S} UTC; {follows}"}
+    return {}
 
 
 def _stage_view(stage: Stage) -> StageOut:

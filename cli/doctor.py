@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import urllib.error
 import urllib.request
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,26 +32,44 @@ def doctor(
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder for everything. [default: ./.likeness]")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object last.")] = False,
 ) -> None:
-    """Check settings, disk, database, libraries, device and service; exit code 1 if one is bad."""
+    """Check secrets, disk, database, broker, store, workers, relay, clock, libraries, device and service.
+
+    Exit code 1 if one is bad. A part that this machine does not have (the libraries of a worker in the API's image)
+    is no fault.
+    """
     from likeness.database import Database
-    from likeness.health import check_database, check_disk
+    from likeness.health import Check, check_disk, deployment_checks
     from likeness.settings import Settings
+    from likeness.store import LocalStore
 
     try:
         settings = Settings.load(data_dir=data_dir)
     except Problem as problem:
         show_problem(problem)
         raise typer.Exit(exit_code(problem)) from None
-    found = [check_disk(settings)]
-    if found[0].ok:
-        found.append(check_database(Database.of(settings)))
-    found += [_check_libraries(), _check_device(settings), _check_service(settings)]
+    disk = check_disk(settings)
+    if disk.ok:
+        database = Database.of(settings)
+        found: list[Check] = deployment_checks(database, LocalStore(settings.objects_dir), settings)
+        database.close()
+    else:
+        found = [disk]
+    if importlib.util.find_spec("torch") is None:
+        found.append(Check("libraries", True, "none of a worker's: this is an API, a relay or migrations"))
+    else:
+        found += [_check_libraries(), _check_device(settings)]
+    found.append(_check_service(settings))
     for check in found:
-        typer.secho(
-            f"{'ok ' if check.ok else 'BAD'}  {check.name:<10} {check.detail}", fg=None if check.ok else "red"
+        mark, colour = (
+            ("ok  ", None) if check.ok else ("warn", "yellow") if check.warning else ("BAD ", "red")
         )
-    if not all(check.ok for check in found):
+        typer.secho(f"{mark} {check.name:<10} {check.detail}", fg=colour)
+    good = all(check.ok or check.warning for check in found)
+    if as_json:
+        typer.echo(json.dumps({"ok": good, "checks": [asdict(check) for check in found]}))
+    if not good:
         raise typer.Exit(1)
 
 

@@ -46,11 +46,13 @@ def _serve(host: str | None, port: int | None, data_dir: Path | None) -> None:
     import uvicorn
 
     from api.app import create_app
+    from likeness.logs import write_logs
     from likeness.settings import Settings
     from workers.supervisor import Supervisor
 
     settings = Settings.load(host=host, port=port, data_dir=data_dir)
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings.require_safe()
+    write_logs(settings)
     logging.getLogger("alembic").setLevel(logging.WARNING)
     if settings.host not in ("127.0.0.1", "localhost", "::1"):
         logging.getLogger("likeness").warning(

@@ -28,12 +28,15 @@ def worker(
 ) -> None:
     """Run waiting stages until Ctrl-C; without a broker `likeness up` has a worker of its own."""
     from likeness.database import Database
+    from likeness.logs import write_logs
     from likeness.settings import Settings
     from likeness.store import LocalStore
     from workers.runner import Runner, serve
 
     try:
         settings = Settings.load(data_dir=data_dir)
+        settings.require_safe()
+        write_logs(settings)
         if queue and not once:
             from workers.celery_app import work
 

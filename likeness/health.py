@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
+import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
+import redis
+from botocore.exceptions import BotoCoreError, ClientError
 from sqlalchemy.exc import SQLAlchemyError
 
 from likeness.clock import now
 from likeness.database import Database
+from likeness.repositories.deployment import DeploymentRepository
+from likeness.repositories.leases import QUEUES
+from likeness.repositories.outbox import OutboxRepository
 from likeness.repositories.workers import WorkerRepository
 from likeness.schema import current_revision, head_revision
 from likeness.settings import MEBIBYTE, Settings
+from likeness.store import ObjectStore
+from problems import InvalidParameter, Problem
+
+GONE_AFTER = timedelta(seconds=120)
+"""Three of the longest heartbeats that the settings allow: who was not seen for so long is not alive."""
+MOST_SKEW_S = 5.0
+"""Difference of clocks that leases of a minute bear."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +54,13 @@ class Check:
     name: str
     ok: bool
     detail: str
+    warning: bool = False
+    """With ``ok`` False: it works, but should be put right."""
+
+
+def alive_within(settings: Settings) -> timedelta:
+    """For how long a worker may be silent and still count as alive: two beats may be late."""
+    return timedelta(seconds=3 * settings.heartbeat_s)
 
 
 def check_database(database: Database) -> Check:
@@ -74,22 +98,160 @@ def check_disk(settings: Settings) -> Check:
 
 
 def check_worker(database: Database, settings: Settings, watch: WorkerWatch | None) -> Check:
-    """Somebody is there to run stages."""
+    """Somebody is there to run stages, of every queue in which one waits."""
     if watch is not None:
         state = watch()
         return Check("worker", state.alive, state.detail)
+    moment = now()
     with database.read() as session:
-        # Two beats may be late before a worker counts as gone.
-        register = WorkerRepository(session).seen_since(now() - timedelta(seconds=3 * settings.heartbeat_s))
-    seen = [worker for worker in register if worker.queues]  # a relay has none
-    if seen:
-        return Check("worker", True, f"{len(seen)} alive")
-    return Check("worker", False, "no worker is alive: jobs will wait; start one with `likeness worker`")
+        seen = WorkerRepository(session).seen_since(moment - alive_within(settings))
+        outbox = OutboxRepository(session)
+        waiting = {queue for queue in QUEUES if outbox.waiting(moment, queue, limit=1)}
+    alive = [worker for worker in seen if worker.queues]  # a relay has none
+    taken = {queue for worker in alive for queue in worker.queues.split(",")}
+    if left := sorted(waiting - taken):
+        names = " and ".join(left)
+        return Check(
+            "worker",
+            False,
+            f"no worker takes the queue {names}, where jobs wait; start one: "
+            + (f"`likeness worker --queue {left[0]}`" if settings.broker_url else "`likeness worker`"),
+        )
+    if not alive:
+        return Check("worker", False, "no worker is alive: jobs will wait; start one with `likeness worker`")
+    count = ", ".join(
+        f"{sum(queue in worker.queues.split(',') for worker in alive)} for {queue}" for queue in QUEUES
+    )
+    return Check("worker", True, f"{len(alive)} alive ({count})")
+
+
+def check_relay(database: Database, settings: Settings) -> Check:
+    """Somebody hands wake-ups to the broker; the embedded service needs nobody for it."""
+    if not settings.broker_url:
+        return Check("relay", True, "not needed without a broker")
+    with database.read() as session:
+        seen = WorkerRepository(session).seen_since(now() - alive_within(settings))
+    relays = [worker for worker in seen if worker.slot.startswith("relay")]
+    if not relays:
+        return Check(
+            "relay", False, "no relay is alive: nobody is woken for new jobs; start `likeness relay`"
+        )
+    return Check("relay", True, f"{len(relays)} alive")
+
+
+def check_secrets(settings: Settings) -> Check:
+    """What only a developer's own machine may have is not used in production."""
+    if settings.environment != "production":
+        return Check("secrets", True, "not checked: LIKENESS_ENVIRONMENT is development")
+    try:
+        settings.require_safe()
+    except InvalidParameter as problem:
+        return Check("secrets", False, f"{problem.message}; {problem.remedy}")
+    return Check("secrets", True, "safe for production")
+
+
+def check_clock(database: Database) -> Check:
+    """This machine's clock and the database's agree: leases are compared between machines."""
+    before = now()
+    with database.read() as session:
+        theirs = DeploymentRepository(session).database_time()
+    after = now()
+    behind = (theirs - (before + (after - before) / 2)).total_seconds()
+    detail = f"{abs(behind):.1f} s {'behind' if behind > 0 else 'ahead of'} the database"
+    if abs(behind) > MOST_SKEW_S:
+        return Check(
+            "clock", False, f"{detail}, more than {MOST_SKEW_S:g}: leases may end early; set up NTP here"
+        )
+    return Check("clock", True, detail)
+
+
+def check_store(store: ObjectStore, settings: Settings) -> Check:
+    """A small object can be written, read back and deleted."""
+    key = f"probes/{secrets.token_hex(8)}"
+    content = secrets.token_bytes(64)
+    kind = type(store).__name__
+    began = time.monotonic()
+    try:
+        with tempfile.TemporaryDirectory(dir=settings.incoming_dir, prefix=".probe-") as folder:
+            source, back = Path(folder) / "sent", Path(folder) / "back"
+            source.write_bytes(content)
+            try:
+                stored = store.put_file(key, source)
+                store.fetch(key, back, sha256=stored.sha256)
+            finally:
+                store.delete_prefix(key)
+            whole = back.read_bytes() == content
+        if not whole or store.exists(key):
+            return Check("store", False, f"{kind}: a probe came back changed, or could not be deleted")
+    except (Problem, OSError, BotoCoreError, ClientError) as error:
+        return Check(
+            "store",
+            False,
+            f"{kind}: a probe failed ({type(error).__name__}: {error}); check the store's settings",
+        )
+    took = (time.monotonic() - began) * 1000
+    return Check("store", True, f"{kind}: a probe was written, read and deleted in {took:.0f} ms")
+
+
+def check_broker(settings: Settings) -> list[Check]:
+    """Redis answers, drops nothing when memory is short, and keeps what it has over a restart."""
+    if not settings.broker_url:
+        return [Check("broker", True, "none: one embedded worker beside the API")]
+    try:
+        with redis.Redis.from_url(
+            settings.broker_url, socket_timeout=5, socket_connect_timeout=5, decode_responses=True
+        ) as client:
+            client.ping()
+            facts: dict[str, Any] = client.info()
+    except (redis.RedisError, OSError, ValueError) as error:
+        return [
+            Check(
+                "broker", False, f"can't be used ({type(error).__name__}: {error}); check LIKENESS_BROKER_URL"
+            )
+        ]
+    found = [Check("broker", True, f"Redis {facts.get('redis_version', '?')}")]
+    policy = facts.get("maxmemory_policy", "unknown")
+    if policy != "noeviction":
+        found.append(
+            Check(
+                "broker",
+                False,
+                f"maxmemory-policy is {policy}: Redis may drop wake-ups; set it to noeviction",
+                warning=True,
+            )
+        )
+    if str(facts.get("aof_enabled")) != "1":
+        found.append(
+            Check(
+                "broker",
+                False,
+                "no append-only file: a restart forgets wake-ups, which the relay sends again after "
+                f"{settings.sweep_s:g} s; set appendonly yes",
+                warning=True,
+            )
+        )
+    return found
 
 
 def checks(database: Database, settings: Settings, watch: WorkerWatch | None) -> list[Check]:
-    """All of them; the worker's only when the database can be asked."""
+    """What /readyz looks at; worker and relay only when the database can be asked."""
     found = [check_database(database), check_disk(settings)]
     if found[0].ok or watch is not None:
         found.append(check_worker(database, settings, watch))
+    if found[0].ok and settings.broker_url:
+        found.append(check_relay(database, settings))
+    return found
+
+
+def deployment_checks(database: Database, store: ObjectStore, settings: Settings) -> list[Check]:
+    """What ``likeness doctor`` looks at in the service, as seen from this machine."""
+    found = [check_secrets(settings), check_disk(settings), check_database(database)]
+    found += check_broker(settings)
+    if found[1].ok:
+        found.append(check_store(store, settings))
+    if found[2].ok:
+        # The embedded worker need not run while somebody looks.
+        if settings.broker_url:
+            found.append(check_worker(database, settings, None))
+        found += [check_relay(database, settings), check_clock(database)]
     return found

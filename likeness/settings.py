@@ -2,16 +2,47 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
+from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from problems import InvalidParameter
 
 MEBIBYTE = 2**20
+LEAST_SECRET = 32
+"""Characters of a ``secret_key``: 16 random bytes in hexadecimal."""
+KNOWN_SECRETS = frozenset(
+    (
+        "admin",
+        "change-me",
+        "change_me",
+        "changeme",
+        "default",
+        "example",
+        "garage",
+        "guest",
+        "likeness",
+        "minio",
+        "minioadmin",
+        "password",
+        "postgres",
+        "redis",
+        "root",
+        "rustfsadmin",
+        "secret",
+        "test",
+        "user",
+        "versitygw",
+    )
+)
+"""Passwords that examples and images ship with; anybody may know them."""
 
 
 class Settings(BaseSettings):
@@ -19,6 +50,11 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="LIKENESS_", frozen=True, extra="ignore")
 
+    environment: Literal["development", "production"] = "development"
+    """In production the service refuses to start on secrets that are missing, short or known; see
+    :meth:`Settings.require_safe`."""
+    secret_key: SecretStr = SecretStr("")
+    """What the service signs with, at least 32 characters; empty: in development one is made in the data folder."""
     data_dir: Path = Path(".likeness")
     """Folder for the database, uploads, artifacts and work folders; made when it is missing."""
     database_url: str = ""
@@ -37,8 +73,8 @@ class Settings(BaseSettings):
     """Device of the worker: auto, cpu, cuda or cuda:N."""
     lease_s: float = Field(default=60.0, gt=0)
     """Seconds without a heartbeat after which a stage may be taken over."""
-    heartbeat_s: float = Field(default=10.0, gt=0)
-    """Seconds between heartbeats of a worker."""
+    heartbeat_s: float = Field(default=10.0, gt=0, le=40)
+    """Seconds between heartbeats of a worker; at most 40, so that whoever was not seen for 120 s is gone."""
     progress_every_s: float = Field(default=0.5, ge=0)
     """Seconds between two progress rows of one stage."""
     poll_s: float = Field(default=0.5, gt=0)
@@ -61,6 +97,8 @@ class Settings(BaseSettings):
     """Seconds a stopping worker gets to put down its stage before it is killed."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe log line that is written."""
+    log_format: Literal["text", "json"] = "text"
+    """How a log line is written: for people, or as one JSON object with the ids of request, job and stage."""
 
     @field_validator("data_dir")
     @classmethod
@@ -114,6 +152,79 @@ class Settings(BaseSettings):
     @property
     def min_free_bytes(self) -> int:
         return self.min_free_mb * MEBIBYTE
+
+    @cached_property
+    def secret_values(self) -> Mapping[str, str]:
+        """Every secret there is, by the variable it came from: secret fields, and passwords in URLs; none empty."""
+        found = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if isinstance(value, SecretStr):
+                secret = value.get_secret_value()
+            elif name.endswith(("secret_key", "password", "token")):
+                secret = str(value)
+            elif isinstance(value, str) and "://" in value:
+                secret = unquote(urlsplit(value).password or "")
+            else:
+                continue
+            if secret:
+                found[f"LIKENESS_{name.upper()}"] = secret
+        return found
+
+    def require_safe(self) -> None:
+        """Refuse to go on in production with what only a developer's own machine may have.
+
+        Raises:
+            InvalidParameter: names each variable and what is wrong with it; never its value.
+        """
+        if self.environment != "production":
+            return
+        faults = {
+            name: "is a password that everybody knows"
+            for name, secret in self.secret_values.items()
+            if secret.lower() in KNOWN_SECRETS
+        }
+        length = len(self.secret_key.get_secret_value())
+        if length < LEAST_SECRET:
+            wrong = f"has {length} characters, fewer than {LEAST_SECRET}" if length else "is not set"
+            faults.setdefault("LIKENESS_SECRET_KEY", wrong)
+        elif len(set(self.secret_key.get_secret_value())) < 8:
+            faults.setdefault("LIKENESS_SECRET_KEY", "repeats a few characters; it is not random")
+        if self.broker_url and self.resolved_database_url.startswith("sqlite"):
+            faults["LIKENESS_DATABASE_URL"] = "is SQLite, which workers on other machines can't reach"
+        if faults:
+            raise InvalidParameter(
+                "not safe for production: " + "; ".join(f"{name} {fault}" for name, fault in faults.items()),
+                remedy="make secrets with `openssl rand -hex 32` and put them into the environment (.env.example "
+                "lists them); LIKENESS_ENVIRONMENT=development is for your own machine only",
+                details={"fields": list(faults)},
+            )
+
+    def signing_key(self) -> bytes:
+        """What to sign with: ``secret_key``, or in development one that is made in the data folder at first use.
+
+        Raises:
+            InvalidParameter: production without a ``secret_key``.
+        """
+        if given := self.secret_key.get_secret_value():
+            return given.encode()
+        self.require_safe()
+        path = self.data_dir / "secret_key"
+        if not path.is_file():
+            self.prepare_folders()
+            temporary = path.with_name(f".secret_key.{secrets.token_hex(8)}.tmp")
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                with open(descriptor, "w") as stream:
+                    stream.write(secrets.token_hex(32))
+                    stream.flush()
+                    os.fsync(stream.fileno())
+                os.link(temporary, path)  # of two processes that make one at once, the first wins
+            except FileExistsError:
+                pass
+            finally:
+                temporary.unlink()
+        return path.read_bytes()
 
     @classmethod
     def load(cls, **overrides: object) -> Self:

@@ -29,6 +29,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from likeness.clock import now
 from likeness.database import Database
 from likeness.deletion import purge
+from likeness.logs import write_logs
 from likeness.repositories.leases import QUEUES, LeaseRepository
 from likeness.repositories.outbox import OutboxRepository
 from likeness.repositories.webhooks import WebhookRepository
@@ -153,7 +154,8 @@ class Relay:
 
 def serve(settings: Settings) -> int:
     """Be a relay process until SIGTERM or SIGINT; returns the exit status."""
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings.require_safe()
+    write_logs(settings)
     relay = Relay(Database.of(settings), LocalStore(settings.objects_dir), settings)
 
     def put_down(_number: int, _frame: FrameType | None) -> None:

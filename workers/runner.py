@@ -44,6 +44,7 @@ from likeness.database import Database
 from likeness.deletion import purge, sweep_work_folders
 from likeness.intake import require_free_disk, safe_suffix
 from likeness.locks import hold
+from likeness.logs import bound, write_logs
 from likeness.refusals import ConsentMissing, WeightsCorrupt
 from likeness.repositories.artifacts import ArtifactRepository
 from likeness.repositories.leases import QUEUES, Claim, LeaseRepository, Standing
@@ -379,8 +380,9 @@ class Runner:
             )
         if claim is None:
             return False
-        log.info("job %s stage %s attempt %d starts", claim.job_id, claim.stage, claim.attempt)
-        self._run(claim)
+        with bound(job_id=claim.job_id, stage=claim.stage, tenant_id=claim.tenant_id):
+            log.info("job %s stage %s attempt %d starts", claim.job_id, claim.stage, claim.attempt)
+            self._run(claim)
         return True
 
     def run_all(self) -> int:
@@ -699,7 +701,7 @@ def serve(settings: Settings, *, slot: str | None = None, registry: Mapping[str,
     having got the lock, it knows that its predecessor is dead and takes over that one's leases without
     waiting for them.
     """
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    write_logs(settings)
     stop = threading.Event()
 
     def put_down(_number: int, _frame: FrameType | None) -> None:

@@ -19,6 +19,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from likeness.database import Database
 from likeness.health import WorkerState
 from likeness.locks import hold
@@ -130,8 +132,10 @@ class Supervisor:
     def _environment(self) -> Mapping[str, str]:
         settings = self._settings
         handed_on = {
-            f"LIKENESS_{name.upper()}": str(getattr(settings, name))
-            for name in type(settings).model_fields
+            f"LIKENESS_{name.upper()}": value.get_secret_value()
+            if isinstance(value, SecretStr)
+            else str(value)
+            for name, value in settings
             if name != "allowed_hosts"
         }
         paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]

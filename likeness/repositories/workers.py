@@ -29,5 +29,12 @@ class WorkerRepository:
     def leave(self, worker_id: str) -> None:
         self.session.execute(delete(Worker).where(Worker.id == worker_id))
 
+    def get(self, worker_id: str) -> Worker | None:
+        return self.session.get(Worker, worker_id)
+
+    def taken_queues(self, since: datetime) -> set[str]:
+        """Queues that somebody who was seen since then takes stages from."""
+        return {queue for worker in self.seen_since(since) for queue in worker.queues.split(",") if queue}
+
     def seen_since(self, when: datetime) -> list[Worker]:
         return list(self.session.scalars(select(Worker).where(Worker.last_seen >= when)))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from likeness.logs import bound_ids
 from likeness.settings import Settings
 from tests.api.calls import CONSENT, problem
 
@@ -173,3 +176,28 @@ def _references(node: object) -> list[str]:
     if isinstance(node, list):
         return [each for value in node for each in _references(value)]
     return []
+
+
+def test_what_a_request_logs_carries_its_id(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    """Also what its handler logs, which runs in another thread."""
+    seen: list[str] = []
+
+    class Ids(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            seen.append(f"{record.name} {bound_ids().get('request_id')}")
+            return True
+
+    ids = Ids()
+    loggers = [logging.getLogger(name) for name in ("likeness.access", "likeness.metrics")]
+    for logger in loggers:
+        logger.addFilter(ids)
+    try:
+        with caplog.at_level(logging.INFO):
+            app: Any = client.app
+            app.state.database.engine.dispose()
+            (app.state.settings.data_dir / "likeness.db").unlink()
+            client.get("/metrics", headers={"X-Request-Id": "mine-2"})
+    finally:
+        for logger in loggers:
+            logger.removeFilter(ids)
+    assert seen == ["likeness.metrics mine-2", "likeness.access mine-2"]

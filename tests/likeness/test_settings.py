@@ -49,3 +49,92 @@ def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
                 pass
     with hold(path, wait_s=0, what="a worker"):
         pass
+
+
+RANDOM = "9f2c4b6d8e1a3057c4d6e8fa1b2c3d4e"
+POSTGRES = "postgresql://likeness:3f9a8b7c6d5e4f3a@db/likeness"
+
+
+def production(tmp_path: Path, **given: object) -> Settings:
+    return Settings.load(environment="production", data_dir=tmp_path / "data", **given)
+
+
+def test_development_refuses_nothing(tmp_path: Path) -> None:
+    Settings(
+        data_dir=tmp_path, database_url="postgresql://postgres:postgres@db/x", secret_key="x"
+    ).require_safe()
+
+
+def test_production_takes_random_secrets(tmp_path: Path) -> None:
+    production(tmp_path, secret_key=RANDOM).require_safe()
+    production(
+        tmp_path,
+        secret_key=RANDOM,
+        database_url=POSTGRES,
+        broker_url="redis://:a8f7e6d5c4b3a291@redis:6379/0",
+    ).require_safe()
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({}, ["LIKENESS_SECRET_KEY"]),
+        ({"secret_key": RANDOM[:31]}, ["LIKENESS_SECRET_KEY"]),
+        ({"secret_key": "changeme"}, ["LIKENESS_SECRET_KEY"]),
+        ({"secret_key": "a" * 40}, ["LIKENESS_SECRET_KEY"]),
+        ({"secret_key": RANDOM, "broker_url": "redis://:a8f7e6d5c4b3@redis"}, ["LIKENESS_DATABASE_URL"]),
+        (
+            {"secret_key": RANDOM, "database_url": "postgresql://likeness:Postgres@db/likeness"},
+            ["LIKENESS_DATABASE_URL"],
+        ),
+        (
+            {
+                "secret_key": RANDOM,
+                "database_url": POSTGRES,
+                "broker_url": "redis://:change%2Dme@redis:6379/0",
+            },
+            ["LIKENESS_BROKER_URL"],
+        ),
+        (
+            {"broker_url": "redis://:redis@redis", "database_url": "postgresql://u:likeness@db/x"},
+            ["LIKENESS_BROKER_URL", "LIKENESS_DATABASE_URL", "LIKENESS_SECRET_KEY"],
+        ),
+    ],
+)
+def test_production_names_each_unsafe_variable(
+    tmp_path: Path, given: dict[str, object], names: list[str]
+) -> None:
+    settings = production(tmp_path, **given)
+    with pytest.raises(InvalidParameter, match="not safe for production") as caught:
+        settings.require_safe()
+    assert sorted(caught.value.details["fields"]) == names
+    for name in names:
+        assert name in caught.value.message
+    assert RANDOM[:31] not in caught.value.message, "a secret's value is never said"
+
+
+def test_a_signing_key_is_made_once_in_development_only(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data")
+    key = settings.signing_key()
+    assert len(key) == 64
+    assert Settings(data_dir=tmp_path / "data").signing_key() == key
+    assert (tmp_path / "data" / "secret_key").stat().st_mode & 0o077 == 0
+    assert [path.name for path in (tmp_path / "data").glob(".secret_key*")] == []
+    assert Settings(data_dir=tmp_path / "data", secret_key=RANDOM).signing_key() == RANDOM.encode()
+    with pytest.raises(InvalidParameter, match="LIKENESS_SECRET_KEY"):
+        production(tmp_path / "other").signing_key()
+
+
+def test_a_secret_is_not_shown(tmp_path: Path) -> None:
+    assert RANDOM not in repr(production(tmp_path, secret_key=RANDOM))
+
+
+def test_the_embedded_worker_gets_the_secrets_themselves(tmp_path: Path) -> None:
+    """Not the asterisks that a secret is shown as."""
+    from workers.supervisor import Supervisor
+
+    settings = production(tmp_path, secret_key=RANDOM)
+    settings.prepare_folders()
+    handed_on = Supervisor(settings)._environment()
+    assert handed_on["LIKENESS_SECRET_KEY"] == RANDOM
+    assert handed_on["LIKENESS_ENVIRONMENT"] == "production"

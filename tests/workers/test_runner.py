@@ -13,6 +13,7 @@ import pytest
 
 from likeness.clock import now
 from likeness.database import Database
+from likeness.logs import bound_ids
 from likeness.repositories.jobs import JobRepository
 from likeness.repositories.leases import LeaseRepository
 from likeness.repositories.people import PersonRepository
@@ -476,3 +477,18 @@ def test_a_tick_of_unknown_length_is_no_progress() -> None:
 def test_a_resumed_stage_does_not_count_what_was_done_before_in_its_guess() -> None:
     meter = Meter((1.0,), 0, clock=ten_seconds_each())
     assert readings(meter, Tick("render", 80, 100), Tick("render", 90, 100)) == [(80.0, None), (90.0, 10.0)]
+
+
+def test_what_a_stage_logs_carries_its_job(settings: Settings, database: Database, store: LocalStore) -> None:
+    """And nothing after it does."""
+    seen = []
+
+    def inspect(context: StageContext) -> dict[str, Any]:
+        seen.append(dict(bound_ids()))
+        return {}
+
+    _, job = training(settings, database, store)
+    registry = {**REGISTRY, "validate": replace(REGISTRY["validate"], run=inspect, produces=())}
+    assert Runner(database, store, settings, registry=registry).run_once()
+    assert seen == [{"job_id": job, "stage": "validate", "tenant_id": "ten_embedded"}]
+    assert bound_ids() == {}
