@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 DAY_S = 86_400.0
 
@@ -113,7 +114,7 @@ def simulate(day: Day) -> dict[str, Any]:
                 running[turn] = running.get(turn, 0) + 1
                 served[turn] = moment
                 claims[int(moment)] = claims.get(int(moment), 0) + 1
-                busy[name][int(moment / 3600) % 24] += seconds
+                _spend(busy[name], moment, seconds)
                 number += 1
                 heapq.heappush(events, (moment + seconds, number, "end", taken))
     waits = {
@@ -131,11 +132,20 @@ def simulate(day: Day) -> dict[str, Any]:
             if values
         },
         "busy": {
-            name: round(float(busy[name].max()) / (3600 * workers), 3)
+            name: round(float(busy[name][:-1].max()) / (3600 * workers), 3)
             for name, workers in (("cpu", day.cpus), ("gpu", day.gpus))
         },
         "claims_per_s": max(claims.values()),
     }
+
+
+def _spend(hours: NDArray[np.float64], moment: float, seconds: float) -> None:
+    """Add the work to the hours in which it is done; what is left after the day's end counts to its last hour."""
+    while seconds > 0:
+        hour = min(int(moment / 3600), len(hours) - 1)
+        part = min(seconds, (hour + 1) * 3600 - moment) if hour < len(hours) - 1 else seconds
+        hours[hour] += part
+        moment, seconds = moment + part, seconds - part
 
 
 def _arrival(rng: random.Random, peak: float) -> float:
