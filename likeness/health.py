@@ -109,16 +109,18 @@ def check_worker(database: Database, settings: Settings, watch: WorkerWatch | No
         waiting = {queue for queue in QUEUES if outbox.waiting(moment, queue, limit=1)}
     alive = [worker for worker in seen if worker.queues]  # a relay has none
     taken = {queue for worker in alive for queue in worker.queues.split(",")}
+    command = "`likeness worker --queue {}`" if settings.broker_url else "`likeness worker`"
     if left := sorted(waiting - taken):
         names = " and ".join(left)
         return Check(
             "worker",
             False,
-            f"no worker takes the queue {names}, where jobs wait; start one: "
-            + (f"`likeness worker --queue {left[0]}`" if settings.broker_url else "`likeness worker`"),
+            f"no worker takes the queue {names}, where jobs wait; start one: {command.format(left[0])}",
         )
     if not alive:
-        return Check("worker", False, "no worker is alive: jobs will wait; start one with `likeness worker`")
+        return Check(
+            "worker", False, f"no worker is alive: jobs will wait; start one with {command.format('cpu')}"
+        )
     count = ", ".join(
         f"{sum(queue in worker.queues.split(',') for worker in alive)} for {queue}" for queue in QUEUES
     )
