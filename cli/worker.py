@@ -25,14 +25,16 @@ def worker(
     """Run waiting stages until Ctrl-C; `likeness up` has a worker of its own and needs none beside it."""
     from likeness.database import Database
     from likeness.settings import Settings
-    from likeness.store import LocalStore
+    from likeness.stores import store_of
     from workers.runner import Runner, serve
 
     try:
         settings = Settings.load(data_dir=data_dir)
         if not once:
             raise typer.Exit(serve(settings))
-        count = Runner(Database.of(settings), LocalStore(settings.objects_dir), settings).run_all()
+        store = store_of(settings)
+        store.prepare()
+        count = Runner(Database.of(settings), store, settings).run_all()
         typer.echo(f"{count} stage(s) run")
     except Problem as problem:
         show_problem(problem)
