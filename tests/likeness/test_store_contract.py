@@ -223,18 +223,18 @@ def test_listing_and_deleting_over_several_pages(store: ObjectStore, source: Pat
     assert list(store.keys()) == ["people/per_1.x"]
 
 
-@pytest.mark.parametrize("key", ["", "/etc/passwd", "..", "a/../../b", "a//b", ".incoming/a", "a\\b", "a/"])
-def test_keys_that_lead_elsewhere_are_refused(store: ObjectStore, source: Path, key: str) -> None:
-    with pytest.raises(InvalidParameter):
-        store.put_file(key, source)
-    with pytest.raises(InvalidParameter):
-        store.delete_prefix(key)
-    with pytest.raises(InvalidParameter):
-        store.signed_get(key, expires_s=60)
-    with pytest.raises(InvalidParameter):
-        store.begin_parts(key)
-    with pytest.raises(InvalidParameter):
-        store.local_path(key)
+def test_keys_that_lead_elsewhere_are_refused(store: ObjectStore, source: Path) -> None:
+    for key in ("", "/etc/passwd", "..", "a/../../b", "a//b", ".incoming/a", "a\\b", "a/"):
+        for call in (
+            lambda key: store.put_file(key, source),
+            store.exists,
+            store.delete_prefix,
+            store.begin_parts,
+            store.local_path,
+            lambda key: store.signed_get(key, expires_s=60),
+        ):
+            with pytest.raises(InvalidParameter):
+                call(key)
 
 
 # -- signed addresses ------------------------------------------------------------------------------------------
@@ -350,8 +350,10 @@ def test_what_was_not_signed_is_refused(deployed: Deployed, source: Path) -> Non
     assert other != part
     assert httpx.put(other, content=b"x").status_code == 403
     short = store.signed_get("people/a", expires_s=1)
-    time.sleep(2.1)
-    assert httpx.get(short).status_code in refused
+    until = time.monotonic() + 4
+    while (status := httpx.get(short).status_code) == 200 and time.monotonic() < until:
+        time.sleep(0.1)
+    assert status in refused
     assert store.size("people/a") == 5000
 
 
