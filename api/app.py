@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -16,17 +17,18 @@ from api import problem_details
 from api.dashboard import pages
 from api.gate import Gate
 from api.measures import RequestMeasures, RowMeasures
-from api.routes import health, inspections, jobs, metrics, persons, trainings, uploads, videos
+from api.routes import health, inspections, jobs, metrics, objects, persons, trainings, uploads, videos
 from api.schemas import ProblemDetails
 from likeness import VERSION
 from likeness.database import Database
 from likeness.health import WorkerWatch
 from likeness.settings import Settings
-from likeness.store import LocalStore
+from likeness.store import LocalStore, ObjectStore
+from likeness.stores import store_of
 from problems import InvalidParameter
 
 _STATIC = Path(__file__).parent / "dashboard" / "static"
-_UPLOADS = re.compile(r"/v1/uploads|/people|/people/[^/]+/videos|/inspections")
+_UPLOADS = re.compile(r"/v1/uploads|/people|/people/[^/]+/videos|/inspections|/v1/objects/.+")
 
 
 def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = None) -> FastAPI:
@@ -49,12 +51,12 @@ def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = 
         lifespan=lifespan,
     )
     app.state.settings, app.state.database, app.state.watch = settings, database, watch
-    app.state.store = LocalStore(settings.objects_dir)
+    app.state.store = store_of(settings)
     app.state.registry = CollectorRegistry()
     app.state.registry.register(RowMeasures(database, settings))
     app.state.error_page = pages.error_page
     problem_details.install(app)
-    for module in (uploads, inspections, persons, trainings, videos, jobs, health, metrics):
+    for module in (uploads, inspections, persons, trainings, videos, jobs, objects, health, metrics):
         app.include_router(module.router)
     app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
@@ -63,9 +65,18 @@ def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = 
         allowed_hosts=settings.allowed_hosts,
         upload_paths=_UPLOADS,
         measures=RequestMeasures(app.state.registry),
+        media_origin=_media_origin(app.state.store),
     )
     app.openapi = lambda: _schema(app)  # type: ignore[method-assign]
     return app
+
+
+def _media_origin(store: ObjectStore) -> str:
+    """Scheme and host that the store's signed addresses begin with; empty when that is this service."""
+    if isinstance(store, LocalStore):
+        return ""
+    address = urlsplit(store.signed_get("any", expires_s=1))
+    return f"{address.scheme}://{address.netloc}"
 
 
 def _schema(app: FastAPI) -> dict[str, Any]:

@@ -31,9 +31,11 @@ MAX_BODY = 2**20
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SAFE = ("GET", "HEAD", "OPTIONS")
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src {media}; "
+    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
 _HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "media-src 'self'; connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
     "X-Content-Type-Options": "nosniff",
     # Not no-referrer: with it browsers send "Origin: null" with our own forms.
     "Referrer-Policy": "same-origin",
@@ -42,7 +44,9 @@ _HEADERS = {
 
 
 class Gate:
-    """ASGI middleware."""
+    """ASGI middleware. ``media_origin`` is where else videos may play from: a player that is redirected to the
+    object store asks there, and browsers hold the page's policy against the redirect too.
+    """
 
     def __init__(
         self,
@@ -51,9 +55,12 @@ class Gate:
         allowed_hosts: Collection[str],
         upload_paths: re.Pattern[str],
         measures: RequestMeasures,
+        media_origin: str = "",
     ) -> None:
         self._app, self._hosts, self._uploads = app, frozenset(allowed_hosts), upload_paths
         self._measures = measures
+        policy = _POLICY.format(media=f"'self' {media_origin}".strip())
+        self._headers = {"Content-Security-Policy": policy, **_HEADERS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -71,7 +78,7 @@ class Gate:
                 status = message["status"]
                 out = MutableHeaders(scope=message)
                 out["X-Request-Id"] = request_id
-                for name, value in _HEADERS.items():
+                for name, value in self._headers.items():
                     out.setdefault(name, value)
                 if not scope["path"].startswith("/static/"):
                     out.setdefault("Cache-Control", "no-store")

@@ -140,7 +140,7 @@ async def _read_form(request: Request, intake: Intake, boundary: bytes) -> tuple
     form = _Form(intake)
     parser = form.parser(boundary)
     try:
-        await _pump(request, parser.write)
+        await pump(request, parser.write)
         parser.finalize()
     except MultipartParseError as error:
         raise _bad_form(f"the form can't be read ({error})") from error
@@ -154,10 +154,10 @@ async def _read_body(request: Request, intake: Intake) -> None:
         intake.write(block)
         return len(block)
 
-    await _pump(request, write)
+    await pump(request, write)
 
 
-async def _pump(request: Request, write: object) -> None:
+async def pump(request: Request, write: object) -> None:
     """Hand the body on in batches, on a thread: hashing and disk must not hold up other requests."""
     assert callable(write)
     batch = bytearray()

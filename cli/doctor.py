@@ -42,7 +42,7 @@ def doctor(
     from likeness.database import Database
     from likeness.health import Check, check_disk, deployment_checks
     from likeness.settings import Settings
-    from likeness.store import LocalStore
+    from likeness.stores import store_of
 
     try:
         settings = Settings.load(data_dir=data_dir)
@@ -52,7 +52,7 @@ def doctor(
     disk = check_disk(settings)
     if disk.ok:
         database = Database.of(settings)
-        found: list[Check] = deployment_checks(database, LocalStore(settings.objects_dir), settings)
+        found: list[Check] = deployment_checks(database, store_of(settings), settings)
         database.close()
     else:
         found = [disk]

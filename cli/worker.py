@@ -30,7 +30,7 @@ def worker(
     from likeness.database import Database
     from likeness.logs import write_logs
     from likeness.settings import Settings
-    from likeness.store import LocalStore
+    from likeness.stores import store_of
     from workers.runner import Runner, serve
 
     try:
@@ -43,7 +43,9 @@ def worker(
             raise typer.Exit(work(settings, queue))
         if not once:
             raise typer.Exit(serve(settings))
-        count = Runner(Database.of(settings), LocalStore(settings.objects_dir), settings).run_all()
+        store = store_of(settings)
+        store.prepare()
+        count = Runner(Database.of(settings), store, settings).run_all()
         typer.echo(f"{count} stage(s) run")
     except Problem as problem:
         show_problem(problem)

@@ -5,6 +5,8 @@ Problem
 ├── ForeignOrigin (403)     another web site tried to act through the user's browser
 ├── UnknownHost (400)       the request names a host this service is not known by (DNS rebinding)
 ├── NotReady (503)          a part of the service is missing right now; retryable
+├── StoreUnavailable (503)  the object store does not answer, or asks to slow down; retryable
+├── SignatureRefused (403)  a signed address of an object is expired, changed, or not ours
 ├── WeightsCorrupt (409)    a person's stored weights are not those that were stored
 └── Poisoned (500)          a stage took its worker down too often to be tried again by itself
 """
@@ -32,6 +34,14 @@ class NotReady(Problem):
 
 class WeightsCorrupt(Problem):
     slug, title, status = "weights_corrupt", "The person's weights are damaged", 409
+
+
+class StoreUnavailable(Problem):
+    slug, title, status, retryable = "store_unavailable", "The object store can't be reached", 503, True
+
+
+class SignatureRefused(Problem):
+    slug, title, status = "signature_refused", "The signed address is not valid (any more)", 403
 
 
 class Poisoned(Problem):

@@ -59,6 +59,31 @@ class Settings(BaseSettings):
     """Folder for the database, uploads, artifacts and work folders; made when it is missing."""
     database_url: str = ""
     """SQLAlchemy URL; empty means SQLite in the data folder. ``postgresql://`` uses psycopg 3."""
+    store: Literal["local", "s3"] = "local"
+    """Where objects lie: files in the data folder, or a bucket."""
+    s3_bucket: str = ""
+    """The bucket; the ``s3`` store needs one."""
+    s3_prefix: str = ""
+    """Folder inside the bucket, of plain segments; empty means its root."""
+    s3_endpoint_url: str = ""
+    """Address of an S3 server; empty means AWS. Clients are sent to it with signed addresses."""
+    s3_region: str = ""
+    """Region; empty leaves it to boto3's own chain, then us-east-1."""
+    s3_access_key: str = ""
+    """Access key; empty leaves both keys to boto3's own chain (environment, profile, instance role)."""
+    s3_secret_key: SecretStr = SecretStr("")
+    """Its secret."""
+    s3_path_style: bool | None = None
+    """Bucket in the path rather than in the host name; unset means so where an endpoint is named."""
+    s3_sse: Literal["", "AES256", "aws:kms"] = ""
+    """Server-side encryption to ask for; empty leaves it to the bucket."""
+    s3_kms_key_id: str = ""
+    """Key for ``aws:kms``; empty means the account's own."""
+    s3_make_bucket: bool = False
+    """Make the bucket when it is missing."""
+    public_url: str = ""
+    """Address under which clients reach the service, ``https://likeness.example``: signed addresses of the local
+    store begin with it. Empty makes them relative to the host."""
     host: str = "127.0.0.1"
     """Address the service listens on. There are no accounts: another address opens it to that network."""
     port: int = Field(default=8000, ge=0, le=65535)
@@ -109,6 +134,16 @@ class Settings(BaseSettings):
     def _heartbeat_fits_lease(self) -> Self:
         if self.heartbeat_s * 2 > self.lease_s:
             raise ValueError("heartbeat_s must be at most half of lease_s, or one late beat loses the lease")
+        return self
+
+    @model_validator(mode="after")
+    def _s3_is_whole(self) -> Self:
+        if self.store == "s3" and not self.s3_bucket:
+            raise ValueError("store is s3, so s3_bucket must name a bucket")
+        if bool(self.s3_access_key) != bool(self.s3_secret_key.get_secret_value()):
+            raise ValueError("s3_access_key and s3_secret_key belong together: give both or none")
+        if self.s3_kms_key_id and self.s3_sse != "aws:kms":
+            raise ValueError("s3_kms_key_id has a meaning with s3_sse=aws:kms only")
         return self
 
     @cached_property

@@ -1,39 +1,38 @@
 """The object store: one small protocol, and the local files that embedded mode runs on.
 
 A key is a relative path of plain segments, ``people/per_…/<key>/<fence>/person.likeness``. Objects appear
-whole or not at all, and whoever reads one for its meaning verifies its sha256.
+whole or not at all, and whoever reads one for its meaning verifies its sha256. :mod:`likeness.s3` is the other store;
+:func:`likeness.stores.store_of` picks one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 import secrets
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from problems import InternalProblem, InvalidParameter, NotFound
+from likeness.local_parts import PartsFolder
+from likeness.objects import Part, StoredObject, checked_key, checked_part, damaged, file_digest, missing
+from likeness.signed_urls import Grant, check_signature, expiry, secret_of
+from problems import InvalidParameter
 
-_SEGMENT = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}")
+__all__ = ["LocalStore", "ObjectStore", "Part", "StoredObject", "file_digest"]
+
 _BLOCK = 2**20
-
-
-@dataclass(frozen=True)
-class StoredObject:
-    """What a store says about an object it has taken."""
-
-    key: str
-    size: int
-    """Bytes."""
-    sha256: str
+_OCTETS = "application/octet-stream"
 
 
 class ObjectStore(Protocol):
-    """What the service needs of a store; S3 is to fit it as well as a folder does."""
+    """What the service needs of a store. A store that is elsewhere may raise StoreUnavailable (retryable)
+    anywhere, and each method that takes a key refuses what is none with InvalidParameter.
+    """
+
+    def prepare(self) -> None:
+        """Make ready what has to be there before the first object; safe to call again, by many at once."""
 
     def put_file(self, key: str, source: Path, *, move: bool = False) -> StoredObject:
         """Store the bytes of ``source`` under ``key``, atomically; ``move`` may consume ``source``."""
@@ -49,45 +48,108 @@ class ObjectStore(Protocol):
     def exists(self, key: str) -> bool:
         """True when the object is there."""
 
-    def delete_prefix(self, prefix: str) -> int:
-        """Delete the object or the folder of objects, and return how many there were; none is no error."""
-
-    def keys(self, prefix: str = "") -> Iterator[str]:
-        """Every key under a prefix, sorted."""
-
-    def local_path(self, key: str) -> Path | None:
-        """Where the object lies on this machine, or None for a store that is elsewhere.
+    def size(self, key: str) -> int:
+        """Bytes of an object, such as one that a client has sent to a signed address.
 
         Raises:
             NotFound: there is no such object.
         """
 
+    def delete_prefix(self, prefix: str) -> int:
+        """Delete the object or the folder of objects, and return how many there were; none is no error.
+
+        Unfinished multipart uploads of these keys go too; they don't count.
+        """
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        """Every key under a prefix, sorted."""
+
+    def local_path(self, key: str) -> Path | None:
+        """Where the object lies on this machine, or None for a store that is elsewhere (:meth:`signed_get` then).
+
+        Raises:
+            NotFound: there is no such object.
+        """
+
+    def signed_get(
+        self, key: str, *, expires_s: float, filename: str | None = None, media_type: str | None = None
+    ) -> str:
+        """An address that anyone may read the object from, for 1 s to a week, whether it is there yet or not.
+
+        ``filename`` makes browsers save it under that name; ``media_type`` is what the answer says it is.
+        """
+
+    def signed_put(self, key: str, *, expires_s: float, size: int, media_type: str = _OCTETS) -> str:
+        """An address that anyone may PUT the object to, for 1 s to a week.
+
+        The request must have exactly that Content-Length and Content-Type; the bytes are not verified before
+        somebody fetches them.
+        """
+
+    def begin_parts(self, key: str) -> str:
+        """Begin an object whose bytes come in parts; returns the upload's id."""
+
+    def signed_part(self, key: str, upload_id: str, number: int, *, expires_s: float) -> str:
+        """An address that anyone may PUT one part to (1 to 10 000), for 1 s to a week.
+
+        Send it without a Content-Type or as application/octet-stream. Sent again, it replaces the part.
+        """
+
+    def parts(self, key: str, upload_id: str) -> list[Part]:
+        """The parts that have arrived, by number: what a client that goes on need not send again.
+
+        Raises:
+            NotFound: no such unfinished upload.
+        """
+
+    def complete_parts(self, key: str, upload_id: str, parts: Sequence[Part]) -> None:
+        """Put these parts together to the object, atomically; the upload's id is void from then on.
+
+        Raises:
+            NotFound: no such unfinished upload; perhaps it was completed before (see :meth:`exists`).
+            InvalidParameter: none, out of order, or (S3) too small.
+            Conflict: a part has not arrived, or is not the named one.
+        """
+
+    def abort_parts(self, key: str, upload_id: str) -> None:
+        """Forget an unfinished upload and its parts; one that is not there is no error."""
+
 
 class LocalStore:
-    """Objects as files under one folder."""
+    """Objects as files under one folder.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        root: the folder; made when it is missing.
+        base_url: what signed addresses begin with, ``https://host``; empty makes them relative to the host.
+        keep_parts_s: seconds that an unfinished multipart upload outlives sweeping.
+    """
+
+    def __init__(self, root: Path, *, base_url: str = "", keep_parts_s: float = 7 * 24 * 3600) -> None:
         self.root = root.absolute()
         self._incoming = self.root / ".incoming"
+        self._incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._parts = PartsFolder(self.root / ".parts")
+        self._base_url, self._keep_parts_s = base_url, keep_parts_s
+
+    def prepare(self) -> None:
         self._incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def sweep(self) -> None:
         """Remove what a crash left half stored or half deleted; only while nobody else uses the store."""
         shutil.rmtree(self._incoming)
         self._incoming.mkdir(mode=0o700)
+        self._parts.sweep(self._keep_parts_s)
 
     def put_file(self, key: str, source: Path, *, move: bool = False) -> StoredObject:
         target = self._path(key)
-        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        temporary = self._incoming / secrets.token_hex(16)
+        temporary = self.incoming_file()
         try:
             if move and source.stat().st_dev == self._incoming.stat().st_dev:
                 os.replace(source, temporary)
                 size, digest = file_digest(temporary)
             else:
                 size, digest = _copy(source, temporary)
-            os.replace(temporary, target)
-            _sync_folder(target.parent)
+            self._show(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
         return StoredObject(key, size, digest)
@@ -99,11 +161,7 @@ class LocalStore:
         try:
             _, digest = _copy(source, temporary)
             if digest != sha256:
-                raise InternalProblem(
-                    f"the stored object {key} is damaged: its sha256 is not the one it was stored with",
-                    remedy="restore the data folder from a backup, or run the stage that made it again",
-                    details={"key": key, "expected": sha256, "found": digest},
-                )
+                raise damaged(key, sha256, digest)
             os.replace(temporary, destination)
         finally:
             temporary.unlink(missing_ok=True)
@@ -111,12 +169,15 @@ class LocalStore:
     def exists(self, key: str) -> bool:
         return self._path(key).is_file()
 
+    def size(self, key: str) -> int:
+        return self.local_path(key).stat().st_size
+
     def delete_prefix(self, prefix: str) -> int:
-        trash = self._incoming / secrets.token_hex(16)
+        trash = self.incoming_file()
+        path = self._path(prefix)
+        self._parts.abort_under(prefix)
         try:
-            os.replace(
-                self._path(prefix), trash
-            )  # at once and by one: API and worker may both be deleting this
+            os.replace(path, trash)  # at once and by one: API and worker may both be deleting this
         except FileNotFoundError:
             return 0
         count = 1 if trash.is_file() else sum(len(names) for _, _, names in os.walk(trash))
@@ -131,28 +192,86 @@ class LocalStore:
         # os.walk passes over folders that vanish while it walks.
         found = (Path(folder, name) for folder, _, names in os.walk(base) for name in names)
         for key in sorted(path.relative_to(self.root).as_posix() for path in found):
-            if not key.startswith(".incoming/"):
+            if not key.startswith("."):  # what is coming in, and the secret: no key begins so
                 yield key
 
     def local_path(self, key: str) -> Path:
         path = self._path(key)
         if not path.is_file():
-            raise NotFound(
-                f"the object {key} is not in the store",
-                remedy="restore the data folder from a backup, or make the resource again",
-                details={"key": key},
-            )
+            raise missing(key)
         return path
 
+    # -- signed addresses; api/routes/objects.py serves them ---------------------------------------------------
+
+    def signed_get(
+        self, key: str, *, expires_s: float, filename: str | None = None, media_type: str | None = None
+    ) -> str:
+        return self._signed(
+            Grant("GET", checked_key(key), expiry(expires_s), filename=filename, type=media_type)
+        )
+
+    def signed_put(self, key: str, *, expires_s: float, size: int, media_type: str = _OCTETS) -> str:
+        return self._signed(Grant("PUT", checked_key(key), expiry(expires_s), size=size, type=media_type))
+
+    def signed_part(self, key: str, upload_id: str, number: int, *, expires_s: float) -> str:
+        grant = Grant("PUT", checked_key(key), expiry(expires_s), upload=upload_id, part=checked_part(number))
+        return self._signed(grant)
+
+    def check_signature(self, method: str, key: str, query: Mapping[str, str]) -> Grant:
+        """What a request to one of our addresses may do.
+
+        Raises:
+            SignatureRefused: the address was changed, is not ours, or is expired.
+        """
+        return check_signature(self._secret(), method, key, query)
+
+    def begin_parts(self, key: str) -> str:
+        self._path(key)
+        return self._parts.begin(key)
+
+    def take_part(self, key: str, upload_id: str, number: int, received: Path, sha256: str) -> Part:
+        """Keep a received file of :meth:`incoming_file` as a part.
+
+        Raises:
+            NotFound: no such unfinished upload.
+        """
+        return self._parts.take(key, upload_id, checked_part(number), received, sha256)
+
+    def parts(self, key: str, upload_id: str) -> list[Part]:
+        return self._parts.arrived(key, upload_id)
+
+    def complete_parts(self, key: str, upload_id: str, parts: Sequence[Part]) -> None:
+        target = self._path(key)
+        temporary = self.incoming_file()
+        try:
+            self._parts.join(key, upload_id, parts, temporary)
+            self._show(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        self._parts.abort(key, upload_id)
+
+    def abort_parts(self, key: str, upload_id: str) -> None:
+        self._parts.abort(key, upload_id)
+
+    def incoming_file(self) -> Path:
+        """A fresh name in the store's own file system, for bytes that are coming in; a crash's are swept up."""
+        return self._incoming / secrets.token_hex(16)
+
+    def _signed(self, grant: Grant) -> str:
+        return grant.address(self._base_url, self._secret())
+
+    def _secret(self) -> bytes:
+        return secret_of(self.root / ".signing-key")
+
+    def _show(self, whole: Path, target: Path) -> None:
+        """Put a finished file where readers find it."""
+        target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _sync(whole)
+        os.replace(whole, target)
+        _sync(target.parent)
+
     def _path(self, key: str) -> Path:
-        segments = key.split("/")
-        if not all(_SEGMENT.fullmatch(segment) for segment in segments):
-            raise InvalidParameter(
-                f"{key!r} is not a key of the object store",
-                remedy="use plain segments of letters, digits, dot, dash and underscore",
-                details={"field": "key"},
-            )
-        path = self.root.joinpath(*segments)
+        path = self.root.joinpath(*checked_key(key).split("/"))
         # The pattern already excludes "..": this catches a symbolic link that somebody put into the folder.
         if not path.parent.resolve().is_relative_to(self.root.resolve()) or path.is_symlink():
             raise InvalidParameter(
@@ -161,16 +280,6 @@ class LocalStore:
                 details={"field": "key"},
             )
         return path
-
-
-def file_digest(path: Path) -> tuple[int, str]:
-    """Size in bytes and sha256 of a file, read in flat memory."""
-    digest, size = hashlib.sha256(), 0
-    with open(path, "rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-            size += len(block)
-    return size, digest.hexdigest()
 
 
 def _copy(source: Path, target: Path) -> tuple[int, str]:
@@ -185,8 +294,8 @@ def _copy(source: Path, target: Path) -> tuple[int, str]:
     return size, digest.hexdigest()
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
+def _sync(file_or_folder: Path) -> None:
+    descriptor = os.open(file_or_folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -34,7 +34,8 @@ from likeness.repositories.leases import QUEUES, LeaseRepository
 from likeness.repositories.outbox import OutboxRepository
 from likeness.repositories.webhooks import WebhookRepository
 from likeness.settings import Settings
-from likeness.store import LocalStore, ObjectStore
+from likeness.store import ObjectStore
+from likeness.stores import store_of
 from likeness.webhooks import PAUSES_S, send
 from problems import InvalidParameter
 from workers.celery_app import RUN_STAGE, make_celery
@@ -156,7 +157,7 @@ def serve(settings: Settings) -> int:
     """Be a relay process until SIGTERM or SIGINT; returns the exit status."""
     settings.require_safe()
     write_logs(settings)
-    relay = Relay(Database.of(settings), LocalStore(settings.objects_dir), settings)
+    relay = Relay(Database.of(settings), store_of(settings), settings)
 
     def put_down(_number: int, _frame: FrameType | None) -> None:
         relay.stop.set()

@@ -45,13 +45,14 @@ from likeness.deletion import purge, sweep_work_folders
 from likeness.intake import require_free_disk, safe_suffix
 from likeness.locks import hold
 from likeness.logs import bound, write_logs
-from likeness.refusals import ConsentMissing, WeightsCorrupt
+from likeness.refusals import ConsentMissing, StoreUnavailable, WeightsCorrupt
 from likeness.repositories.artifacts import ArtifactRepository
 from likeness.repositories.leases import QUEUES, Claim, LeaseRepository, Standing
 from likeness.repositories.people import PersonRepository
 from likeness.repositories.workers import WorkerRepository
 from likeness.settings import Settings
-from likeness.store import LocalStore, ObjectStore, file_digest
+from likeness.store import ObjectStore, file_digest
+from likeness.stores import store_of
 from likeness.tables import Worker
 from problems import (
     Cancelled,
@@ -537,7 +538,10 @@ class Runner:
             )
             taken = ArtifactRepository(session).committed(key)
         if prefix and (taken is None or taken.prefix != prefix):
-            self.store.delete_prefix(prefix)
+            try:
+                self.store.delete_prefix(prefix)
+            except StoreUnavailable:  # the row is written, and these files go with their person or upload
+                log.warning("%s stays in the store until its scope is deleted", prefix)
         if not held:
             raise LeaseLost(
                 f"the stage {claim.stage} of {claim.job_id} belongs to another worker now",
@@ -646,6 +650,9 @@ def work_forever(runner: Runner) -> int:
             except OSError:
                 log.exception("the data folder can't be used; trying again")
                 worked = False
+            except Problem as problem:  # of the object store: a stage's own problems end with its job
+                log.warning("deletions wait: %s", problem.message)
+                worked = False
             if runner.tainted:
                 return EXIT_TAINTED
             if not worked:
@@ -709,7 +716,8 @@ def serve(settings: Settings, *, slot: str | None = None, registry: Mapping[str,
 
     signal.signal(signal.SIGTERM, put_down)
     signal.signal(signal.SIGINT, put_down)
-    database, store = Database.of(settings), LocalStore(settings.objects_dir)
+    database, store = Database.of(settings), store_of(settings)
+    store.prepare()
     if slot is None:
         return work_forever(Runner(database, store, settings, registry=registry, stop=stop))
     lock = settings.locks_dir / f"worker-{slot}.lock"

@@ -27,6 +27,7 @@ from likeness.locks import hold
 from likeness.schema import migrate
 from likeness.settings import Settings
 from likeness.store import LocalStore
+from likeness.stores import store_of
 
 log = logging.getLogger("likeness.supervisor")
 
@@ -62,7 +63,10 @@ class Supervisor:
             database = Database.of(self._settings)
             migrate(database)
             database.close()
-            LocalStore(self._settings.objects_dir).sweep()
+            store = store_of(self._settings)
+            store.prepare()
+            if isinstance(store, LocalStore):  # nobody else uses the folder: the lock says so
+                store.sweep()
             for path in self._settings.incoming_dir.iterdir():
                 path.unlink()
             self._start()
@@ -131,12 +135,13 @@ class Supervisor:
 
     def _environment(self) -> Mapping[str, str]:
         settings = self._settings
+        values = {name: getattr(settings, name) for name in type(settings).model_fields}
         handed_on = {
             f"LIKENESS_{name.upper()}": value.get_secret_value()
             if isinstance(value, SecretStr)
             else str(value)
-            for name, value in settings
-            if name != "allowed_hosts"
+            for name, value in values.items()
+            if name != "allowed_hosts" and value is not None
         }
         paths = [str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         return {**handed_on, "LIKENESS_WORKER_SLOT": self._slot(), "PYTHONPATH": os.pathsep.join(paths)}

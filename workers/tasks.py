@@ -23,7 +23,7 @@ from likeness.database import Database
 from likeness.locks import hold
 from likeness.repositories.leases import LeaseRepository
 from likeness.settings import Settings
-from likeness.store import LocalStore
+from likeness.stores import store_of
 from workers.celery_app import RUN_STAGE
 from workers.runner import EXIT_TAINTED, STAGES, Runner, StageSpec, present
 
@@ -58,6 +58,8 @@ def runner() -> Runner:
         database = Database.of(settings)
         lock = settings.locks_dir / f"worker-{slot}.lock"
         _held.enter_context(hold(lock, wait_s=settings.lease_s, what=f"a worker of slot {slot}"))
+        store = store_of(settings)
+        store.prepare()
         owner = f"{slot}/{os.getpid()}-{secrets.token_hex(4)}"
         with database.write() as session:
             LeaseRepository(session).reclaim(slot, now=now())
@@ -65,7 +67,7 @@ def runner() -> Runner:
         atexit.register(_held.close)
         made = Runner(
             database,
-            LocalStore(settings.objects_dir),
+            store,
             settings,
             registry=stages,
             owner=owner,

@@ -63,7 +63,11 @@ def remove_person(
 @router.get(
     "/{person_id}/package",
     response_class=FileResponse,
-    responses={200: {"content": {"application/zip": {}}}, **answers(NotFound, Conflict)},
+    responses={
+        200: {"content": {"application/zip": {}}},
+        307: {"description": "Where the object store hands it out"},
+        **answers(NotFound, Conflict),
+    },
     summary="Download the person file",
 )
 def download_package(person_id: str, database: DatabaseDep, store: StoreDep) -> Response:

@@ -45,6 +45,7 @@ def add_video(body: VideoIn, response: Response, database: DatabaseDep) -> Video
     responses={
         200: {"content": {"video/mp4": {}}},
         206: {"description": "The part that the Range header asks for", "content": {"video/mp4": {}}},
+        307: {"description": "Where the object store hands it out"},
         **answers(NotFound, Conflict),
     },
     summary="Download a video",

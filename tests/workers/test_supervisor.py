@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pydantic import SecretStr
 
 from likeness.database import Database
 from likeness.repositories.jobs import JobRepository
@@ -172,3 +173,11 @@ def test_leaving_ends_the_worker(settings: Settings) -> None:
         pid = supervisor.state().pid
         assert pid is not None
     assert not psutil.pid_exists(pid)
+
+
+def test_the_worker_is_told_the_keys_of_the_store(settings: Settings) -> None:
+    settings = settings.model_copy(update={"s3_access_key": "key", "s3_secret_key": SecretStr("secret")})
+    settings.prepare_folders()
+    told = Supervisor(settings)._environment()
+    assert (told["LIKENESS_S3_ACCESS_KEY"], told["LIKENESS_S3_SECRET_KEY"]) == ("key", "secret")
+    assert "LIKENESS_S3_PATH_STYLE" not in told, "unset stays unset"
