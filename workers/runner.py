@@ -538,20 +538,26 @@ class Runner:
             )
             taken = ArtifactRepository(session).committed(key)
         if prefix and (taken is None or taken.prefix != prefix):
-            try:
-                self.store.delete_prefix(prefix)
-            except StoreUnavailable:  # the row is written, and these files go with their person or upload
-                log.warning("%s stays in the store until its scope is deleted", prefix)
+            self._drop(prefix)
         if not held:
             raise LeaseLost(
                 f"the stage {claim.stage} of {claim.job_id} belongs to another worker now",
                 remedy="nothing: the other worker finishes it",
             )
         if claim.checkpoint is not None or self.settings.carries_checkpoints:
-            self.store.delete_prefix(checkpoints_of(claim.scope, claim.stage_id))
+            self._drop(checkpoints_of(claim.scope, claim.stage_id))
         log.info("job %s stage %s %s", claim.job_id, claim.stage, "reused" if reuse else "done")
         if claim.stage == claim.stages[-1]:
             shutil.rmtree(self.settings.work_dir / claim.job_id, ignore_errors=True)
+
+    def _drop(self, prefix: str) -> None:
+        """Delete what nothing needs any more. The row is written: a store that is away must not undo that, and
+        what stays there goes with its person or upload.
+        """
+        try:
+            self.store.delete_prefix(prefix)
+        except StoreUnavailable:
+            log.warning("%s stays in the store until its scope is deleted", prefix)
 
     def _listener(self, claim: Claim, pulse: Pulse) -> Progress:
         weights = tuple(self.registry[name].weight for name in claim.stages if name in self.registry)
