@@ -18,20 +18,6 @@ from likeness.settings import KNOWN_SECRETS, Settings
 ROOT = Path(__file__).resolve().parents[1]
 MANY, EMBEDDED = "docker-compose.yml", "docker-compose.embedded.yml"
 ONE_SHOT = {"migrations"}
-# Fields of the S3 store.
-STORE = {"store"} | {
-    f"s3_{name}"
-    for name in (
-        "bucket",
-        "endpoint_url",
-        "region",
-        "access_key",
-        "secret_key",
-        "path_style",
-        "sse",
-        "make_bucket",
-    )
-}
 
 
 def services(name: str) -> dict[str, dict[str, Any]]:
@@ -104,7 +90,7 @@ def test_redis_keeps_what_it_has_and_drops_nothing() -> None:
 
 @pytest.mark.parametrize("name", [MANY, EMBEDDED])
 def test_every_setting_exists(name: str) -> None:
-    known = set(Settings.model_fields) | STORE
+    known = set(Settings.model_fields)
     for service, spec in services(name).items():
         for variable in spec.get("environment", {}):
             if variable.startswith("LIKENESS_"):

@@ -87,6 +87,7 @@ def work(settings: Settings, queues: Sequence[str]) -> int:
             f"--loglevel={settings.log_level}",
             "--without-gossip",
             "--without-mingle",
+            "--quiet",
         ]
         app = make_celery(settings)
         app.set_default()
