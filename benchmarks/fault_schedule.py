@@ -133,11 +133,15 @@ class Ordeal:
         return job
 
     def _patiently(self, ask: Callable[[], Any]) -> Any:
-        """Ask again while Postgres is away."""
+        """Ask again while Postgres or the object store is away."""
         for _ in range(100):
             try:
                 return ask()
             except SQLAlchemyError:
+                time.sleep(0.1)
+            except Problem as problem:
+                if not problem.retryable:
+                    raise
                 time.sleep(0.1)
         return ask()
 
@@ -163,6 +167,8 @@ class Ordeal:
             self._freeze_worker: 2,
             self._step_clock: 1,
         }
+        if self.stack.cable:
+            faults |= {self._cut_off_s3: 3, self._freeze_s3: 1}
         fault = self.rng.choices(list(faults), list(faults.values()))[0]
         self.faults[fault.__name__.removeprefix("_")] += 1
         with suppress(SQLAlchemyError):
@@ -245,6 +251,17 @@ class Ordeal:
         hours = self.rng.choice((-5, -1, 1, 5))
         self._workers[index] = self.stack.worker("cpu", "gpu", clock_s=3600.0 * hours)
 
+    def _cut_off_s3(self, _: list[str]) -> None:
+        """What is under way breaks off after some bytes, and nobody gets through for a while."""
+        assert self.stack.cable is not None
+        self.stack.cable.cut_after(self.rng.choice(("up", "down")), self.rng.randint(1, 4000))
+        time.sleep(self.rng.uniform(0.1, 2.0))
+        self.stack.cable.mend()
+
+    def _freeze_s3(self, _: list[str]) -> None:
+        assert self.stack.s3 is not None
+        self.stack.s3.freeze(self.rng.uniform(0.5, 3.0))
+
     def _heal(self) -> None:
         """Whole again: right clocks, one relay, every worker alive."""
         for process in (*self._workers, *self._relays):
@@ -300,9 +317,11 @@ class Ordeal:
     def _whole(self, artifact: Artifact) -> bool:
         """Every file that the manifest names is there, and is what it says."""
         for entry in artifact.manifest["files"]:
-            with suppress(Problem, OSError):
-                path = self.stack.store.local_path(f"{artifact.prefix}/{entry['name']}")
-                if path is not None and file_digest(path) == (entry["size"], entry["sha256"]):
-                    continue
-            return False
+            place = self.stack.folder / "examined"
+            try:
+                self.stack.store.fetch(f"{artifact.prefix}/{entry['name']}", place, sha256=entry["sha256"])
+            except Problem:
+                return False
+            if file_digest(place) != (entry["size"], entry["sha256"]):
+                return False
         return True

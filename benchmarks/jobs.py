@@ -61,7 +61,7 @@ def run(bench: JobsBench, progress: Progress = silent) -> dict[str, Any]:
     result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="likeness-jobs-") as name:
         folder = Path(name)
-        with JobStack(folder / "faults") as stack:
+        with JobStack(folder / "faults", s3=True) as stack:
             result["faults"] = Ordeal(stack, bench.schedule, progress).run()
         with JobStack(folder / "speed", lease_s=60.0, heartbeat_s=10.0) as stack:
             progress(Tick("jobs.start", 0, 1))
