@@ -8,11 +8,14 @@ beginning before the object counts as damaged.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
-from collections.abc import Mapping
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -34,15 +37,53 @@ def download(client: Any, place: Mapping[str, str], key: str, destination: Path,
     """
     destination.parent.mkdir(parents=True, exist_ok=True)
     part = destination.with_name(f".{destination.name}.{sha256[:16]}.part")
-    went_on = part.exists()
-    found = _Growing(part).fill(client, place)
-    if found != sha256 and went_on:
-        part.unlink()
+    with _alone(part) as part:
+        went_on = part.stat().st_size > 0
         found = _Growing(part).fill(client, place)
-    if found != sha256:
-        part.unlink()
-        raise damaged(key, sha256, found)
-    os.replace(part, destination)
+        if found != sha256 and went_on:
+            os.truncate(part, 0)
+            found = _Growing(part).fill(client, place)
+        if found != sha256:
+            part.unlink()
+            raise damaged(key, sha256, found)
+        os.replace(part, destination)
+
+
+@contextmanager
+def _alone(part: Path) -> Iterator[Path]:
+    """The file to fill, empty or begun, that nobody else fills meanwhile: ``part``, or one of a fresh name while
+    another thread or process is at it. Two that append to one file would each hash only what they wrote themselves.
+    """
+    with open(part, "ab") as stream:
+        if _lock(stream, part):
+            try:
+                yield part
+            finally:
+                if _is_at(stream, part) and not part.stat().st_size:
+                    part.unlink()  # nothing to go on with: there is no such object, or no server
+            return
+    own = part.with_name(f"{part.name.removesuffix('.part')}.{secrets.token_hex(8)}.part")
+    own.touch()
+    try:
+        yield own
+    finally:
+        own.unlink(missing_ok=True)  # nobody would find it again
+
+
+def _lock(stream: IO[bytes], path: Path) -> bool:
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    # Who had it until now may have moved the file to its destination before we got the lock.
+    return _is_at(stream, path)
+
+
+def _is_at(stream: IO[bytes], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(stream.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 class _Growing:

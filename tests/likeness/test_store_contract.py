@@ -185,6 +185,30 @@ def test_a_reader_never_sees_half(store: ObjectStore, tmp_path: Path) -> None:
     assert seen <= whole
 
 
+def test_many_may_fetch_the_same_to_one_place(store: ObjectStore, tmp_path: Path) -> None:
+    content = varied(24 * MIB)
+    (tmp_path / "source").write_bytes(content)
+    stored = store.put_file("shared", tmp_path / "source")
+    start = threading.Barrier(3)
+    faults: list[BaseException] = []
+
+    def fetch() -> None:
+        start.wait()
+        try:
+            store.fetch("shared", tmp_path / "copies" / "copy", sha256=stored.sha256)
+        except BaseException as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=fetch) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    assert (tmp_path / "copies" / "copy").read_bytes() == content
+    assert [path.name for path in (tmp_path / "copies").iterdir()] == ["copy"]
+
+
 def test_a_damaged_object_is_refused_and_leaves_no_copy(
     deployed: Deployed, source: Path, tmp_path: Path
 ) -> None:
@@ -198,6 +222,7 @@ def test_a_damaged_object_is_refused_and_leaves_no_copy(
 def test_a_missing_object(store: ObjectStore, tmp_path: Path) -> None:
     with pytest.raises(NotFound):
         store.fetch("a/b", tmp_path / "copy", sha256="00")
+    assert list(tmp_path.iterdir()) == []
     with pytest.raises(NotFound):
         store.size("a/b")
     assert not store.exists("a/b")
