@@ -439,7 +439,7 @@ class Runner:
             with self.database.write() as session:
                 ArtifactRepository(session).delete([committed.id])
         require_free_disk(self.settings)
-        work = self.settings.work_dir / claim.job_id
+        work = self._work_folder(claim)
         inputs = self._bring(claim, spec, work)
         progress = self._listener(claim, pulse)
         with self._carrying(claim, work, pulse):
@@ -453,6 +453,16 @@ class Runner:
         prefix = f"{claim.scope}/stages/{key}/{claim.stage_id}-{claim.fence}"
         manifest = self._store_outputs(claim, work, prefix, dict(result or {}))
         self._commit(claim, key=key, prefix=prefix, manifest=manifest)
+
+    def _work_folder(self, claim: Claim) -> Path:
+        """The job's folder on this machine, emptied when the job was asked to be done anew since it was last here."""
+        work = self.settings.work_dir / claim.job_id
+        marker, wanted = work / ".fresh", str(claim.params.get("fresh", ""))
+        if work.is_dir() and (marker.read_text() if marker.is_file() else "") != wanted:
+            shutil.rmtree(work)
+        work.mkdir(parents=True, exist_ok=True)
+        marker.write_text(wanted)
+        return work
 
     def _bring(self, claim: Claim, spec: StageSpec, work: Path) -> dict[str, Path]:
         """Inputs and earlier outputs, in place and verified; what a crash left there whole is kept."""

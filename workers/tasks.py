@@ -20,6 +20,7 @@ from celery.signals import worker_process_init, worker_shutting_down
 
 from likeness.clock import now
 from likeness.database import Database
+from likeness.deletion import sweep_work_folders
 from likeness.locks import hold
 from likeness.repositories.leases import LeaseRepository
 from likeness.settings import Settings
@@ -63,6 +64,7 @@ def runner() -> Runner:
         owner = f"{slot}/{os.getpid()}-{secrets.token_hex(4)}"
         with database.write() as session:
             LeaseRepository(session).reclaim(slot, now=now())
+        sweep_work_folders(database, settings)
         _held.enter_context(present(database, owner, settings, queues=queues))
         atexit.register(_held.close)
         made = Runner(

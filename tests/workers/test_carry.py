@@ -271,6 +271,18 @@ def test_starting_from_an_earlier_stage_drops_the_checkpoint(
         assert found is not None
         assert found.checkpoint is None
     assert not list(store.keys(stage.checkpoint["prefix"]))
+    # The machine that ran it has a work folder of its own, which the API could not empty.
+    checkpoint = settings.data_dir / "m" / "work" / job_id / "checkpoints" / "c.pt"
+    assert checkpoint.is_file()
+    seen: list[bool] = []
+
+    def looks(context: StageContext) -> None:
+        seen.append((context.work / "checkpoints" / "c.pt").exists())
+        REGISTRY["render"].run(context)
+
+    registry["render"] = replace(REGISTRY["render"], run=looks)
+    assert run_until_killed(database, store, machine(settings, "m"), registry)
+    assert seen == [False]
 
 
 def _fails_after_a_checkpoint(context: StageContext) -> None:
