@@ -79,6 +79,7 @@ def work(settings: Settings, queues: Sequence[str]) -> int:
         os.environ["LIKENESS_WORKER_SLOT"] = slot
         os.environ["LIKENESS_WORKER_QUEUES"] = ",".join(queues)
         arguments = [
+            "--quiet",
             "worker",
             "--pool=prefork",
             "--concurrency=1",
@@ -87,7 +88,6 @@ def work(settings: Settings, queues: Sequence[str]) -> int:
             f"--loglevel={settings.log_level}",
             "--without-gossip",
             "--without-mingle",
-            "--quiet",
         ]
         app = make_celery(settings)
         app.set_default()
