@@ -70,7 +70,7 @@ class Service(RuleBasedStateMachine):
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _finish(self) -> None:
-        for _ in range(40):
+        for _ in range(20 * len(self.jobs) + 20):  # five stages a job, and three attempts of each
             self._expire()
             if not self._runner().run_once():
                 break
