@@ -73,7 +73,10 @@ def run_isolated(
     file_mb: int = 8192,
     progress: StepsDone | None = None,
 ) -> Any:
-    """``fn(*args)`` in a limited child process.
+    """``fn(*args)`` in a limited child process; in a second one when the first crashes.
+
+    A crash may be the machine's (seen once in some thousand decodes, on a file that decodes well); a file that is at
+    fault crashes its decoder again.
 
     Args:
         fn: a module-level function; with ``progress`` it is called as ``fn(*args, progress=report)``.
@@ -86,13 +89,24 @@ def run_isolated(
 
     Raises:
         Problem: whatever problem ``fn`` raised.
-        UnreadableMedia: the child crashed.
+        UnreadableMedia: the child crashed, twice.
         DecodeTimeout: it used up ``cpu_s`` or ``wall_s``.
         MediaTooLarge: it needed more than ``memory_mb`` or wrote more than ``file_mb``.
         OutOfMemory, OutOfDisk: the machine itself had no more.
         InternalProblem: ``fn`` has a fault.
     """
     budget = DecodeBudget(memory_mb=memory_mb, cpu_s=cpu_s, wall_s=wall_s, file_mb=file_mb)
+    try:
+        return _result(fn, args, budget, progress)
+    except UnreadableMedia as problem:
+        if "signal" not in problem.details:
+            raise
+    return _result(fn, args, budget, progress)
+
+
+def _result(
+    fn: Callable[..., Any], args: tuple[Any, ...], budget: DecodeBudget, progress: StepsDone | None
+) -> Any:
     result = None
     for kind, value in _messages(fn, args, budget, progress):
         if kind == "result":
@@ -268,7 +282,8 @@ def _death(status: int, budget: DecodeBudget, stderr: IO[bytes]) -> Problem:
             remedy="try again when more memory is free, or export the file at a lower resolution",
         )
     if status < 0:
-        return _crashed(f"the decoder was stopped by {signal.Signals(-status).name}")
+        name = signal.Signals(-status).name
+        return _crashed(f"the decoder was stopped by {name}", signal=name)
     size = stderr.seek(0, os.SEEK_END)
     stderr.seek(max(0, size - 2000))
     return InternalProblem(
@@ -286,10 +301,11 @@ def _too_slow(limit: float, unit: str) -> DecodeTimeout:
     )
 
 
-def _crashed(why: str) -> UnreadableMedia:
+def _crashed(why: str, **details: str) -> UnreadableMedia:
     return UnreadableMedia(
         f"the file crashed its decoder: {why}",
         remedy="the file is damaged or malicious; export it again as H.264 mp4 (sound: wav or mp3)",
+        details=details,
     )
 
 

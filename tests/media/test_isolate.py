@@ -48,6 +48,15 @@ def crash() -> None:
     ctypes.string_at(0)
 
 
+def crash_once(marker: str) -> str:
+    """Crashes unless it did before."""
+    place = Path(marker)
+    if not place.exists():
+        place.touch()
+        crash()
+    return "answered"
+
+
 def spin() -> None:
     while True:
         pass
@@ -140,6 +149,11 @@ def test_whatever_the_child_does_the_caller_gets_a_problem(
         run_isolated(fn, **{**BUDGET, **limits})
     assert caught.value.remedy
     _no_children()
+
+
+def test_one_crash_is_not_held_against_the_file(tmp_path: Path) -> None:
+    assert run_isolated(crash_once, str(tmp_path / "crashed"), **BUDGET) == "answered"
+    assert (tmp_path / "crashed").exists()
 
 
 def test_a_child_killed_by_the_system_is_worth_another_try() -> None:
