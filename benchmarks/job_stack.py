@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -168,6 +169,19 @@ class JobStack:
     def relay(self) -> subprocess.Popen[bytes]:
         """Start a relay."""
         return self._start("-m", "cli.main", "relay")
+
+    def api(self) -> str:
+        """Start an API, wait until it answers, and return its address."""
+        port = free_port()
+        self._start("-m", "cli.main", "up", "--port", str(port))
+        deadline = time.monotonic() + 60
+        while True:
+            with suppress(OSError):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5).close()
+                return f"http://127.0.0.1:{port}"
+            if time.monotonic() > deadline:
+                raise TimeoutError("the API did not start within 60 s")
+            time.sleep(0.1)
 
     def _start(self, *command: str, clock_s: float = 0.0) -> subprocess.Popen[bytes]:
         with open(self.folder / "processes.log", "ab") as log:

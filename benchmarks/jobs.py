@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 import threading
 import time
@@ -44,11 +45,15 @@ class JobsBench:
     """Jobs whose way from request to start is timed."""
     wakes: int = 5_000
     """Wake-ups that a relay sends."""
+    clients: int = 200
+    """Clients that ask for a job each, once a second."""
+    poll_s: float = 15.0
+    """How long they do, s."""
 
     @classmethod
     def quick(cls) -> JobsBench:
         """A look within two minutes."""
-        return cls(FaultSchedule(jobs=40, patience_s=120), (500, 5_000), 8, 5, 2.0, 20, 500)
+        return cls(FaultSchedule(jobs=40, patience_s=120), (500, 5_000), 8, 5, 2.0, 20, 500, 20, 5.0)
 
 
 def run(bench: JobsBench, progress: Progress = silent) -> dict[str, Any]:
@@ -56,7 +61,8 @@ def run(bench: JobsBench, progress: Progress = silent) -> dict[str, Any]:
 
     Returns:
         ``faults`` (``benchmarks.fault_schedule``), ``claims_per_s`` and ``claim_ms`` (p50 and p99 of one claim) by
-        length of the queue, ``enqueue_to_start_ms``, ``wakes_per_s`` of one relay.
+        length of the queue, ``enqueue_to_start_ms``, ``wakes_per_s`` of one relay, ``polling`` (milliseconds of an
+        answer while all clients ask, how many there were, and how many were none).
     """
     result: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="likeness-jobs-") as name:
@@ -66,6 +72,8 @@ def run(bench: JobsBench, progress: Progress = silent) -> dict[str, Any]:
         with JobStack(folder / "speed", lease_s=60.0, heartbeat_s=10.0) as stack:
             progress(Tick("jobs.start", 0, 1))
             result["enqueue_to_start_ms"] = _starts(stack, bench.starts)
+            progress(Tick("jobs.polling", 0, 1))
+            result["polling"] = asyncio.run(_polling(stack, bench.clients, bench.poll_s))
         with JobStack(folder / "claims", lease_s=600.0) as stack:
             result["claims_per_s"], result["claim_ms"] = {}, {}
             for length in bench.queues:
@@ -98,6 +106,35 @@ def _starts(stack: JobStack, count: int) -> dict[str, float]:
         if index >= 3:  # the first ones wait for the worker to be up
             waits.append(1000 * (stage.started_at - stage.queued_at).total_seconds())
     return _spread(waits)
+
+
+async def _polling(stack: JobStack, clients: int, seconds: float) -> dict[str, float]:
+    """Milliseconds of an answer to ``GET /v1/jobs/ID`` while so many clients ask once a second."""
+    import httpx
+
+    address = stack.api()
+    with stack.database.read() as session:
+        jobs = list(session.scalars(select(Job.id).limit(50)))
+    times, errors = list[float](), 0
+    until = time.monotonic() + seconds
+
+    async def ask(client: httpx.AsyncClient, index: int) -> None:
+        nonlocal errors
+        await asyncio.sleep(index / clients)
+        while time.monotonic() < until:
+            began = time.perf_counter()
+            try:
+                answer = await client.get(f"{address}/v1/jobs/{jobs[index % len(jobs)]}")
+                errors += answer.status_code != 200
+            except httpx.HTTPError:
+                errors += 1
+            times.append(1000 * (time.perf_counter() - began))
+            await asyncio.sleep(max(0.0, 1.0 - (time.perf_counter() - began)))
+
+    limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
+    async with httpx.AsyncClient(limits=limits, timeout=30) as client:
+        await asyncio.gather(*(ask(client, index) for index in range(clients)))
+    return {**_spread(times), "requests": len(times), "errors": errors}
 
 
 def _claims(database: Database, bench: JobsBench, length: int) -> tuple[float, dict[str, float]]:

@@ -8,6 +8,7 @@ Problem
 ├── StoreUnavailable (503)  the object store does not answer, or asks to slow down; retryable
 ├── SignatureRefused (403)  a signed address of an object is expired, changed, or not ours
 ├── WeightsCorrupt (409)    a person's stored weights are not those that were stored
+├── TookTooLong (503)       a stage ran longer than the deployment allows
 └── Poisoned (500)          a stage took its worker down too often to be tried again by itself
 """
 
@@ -42,6 +43,10 @@ class StoreUnavailable(Problem):
 
 class SignatureRefused(Problem):
     slug, title, status = "signature_refused", "The signed address is not valid (any more)", 403
+
+
+class TookTooLong(Problem):
+    slug, title, status = "took_too_long", "The work took longer than is allowed", 503
 
 
 class Poisoned(Problem):

@@ -112,6 +112,8 @@ class Settings(BaseSettings):
     """Where wake-ups for Celery workers go, ``redis://…``; empty: one embedded worker beside the API, no broker."""
     stage_limit_s: float = Field(default=4 * 3600.0, gt=0)
     """Longest a stage may run, s; a Celery worker ends it then."""
+    orphan_grace_s: float = Field(default=24 * 3600.0, ge=0)
+    """Seconds after which the relay deletes outputs that no row names (of workers killed before their commit)."""
     webhooks_to_private: bool = False
     """Whether webhooks may go to addresses inside of a private network."""
     sweep_s: float = Field(default=15.0, gt=0)

@@ -2,6 +2,7 @@
 
     outbox ──▶ broker            as soon as a stage is queued
     expired lease ──▶ queued     every ``sweep_s``: its worker is dead
+    object that no row names ──▶ gone     after ``orphan_grace_s``
     queued, nobody woken ──▶ broker   every ``sweep_s``: Redis was emptied, or messages were lost
     webhook delivery ──▶ client  until it was taken, with growing pauses
 
@@ -30,6 +31,7 @@ from likeness.clock import now
 from likeness.database import Database
 from likeness.deletion import purge
 from likeness.logs import write_logs
+from likeness.orphans import Sweeper
 from likeness.repositories.leases import QUEUES, LeaseRepository
 from likeness.repositories.outbox import OutboxRepository
 from likeness.repositories.webhooks import WebhookRepository
@@ -46,6 +48,7 @@ log = logging.getLogger("likeness.relay")
 _BATCH = 200
 _AT_HAND = 1000
 """Wake-ups that lie in a queue at most because of a sweep."""
+_ORPHANS_EVERY_S = 3600.0
 _HOOK_LEASE_S = 60.0
 """What one try of a webhook gets before another relay may try it."""
 
@@ -70,6 +73,7 @@ class Relay:
         self.celery = make_celery(settings)
         self._redis = redis.Redis.from_url(settings.broker_url, socket_timeout=10, socket_connect_timeout=10)
         self.stop = threading.Event()
+        self._sweeper = Sweeper(database, store, grace=timedelta(seconds=settings.orphan_grace_s))
 
     def run(self) -> None:
         """Relay until :attr:`stop` is set."""
@@ -79,11 +83,14 @@ class Relay:
             sweeps = threading.Thread(
                 target=self._until_stopped, args=(self.sweep, self.settings.sweep_s), daemon=True
             )
-            hooks.start()
-            sweeps.start()
+            orphans = threading.Thread(
+                target=self._until_stopped, args=(self.orphans, _ORPHANS_EVERY_S), daemon=True
+            )
+            for thread in (hooks, sweeps, orphans):
+                thread.start()
             self._until_stopped(self.dispatch, self.poll_s)
-            hooks.join()
-            sweeps.join()
+            for thread in (hooks, sweeps, orphans):
+                thread.join()
 
     def _until_stopped(self, work: Callable[[], int], pause_s: float) -> None:
         failures = 0
@@ -128,6 +135,13 @@ class Relay:
             log.info("%d stage(s) of dead workers queued again, %d wake-up(s) sent again", reaped, woken)
         purge(self.database, self.store, self.settings)
         return reaped + woken
+
+    def orphans(self) -> int:
+        """Delete outputs that no row has named for a day; returns how many objects."""
+        gone = self._sweeper.sweep(now())
+        if gone:
+            log.info("%d object(s) that no row names were deleted", gone)
+        return gone
 
     def hooks(self) -> int:
         """Send webhook deliveries that are due; returns how many were tried."""

@@ -45,7 +45,7 @@ from likeness.deletion import purge, sweep_work_folders
 from likeness.intake import require_free_disk, safe_suffix
 from likeness.locks import hold
 from likeness.logs import bound, write_logs
-from likeness.refusals import ConsentMissing, StoreUnavailable, WeightsCorrupt
+from likeness.refusals import ConsentMissing, StoreUnavailable, TookTooLong, WeightsCorrupt
 from likeness.repositories.artifacts import ArtifactRepository
 from likeness.repositories.leases import QUEUES, Claim, LeaseRepository, Standing
 from likeness.repositories.people import PersonRepository
@@ -633,6 +633,12 @@ class Runner:
             return OutOfDisk(
                 f"the disk filled up during the stage {claim.stage}",
                 remedy="free some disk space; the job goes on by itself",
+            )
+        if type(error).__name__ == "SoftTimeLimitExceeded":  # Celery's
+            return TookTooLong(
+                f"the stage {claim.stage} ran longer than {self.settings.stage_limit_s:g} s",
+                remedy="retry the job, which goes on from its checkpoint, or raise LIKENESS_STAGE_LIMIT_S",
+                details={"stage": claim.stage},
             )
         # torch's own class can't be named here without importing torch.
         if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":

@@ -16,6 +16,14 @@ class ArtifactRepository:
         """The artifact of a stage key, if some run committed one."""
         return self.session.scalar(select(Artifact).where(Artifact.stage_key == stage_key))
 
+    def prefixes_in_use(self) -> set[str]:
+        """Folders of committed manifests, and ``<stage>-<fence>`` of stages that are running."""
+        running = self.session.execute(select(Stage.id, Stage.fence).where(Stage.status == "running"))
+        return {
+            *self.session.scalars(select(Artifact.prefix)),
+            *(f"{stage}-{fence}" for stage, fence in running),
+        }
+
     def of_scope(self, scope: str) -> list[Artifact]:
         return list(self.session.scalars(select(Artifact).where(Artifact.scope == scope)))
 

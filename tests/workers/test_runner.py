@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from celery.exceptions import SoftTimeLimitExceeded
 
 from likeness.clock import now
 from likeness.database import Database
@@ -218,6 +219,25 @@ def test_what_a_stage_raises_ends_its_job_with_a_typed_problem(
     assert ended.stages[0].attempt == attempts
     assert runner.tainted == (content == b"memory")
     assert list(store.keys(f"people/{person}")) == []
+
+
+def test_a_stage_that_ran_too_long_ends_its_job(
+    settings: Settings,
+    database: Database,
+    store: LocalStore,
+    make: Make,
+    job_of: JobOf,
+) -> None:
+    _, job = training(settings, database, store)
+
+    def too_long(_: StageContext) -> None:
+        raise SoftTimeLimitExceeded(settings.stage_limit_s)  # what Celery raises inside of a stage
+
+    make(fit=too_long).run_all()
+    ended = job_of(job)
+    assert ended.status == "failed"
+    assert ended.error is not None
+    assert (ended.error["slug"], ended.stage) == ("took_too_long", "fit")
 
 
 def test_a_stage_that_writes_nothing_is_a_fault(
