@@ -24,6 +24,7 @@ def nothing_is_lost(faults: dict[str, Any]) -> None:
     assert faults["statuses"]["succeeded"] > faults["jobs"] / 2
 
 
+@pytest.mark.slow
 def test_a_dozen_jobs_survive_what_may_happen(tmp_path: Path) -> None:
     with JobStack(tmp_path) as stack:
         ordeal = Ordeal(stack, FaultSchedule(jobs=12, seed=3, workers=2, tenants=2, patience_s=90))

@@ -1,6 +1,6 @@
 """The controls on a real person's clip: what re-encoding and other frames of the same face score.
 
-Skipped where the development clips are absent; ``test_scores`` and ``test_evaluate_stage`` ask the same of
+By `./dev long`, and skipped where the development clips are absent; ``test_scores`` and ``test_evaluate_stage`` ask the same of
 drawn faces.
 """
 
@@ -21,7 +21,10 @@ from media.audio import write_wav
 from media.decode import read_frames
 
 CLIP = Path(__file__).resolve().parents[3] / "shared" / "clips" / "german_male_20s.mp4"
-pytestmark = pytest.mark.skipif(not CLIP.exists(), reason="the development clips are not here")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not CLIP.exists(), reason="the development clips are not here"),
+]
 LENGTH = 75
 
 

@@ -217,6 +217,7 @@ def test_no_room_for_one_frame_is_said(tmp_path: Path) -> None:
         train(tmp_path, replace(TINY, batch=4), dataset=Crowded(0))
 
 
+@pytest.mark.slow
 def test_frames_in_parts_learn_like_frames_at_once(tmp_path: Path) -> None:
     config = replace(CONFIG, steps=100, preview_every=100)
     once, parts = (
