@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, func, select, update
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session, joinedload, selectinload
 
 from likeness.repositories.pages import Page, read_page
 from likeness.repositories.uploads import ACTIVE
@@ -106,4 +106,4 @@ class JobRepository:
         return len(gone.all())
 
 
-_WHOLE = (selectinload(Job.stages), selectinload(Job.inputs).selectinload(JobInput.upload))
+_WHOLE = (selectinload(Job.stages), selectinload(Job.inputs).joinedload(JobInput.upload))

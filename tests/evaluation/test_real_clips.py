@@ -1,7 +1,7 @@
 """The controls on a real person's clip: what re-encoding and other frames of the same face score.
 
-By `./dev long`, and skipped where the development clips are absent; ``test_scores`` and ``test_evaluate_stage`` ask the same of
-drawn faces.
+By `./dev long`, and skipped where the development clips are absent; ``test_scores`` and ``test_evaluate_stage`` ask the
+same of drawn faces.
 """
 
 from __future__ import annotations
