@@ -56,21 +56,27 @@ def vertex_shading(model: MorphableModel, vertices: NDArray[Any], light: NDArray
 
 
 @njit(cache=True, nogil=True)
+def triangle_normal(vertices: Any, a: int, b: int, c: int) -> Any:  # pragma: no cover - compiled
+    """Normal of a triangle of (V, 3) vertices, as three numbers; its length is twice the area."""
+    ux, uy, uz = (
+        vertices[b, 0] - vertices[a, 0],
+        vertices[b, 1] - vertices[a, 1],
+        vertices[b, 2] - vertices[a, 2],
+    )
+    vx, vy, vz = (
+        vertices[c, 0] - vertices[a, 0],
+        vertices[c, 1] - vertices[a, 1],
+        vertices[c, 2] - vertices[a, 2],
+    )
+    return uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+
+
+@njit(cache=True, nogil=True)
 def _vertex_normals(vertices: Any, triangles: Any) -> Any:  # pragma: no cover - compiled
     normals = np.zeros_like(vertices)
     for t in range(len(triangles)):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        ux, uy, uz = (
-            vertices[b, 0] - vertices[a, 0],
-            vertices[b, 1] - vertices[a, 1],
-            vertices[b, 2] - vertices[a, 2],
-        )
-        vx, vy, vz = (
-            vertices[c, 0] - vertices[a, 0],
-            vertices[c, 1] - vertices[a, 1],
-            vertices[c, 2] - vertices[a, 2],
-        )
-        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        nx, ny, nz = triangle_normal(vertices, a, b, c)
         for corner in (a, b, c):
             normals[corner, 0] += nx
             normals[corner, 1] += ny

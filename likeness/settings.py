@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Mapping
 from functools import cached_property
@@ -13,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from likeness.signed_urls import secret_of
 from problems import InvalidParameter
 
 MEBIBYTE = 2**20
@@ -246,22 +246,8 @@ class Settings(BaseSettings):
         if given := self.secret_key.get_secret_value():
             return given.encode()
         self.require_safe()
-        path = self.data_dir / "secret_key"
-        if not path.is_file():
-            self.prepare_folders()
-            temporary = path.with_name(f".secret_key.{secrets.token_hex(8)}.tmp")
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            try:
-                with open(descriptor, "w") as stream:
-                    stream.write(secrets.token_hex(32))
-                    stream.flush()
-                    os.fsync(stream.fileno())
-                os.link(temporary, path)  # of two processes that make one at once, the first wins
-            except FileExistsError:
-                pass
-            finally:
-                temporary.unlink()
-        return path.read_bytes()
+        self.prepare_folders()
+        return secret_of(self.data_dir / "secret_key", lambda: secrets.token_hex(32).encode())
 
     @classmethod
     def load(cls, **overrides: object) -> Self:

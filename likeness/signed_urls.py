@@ -14,7 +14,7 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,8 +118,8 @@ def expiry(expires_s: float) -> int:
     return int(time.time() + expires_s)
 
 
-def secret_of(path: Path) -> bytes:
-    """The 32 secret bytes in a file that only its owner can read, made when it is missing."""
+def secret_of(path: Path, make: Callable[[], bytes] = lambda: secrets.token_bytes(32)) -> bytes:
+    """The secret in a file that only its owner can read; made when it is missing, 32 random bytes by default."""
     with suppress(FileNotFoundError):
         return path.read_bytes()
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
@@ -127,7 +127,7 @@ def secret_of(path: Path) -> bytes:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with open(descriptor, "wb") as stream:
-            stream.write(secrets.token_bytes(32))
+            stream.write(make())
             stream.flush()
             os.fsync(stream.fileno())
         # A link, not a replacement: when API and worker both make one, the first stays and both read it.

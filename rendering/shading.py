@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from faces.light import triangle_normal
 from faces.raster import Fragments
 
 Array = NDArray[np.float32]
@@ -76,17 +77,7 @@ def _facing(vertices: Any, triangles: Any) -> Any:  # pragma: no cover - compile
     out = np.empty(len(triangles), np.float32)
     for t in range(len(triangles)):
         a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        ux, uy, uz = (
-            vertices[b, 0] - vertices[a, 0],
-            vertices[b, 1] - vertices[a, 1],
-            vertices[b, 2] - vertices[a, 2],
-        )
-        vx, vy, vz = (
-            vertices[c, 0] - vertices[a, 0],
-            vertices[c, 1] - vertices[a, 1],
-            vertices[c, 2] - vertices[a, 2],
-        )
-        nx, ny, nz = uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx
+        nx, ny, nz = triangle_normal(vertices, a, b, c)
         cx = vertices[a, 0] + vertices[b, 0] + vertices[c, 0]
         cy = vertices[a, 1] + vertices[b, 1] + vertices[c, 1]
         cz = vertices[a, 2] + vertices[b, 2] + vertices[c, 2]

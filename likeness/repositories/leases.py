@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, or_, select, update
+from sqlalchemy import exists, func, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from likeness.ids import new_id
 from likeness.refusals import Poisoned
-from likeness.repositories.outbox import OutboxRepository
+from likeness.repositories.outbox import OutboxRepository, due, waiting
 from likeness.repositories.people import PersonRepository
 from likeness.repositories.webhooks import WebhookRepository
 from likeness.tables import Artifact, Job, Person, Stage, Tenant
@@ -168,7 +168,7 @@ class LeaseRepository:
             for queue in queues:  # one at a time: of two queues at once the database would sort all
                 query = (
                     select(Stage)
-                    .where(*_waiting(now, queue), Stage.tenant_id == tenant_id)
+                    .where(*waiting(now, queue), Stage.tenant_id == tenant_id)
                     .order_by(Stage.priority, Stage.queued_at, Stage.id)
                     .limit(1)
                     .with_for_update(skip_locked=True)
@@ -188,7 +188,7 @@ class LeaseRepository:
             .subquery()
         )
         served = select(func.max(Stage.started_at)).where(Stage.tenant_id == Tenant.id).scalar_subquery()
-        waits = [exists().where(*_waiting(now, queue), Stage.tenant_id == Tenant.id) for queue in queues]
+        waits = [exists().where(*waiting(now, queue), Stage.tenant_id == Tenant.id) for queue in queues]
         query = (
             select(Tenant.id)
             .outerjoin(running, running.c.tenant_id == Tenant.id)
@@ -201,7 +201,7 @@ class LeaseRepository:
     def _this(self, stage_id: str, now: datetime) -> Stage | None:
         return self.session.scalar(
             select(Stage)
-            .where(Stage.id == stage_id, Stage.status == "queued", _due(now))
+            .where(Stage.id == stage_id, Stage.status == "queued", due(Stage, now))
             .with_for_update(skip_locked=True)
         )
 
@@ -442,11 +442,3 @@ class LeaseRepository:
         job.progress = {**job.progress, "eta_seconds": None, "message": ""}
         OutboxRepository(self.session).hush([stage.id for stage in job.stages])
         WebhookRepository(self.session).announce(job, now)
-
-
-def _due(now: datetime) -> ColumnElement[bool]:
-    return or_(Stage.not_before.is_(None), Stage.not_before <= now)
-
-
-def _waiting(now: datetime, queue: str) -> tuple[ColumnElement[bool], ...]:
-    return (Stage.status == "queued", Stage.queue == queue, _due(now))

@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from likeness.ids import least_id
+from likeness.repositories.outbox import due, waiting
 from likeness.tables import Job, Stage, Wake, WebhookDelivery
 
 KINDS = ("inspection", "training", "video")
@@ -51,18 +52,14 @@ class MeasureRepository:
         """
         query = (
             select(Stage.id, Stage.job_id, Stage.queued_at, Stage.not_before, Stage.started_at)
-            .where(
-                Stage.status == "queued",
-                Stage.queue == queue,
-                or_(Stage.not_before.is_(None), Stage.not_before <= now),
-            )
+            .where(*waiting(now, queue))
             .order_by(Stage.queued_at)
             .limit(_MOST_WAITING)
         )
-        waiting = self.session.execute(query).all()
+        rows = self.session.execute(query).all()
         done = self.session.execute(
             select(Stage.job_id, func.max(Stage.finished_at).label("ended"))
-            .where(Stage.job_id.in_({row.job_id for row in waiting}), Stage.status == "succeeded")
+            .where(Stage.job_id.in_({row.job_id for row in rows}), Stage.status == "succeeded")
             .group_by(Stage.job_id)
         )
         before = {row.job_id: row.ended for row in done}
@@ -71,7 +68,7 @@ class MeasureRepository:
                 filter(None, (row.queued_at, row.not_before, row.started_at, before.get(row.job_id))),
                 default=now,
             )
-            for row in waiting
+            for row in rows
         ]
         return max(0.0, (now - min(since, default=now)).total_seconds())
 
@@ -113,12 +110,10 @@ class MeasureRepository:
 
     def outbox(self, now: datetime) -> tuple[int, float]:
         """Due wake-ups that were not yet sent, and for how many seconds the oldest has been due."""
-        count, created, due = self.session.execute(
-            select(func.count(), func.min(Wake.created_at), func.min(Wake.not_before)).where(
-                or_(Wake.not_before.is_(None), Wake.not_before <= now)
-            )
+        count, created, latest = self.session.execute(
+            select(func.count(), func.min(Wake.created_at), func.min(Wake.not_before)).where(due(Wake, now))
         ).one()
-        since = min(filter(None, (created if due is None else max(created, due),)), default=now)
+        since = min(filter(None, (created if latest is None else max(created, latest),)), default=now)
         return count, max(0.0, (now - since).total_seconds())
 
     def deliveries(self) -> dict[str, int]:

@@ -5,10 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.orm import Session
 
 from likeness.tables import Stage, Wake
+
+
+def due(table: type[Stage] | type[Wake], now: datetime) -> ColumnElement[bool]:
+    """Its time has come, or it has none."""
+    return or_(table.not_before.is_(None), table.not_before <= now)
+
+
+def waiting(now: datetime, queue: str) -> tuple[ColumnElement[bool], ...]:
+    """A queue's stages that a worker might take this moment."""
+    return (Stage.status == "queued", Stage.queue == queue, due(Stage, now))
 
 
 class OutboxRepository:
@@ -27,7 +37,7 @@ class OutboxRepository:
         """Wake-ups to be sent, oldest first, locked: two relays never hold the same."""
         query = (
             select(Wake)
-            .where(or_(Wake.not_before.is_(None), Wake.not_before <= now))
+            .where(due(Wake, now))
             .order_by(Wake.id)
             .limit(limit)
             .with_for_update(skip_locked=True)
@@ -40,14 +50,5 @@ class OutboxRepository:
 
     def waiting(self, now: datetime, queue: str, *, limit: int) -> int:
         """How many due stages of a queue wait, counted up to ``limit``."""
-        some = (
-            select(Stage.id)
-            .where(
-                Stage.status == "queued",
-                Stage.queue == queue,
-                or_(Stage.not_before.is_(None), Stage.not_before <= now),
-            )
-            .limit(limit)
-            .subquery()
-        )
+        some = select(Stage.id).where(*waiting(now, queue)).limit(limit).subquery()
         return self.session.scalar(select(func.count()).select_from(some)) or 0

@@ -21,7 +21,7 @@ from likeness.tables import Stage, Wake, WebhookDelivery, WebhookEndpoint
 from likeness.webhooks import PAUSES_S, new_secret
 from problems import InvalidParameter, NoFace
 from tests.likeness.service import training
-from tests.likeness.test_webhooks import Receiver
+from tests.likeness.test_webhooks import Receiver, receiver  # noqa: F401 - a fixture
 from workers.relay import Relay
 
 
@@ -133,14 +133,6 @@ def failed_job(relay: Relay, settings: Settings, store: LocalStore, url: str) ->
 def deliveries(relay: Relay) -> list[WebhookDelivery]:
     with relay.database.read() as session:
         return list(session.scalars(select(WebhookDelivery)))
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    receiver = Receiver()
-    yield receiver
-    receiver.server.shutdown()
-    receiver.server.server_close()
 
 
 def test_a_client_is_told_once(
