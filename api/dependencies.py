@@ -1,4 +1,7 @@
-"""What handlers ask for, as annotated aliases."""
+"""What handlers ask for, as annotated aliases.
+
+The functions are async so that they run where they are: the framework takes a thread for each that is not.
+"""
 
 from __future__ import annotations
 
@@ -12,22 +15,22 @@ from likeness.settings import Settings
 from likeness.store import ObjectStore
 
 
-def _settings(request: Request) -> Settings:
+async def _settings(request: Request) -> Settings:
     settings: Settings = request.app.state.settings
     return settings
 
 
-def _database(request: Request) -> Database:
+async def _database(request: Request) -> Database:
     database: Database = request.app.state.database
     return database
 
 
-def _store(request: Request) -> ObjectStore:
+async def _store(request: Request) -> ObjectStore:
     store: ObjectStore = request.app.state.store
     return store
 
 
-def _watch(request: Request) -> WorkerWatch | None:
+async def _watch(request: Request) -> WorkerWatch | None:
     watch: WorkerWatch | None = request.app.state.watch
     return watch
 

@@ -158,7 +158,10 @@ class JobOut(BaseModel):
     stage: str | None = Field(description="The stage it is in, or ended in")
     progress: Progress
     stages: list[StageOut]
-    queue_position: int | None = Field(description="Stages to be run before it; null when not queued")
+    queue_position: int | None = Field(
+        description="Stages for the same workers that run or come before it, of the waiting ones at most 1,000; "
+        "null when not queued"
+    )
     attempt: int = Field(description="1, and one more for each retry")
     error: ProblemDetails | None
     created_at: datetime

@@ -19,9 +19,9 @@ from api.schemas import (
 )
 from likeness.clock import now
 from likeness.health import GONE_AFTER
-from likeness.repositories.jobs import JobRepository
+from likeness.repositories.job_records import JobRecord, JobRecords, StageRecord
 from likeness.repositories.workers import WorkerRepository
-from likeness.tables import Job, Person, Stage, Upload
+from likeness.tables import Job, Person, Upload
 
 ACTIVE = ("queued", "running", "canceling")
 
@@ -30,7 +30,7 @@ def upload_view(upload: Upload) -> UploadOut:
     return UploadOut.model_validate(upload, from_attributes=True)
 
 
-def person_view(person: Person, latest: Job | None) -> PersonOut:
+def person_view(person: Person, latest: Job | JobRecord | None) -> PersonOut:
     """``latest`` is the newest training."""
     weights = None
     if person.package is not None:
@@ -60,7 +60,7 @@ def person_view(person: Person, latest: Job | None) -> PersonOut:
     )
 
 
-def job_view(session: Session, job: Job) -> AnyJob:
+def job_view(session: Session, job: JobRecord) -> AnyJob:
     """The job as the resource it is."""
     base = {
         "id": job.id,
@@ -68,20 +68,19 @@ def job_view(session: Session, job: Job) -> AnyJob:
         "stage": job.stage,
         "progress": Progress.model_validate({**job.progress, **_standstill(session, job)}),
         "stages": [_stage_view(stage) for stage in job.stages],
-        "queue_position": JobRepository(session).ahead(job) if job.status == "queued" else None,
+        "queue_position": JobRecords(session).ahead(job) if job.status == "queued" else None,
         "attempt": job.attempt,
         "error": details_of(job.error) if job.error else None,
         "created_at": job.created_at,
         "started_at": job.started_at,
         "finished_at": job.finished_at,
     }
-    inputs = {item.role: item.upload_id for item in job.inputs}
     if job.kind == "training":
         return TrainingOut.model_validate(
             {
                 **base,
                 "person_id": job.person_id,
-                "upload_id": inputs.get("clip"),
+                "upload_id": job.input_id("clip"),
                 "preset": job.params["preset"],
                 "seed": job.params["seed"],
                 "result": job.result,
@@ -93,7 +92,7 @@ def job_view(session: Session, job: Job) -> AnyJob:
             {
                 **base,
                 "person_id": job.person_id,
-                "audio_upload_id": inputs.get("recording"),
+                "audio_upload_id": job.input_id("recording"),
                 "pose_mode": job.params["pose"],
                 "seed": job.params["seed"],
                 "download_url": f"/v1/videos/{job.id}/download" if entry else None,
@@ -102,21 +101,18 @@ def job_view(session: Session, job: Job) -> AnyJob:
             }
         )
     report = job.result
-    if report is not None and job.inputs and job.inputs[0].upload is not None:
-        report = {
-            **report,
-            "name": job.inputs[0].upload.filename,
-        }  # the worker saw the file under another name
-    return InspectionOut.model_validate({**base, "upload_id": inputs.get("clip"), "report": report})
+    if report is not None and job.inputs and job.inputs[0].filename is not None:
+        # the worker saw the file under another name
+        report = {**report, "name": job.inputs[0].filename}
+    return InspectionOut.model_validate({**base, "upload_id": job.input_id("clip"), "report": report})
 
 
-def video_file(job: Job) -> dict[str, object] | None:
+def video_file(job: JobRecord) -> dict[str, object] | None:
     """The manifest's entry of the finished video, with its ``key`` in the store."""
-    artifact = job.stages[-1].artifact
-    if job.status != "succeeded" or artifact is None:
+    if job.output is None or job.status != "succeeded":
         return None
-    entry = next(file for file in artifact.manifest["files"] if file["name"].endswith(".mp4"))
-    return {**entry, "key": f"{artifact.prefix}/{entry['name']}"}
+    entry = next(file for file in job.output["files"] if file["name"].endswith(".mp4"))
+    return {**entry, "key": f"{job.output['prefix']}/{entry['name']}"}
 
 
 def package_file(person: Person) -> dict[str, object] | None:
@@ -127,7 +123,7 @@ def package_file(person: Person) -> dict[str, object] | None:
     return {**entry, "key": f"{person.package.prefix}/{entry['name']}"}
 
 
-def _standstill(session: Session, job: Job) -> dict[str, str]:
+def _standstill(session: Session, job: JobRecord) -> dict[str, str]:
     """The progress' message when nothing happens to a job, with what must happen for it to go on; else empty."""
     moment = now()
     workers = WorkerRepository(session)
@@ -147,7 +143,7 @@ def _standstill(session: Session, job: Job) -> dict[str, str]:
     return {}
 
 
-def _stage_view(stage: Stage) -> StageOut:
+def _stage_view(stage: StageRecord) -> StageOut:
     seconds = None
     if stage.started_at is not None and stage.status not in ("pending", "queued"):
         seconds = round(((stage.finished_at or now()) - stage.started_at).total_seconds(), 1)

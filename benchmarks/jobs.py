@@ -17,6 +17,7 @@ from sqlalchemy import delete, func, insert, select
 
 from benchmarks.fault_schedule import FaultSchedule, Ordeal
 from benchmarks.job_stack import JobStack
+from benchmarks.pollers import poll
 from likeness.clock import now
 from likeness.database import Database
 from likeness.ids import new_id
@@ -110,31 +111,11 @@ def _starts(stack: JobStack, count: int) -> dict[str, float]:
 
 async def _polling(stack: JobStack, clients: int, seconds: float) -> dict[str, float]:
     """Milliseconds of an answer to ``GET /v1/jobs/ID`` while so many clients ask once a second."""
-    import httpx
-
     address = stack.api()
     with stack.database.read() as session:
         jobs = list(session.scalars(select(Job.id).limit(50)))
-    times, errors = list[float](), 0
-    until = time.monotonic() + seconds
-
-    async def ask(client: httpx.AsyncClient, index: int) -> None:
-        nonlocal errors
-        await asyncio.sleep(index / clients)
-        while time.monotonic() < until:
-            began = time.perf_counter()
-            try:
-                answer = await client.get(f"{address}/v1/jobs/{jobs[index % len(jobs)]}")
-                errors += answer.status_code != 200
-            except httpx.HTTPError:
-                errors += 1
-            times.append(1000 * (time.perf_counter() - began))
-            await asyncio.sleep(max(0.0, 1.0 - (time.perf_counter() - began)))
-
-    limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
-    async with httpx.AsyncClient(limits=limits, timeout=30) as client:
-        await asyncio.gather(*(ask(client, index) for index in range(clients)))
-    return {**_spread(times), "requests": len(times), "errors": errors}
+    paths = [f"/v1/jobs/{job_id}" for job_id in jobs]
+    return (await poll(address, paths, clients=clients, seconds=seconds)).spread()
 
 
 def _claims(database: Database, bench: JobsBench, length: int) -> tuple[float, dict[str, float]]:

@@ -6,6 +6,7 @@ themselves; nothing else has to be told.
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from sqlalchemy.orm import Session
 from likeness.clock import now
 from likeness.database import Database
 from likeness.ids import new_id
-from likeness.refusals import ConsentMissing
+from likeness.refusals import ConsentMissing, StoreUnavailable
 from likeness.repositories.artifacts import ArtifactRepository
+from likeness.repositories.job_records import JobRecord, JobRecords
 from likeness.repositories.jobs import JobRepository
 from likeness.repositories.outbox import OutboxRepository
 from likeness.repositories.people import PersonRepository
@@ -27,6 +29,8 @@ from likeness.settings import Settings
 from likeness.store import ObjectStore
 from likeness.tables import EMBEDDED, Consent, Job, JobInput, Person, Stage, Upload
 from problems import Conflict, InvalidParameter, NotFound
+
+log = logging.getLogger("likeness.requests")
 
 Kind = Literal["training", "video", "inspection"]
 Preset = Literal["instant", "preview", "standard", "best"]
@@ -291,8 +295,12 @@ def retry(
         if from_stage:
             job.params = {**job.params, "fresh": job.attempt}  # enters the keys of the stages still to run
             shutil.rmtree(settings.work_dir / job_id, ignore_errors=True)
-    for prefix in dropped:
-        store.delete_prefix(prefix)
+    try:
+        for prefix in dropped:
+            store.delete_prefix(prefix)
+    except StoreUnavailable as problem:
+        # The job is queued and does not need this; no row names these files, so they are swept up later.
+        log.warning("%s: old outputs stay for now: %s", job_id, problem)
 
 
 def _first_to_run(job: Job, from_stage: str | None) -> int:
@@ -328,11 +336,15 @@ def job_or_refuse(session: Session, job_id: str, *, kind: Kind | None = None, lo
     repository = JobRepository(session)
     job = repository.get_locked(job_id, kind=kind) if lock else repository.get(job_id, kind=kind)
     if job is None or (lock and job.deleting_at is not None):
-        raise NotFound(
-            f"there is no {kind or 'job'} {job_id!r}",
-            remedy="list jobs with GET /v1/jobs",
-            details={"id": job_id},
-        )
+        raise _no_job(job_id, kind)
+    return job
+
+
+def record_or_refuse(session: Session, job_id: str, *, kind: Kind | None = None) -> JobRecord:
+    """The job to be shown, or NotFound."""
+    job = JobRecords(session).get(job_id, kind=kind)
+    if job is None:
+        raise _no_job(job_id, kind)
     return job
 
 
@@ -346,6 +358,14 @@ def upload_or_refuse(session: Session, upload_id: str, *, field: str = "id") -> 
             details={"field": field, "id": upload_id},
         )
     return upload
+
+
+def _no_job(job_id: str, kind: Kind | None) -> NotFound:
+    return NotFound(
+        f"there is no {kind or 'job'} {job_id!r}",
+        remedy="list jobs with GET /v1/jobs",
+        details={"id": job_id},
+    )
 
 
 def _upload(session: Session, upload_id: str, purpose: str | None, field: str) -> Upload:

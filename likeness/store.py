@@ -11,7 +11,7 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -121,15 +121,25 @@ class LocalStore:
     Args:
         root: the folder; made when it is missing.
         base_url: what signed addresses begin with, ``https://host``; empty makes them relative to the host.
+        secret: asked at each signing for what to sign with; without one the store makes its own and keeps it in
+            ``.signing-key`` of its folder.
         keep_parts_s: seconds that an unfinished multipart upload outlives sweeping.
     """
 
-    def __init__(self, root: Path, *, base_url: str = "", keep_parts_s: float = 7 * 24 * 3600) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        base_url: str = "",
+        secret: Callable[[], bytes] | None = None,
+        keep_parts_s: float = 7 * 24 * 3600,
+    ) -> None:
         self.root = root.absolute()
         self._incoming = self.root / ".incoming"
         self._incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._parts = PartsFolder(self.root / ".parts")
         self._base_url, self._keep_parts_s = base_url, keep_parts_s
+        self._given_secret = secret
 
     def prepare(self) -> None:
         self._incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -261,7 +271,10 @@ class LocalStore:
         return grant.address(self._base_url, self._secret())
 
     def _secret(self) -> bytes:
-        return secret_of(self.root / ".signing-key")
+        if self._given_secret is None:
+            return secret_of(self.root / ".signing-key")
+        # Not the secret itself: it signs other things too, and a signature for one must be none for another.
+        return hashlib.sha256(b"objects\0" + self._given_secret()).digest()
 
     def _show(self, whole: Path, target: Path) -> None:
         """Put a finished file where readers find it."""

@@ -13,7 +13,7 @@ def store_of(settings: Settings) -> ObjectStore:
         InternalProblem: the S3 settings are none that can work.
     """
     if settings.store == "local":
-        return LocalStore(settings.objects_dir, base_url=settings.public_url)
+        return LocalStore(settings.objects_dir, base_url=settings.public_url, secret=settings.signing_key)
     # boto3 takes half a second to import, which an embedded deployment should not pay.
     from likeness.s3 import S3Store
     from likeness.s3_client import S3Options

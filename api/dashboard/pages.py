@@ -27,6 +27,7 @@ from likeness.refusals import (
     Poisoned,
     UnknownHost,
 )
+from likeness.repositories.job_records import JobRecords
 from likeness.repositories.jobs import JobRepository
 from likeness.repositories.people import PersonRepository
 from likeness.requests import (
@@ -34,8 +35,8 @@ from likeness.requests import (
     Preset,
     cancel,
     create_person,
-    job_or_refuse,
     person_or_refuse,
+    record_or_refuse,
     request_inspection,
     request_training,
     request_video,
@@ -99,7 +100,7 @@ def home(request: Request, database: DatabaseDep, settings: SettingsDep, watch: 
         people = PersonRepository(session).page(limit=60, cursor=None).rows
         latest = JobRepository(session).latest_of_people([person.id for person in people], "training")
         cards = [person_view(person, latest.get(person.id)) for person in people]
-        jobs = [job_view(session, job) for job in JobRepository(session).page(limit=8, cursor=None).rows]
+        jobs = [job_view(session, job) for job in JobRecords(session).page(limit=8, cursor=None).rows]
     trouble = [check for check in checks(database, settings, watch) if not check.ok]
     names = {card.id: card.name for card in cards}
     return _render(request, "home.html", people=cards, jobs=jobs, names=names, trouble=trouble)
@@ -141,7 +142,7 @@ def person_activity(request: Request, person_id: str, database: DatabaseDep) -> 
 def _person_page(request: Request, person_id: str, database: Database, template: str) -> Response:
     with database.read() as session:
         person = person_or_refuse(session, person_id, usable=False)
-        rows = [job for job in JobRepository(session).of_person(person_id) if job.deleting_at is None]
+        rows = JobRecords(session).of_person(person_id)
         jobs = [job_view(session, job) for job in rows]
         latest = next((job for job in rows if job.kind == "training"), None)
         card = person_view(person, latest)
@@ -187,7 +188,7 @@ def list_jobs(
     request: Request, database: DatabaseDep, status: Status | None = None, cursor: Cursor = None
 ) -> Response:
     with database.read() as session:
-        page = JobRepository(session).page(limit=25, cursor=cursor, status=status)
+        page = JobRecords(session).page(limit=25, cursor=cursor, status=status)
         jobs = [job_view(session, job) for job in page.rows]
         ids = {job.person_id for job in page.rows if job.person_id}
         people = PersonRepository(session)
@@ -213,7 +214,7 @@ def job_card(request: Request, job_id: str, database: DatabaseDep) -> Response:
 
 def _job(database: Database, job_id: str) -> AnyJob:
     with database.read() as session:
-        return job_view(session, job_or_refuse(session, job_id))
+        return job_view(session, record_or_refuse(session, job_id))
 
 
 @router.post("/jobs/{job_id}/cancel")

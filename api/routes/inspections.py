@@ -9,7 +9,7 @@ from api.problem_details import changes
 from api.routes.job_routes import add_job_routes
 from api.schemas import InspectionIn, InspectionOut
 from api.views import job_view
-from likeness.requests import job_or_refuse, request_inspection
+from likeness.requests import record_or_refuse, request_inspection
 from problems import NotFound
 
 router = APIRouter(prefix="/v1/inspections", tags=["inspections"])
@@ -21,7 +21,7 @@ def add_inspection(body: InspectionIn, response: Response, database: DatabaseDep
     job_id = request_inspection(database, upload_id=body.upload_id)
     response.headers["Location"] = f"/v1/inspections/{job_id}"
     with database.read() as session:
-        view = job_view(session, job_or_refuse(session, job_id))
+        view = job_view(session, record_or_refuse(session, job_id))
     assert isinstance(view, InspectionOut)
     return view
 

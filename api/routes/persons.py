@@ -15,7 +15,7 @@ from likeness.deletion import delete_person
 from likeness.refusals import ConsentMissing
 from likeness.repositories.jobs import JobRepository
 from likeness.repositories.people import PersonRepository
-from likeness.requests import create_person, job_or_refuse, person_or_refuse, request_training
+from likeness.requests import create_person, person_or_refuse, record_or_refuse, request_training
 from problems import Conflict, InvalidParameter, NotFound
 
 router = APIRouter(prefix="/v1/persons", tags=["persons"])
@@ -99,7 +99,7 @@ def train(person_id: str, body: TrainingIn, response: Response, database: Databa
     )
     response.headers["Location"] = f"/v1/trainings/{job_id}"
     with database.read() as session:
-        view = job_view(session, job_or_refuse(session, job_id))
+        view = job_view(session, record_or_refuse(session, job_id))
     assert isinstance(view, TrainingOut)
     return view
 

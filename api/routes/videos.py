@@ -12,7 +12,7 @@ from api.routes.job_routes import add_job_routes
 from api.schemas import VideoIn, VideoOut
 from api.views import job_view, video_file
 from likeness.refusals import ConsentMissing
-from likeness.requests import job_or_refuse, request_video
+from likeness.requests import record_or_refuse, request_video
 from problems import Conflict, NotFound
 
 router = APIRouter(prefix="/v1/videos", tags=["videos"])
@@ -34,7 +34,7 @@ def add_video(body: VideoIn, response: Response, database: DatabaseDep) -> Video
     )
     response.headers["Location"] = f"/v1/videos/{job_id}"
     with database.read() as session:
-        view = job_view(session, job_or_refuse(session, job_id))
+        view = job_view(session, record_or_refuse(session, job_id))
     assert isinstance(view, VideoOut)
     return view
 
@@ -53,7 +53,7 @@ def add_video(body: VideoIn, response: Response, database: DatabaseDep) -> Video
 def download_video(job_id: str, database: DatabaseDep, store: StoreDep) -> Response:
     """The finished mp4. Answers range requests."""
     with database.read() as session:
-        job = job_or_refuse(session, job_id, kind="video")
+        job = record_or_refuse(session, job_id, kind="video")
         entry, status = video_file(job), job.status
     if entry is None:
         raise Conflict(

@@ -8,7 +8,6 @@ from datetime import datetime
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session, selectinload
 
-from likeness.repositories.pages import Page, read_page
 from likeness.repositories.uploads import ACTIVE
 from likeness.tables import Job, JobInput, Stage
 
@@ -35,50 +34,19 @@ class JobRepository:
         self.session.execute(select(Job.id).where(Job.id == job_id).with_for_update())
         return self.get(job_id, kind=kind)
 
-    def page(
-        self,
-        *,
-        limit: int,
-        cursor: str | None,
-        kind: str | None = None,
-        status: str | None = None,
-        person_id: str | None = None,
-    ) -> Page[Job]:
-        query = select(Job).options(*_WHOLE)
-        if kind:
-            query = query.where(Job.kind == kind)
-        if status:
-            query = query.where(Job.status == status)
-        if person_id:
-            query = query.where(Job.person_id == person_id)
-        return read_page(self.session, query, Job.id, limit=limit, cursor=cursor)
-
     def of_person(self, person_id: str) -> list[Job]:
         query = select(Job).where(Job.person_id == person_id).options(*_WHOLE).order_by(Job.id.desc())
         return list(self.session.scalars(query))
 
     def latest_of_people(self, person_ids: Sequence[str], kind: str) -> dict[str, Job]:
-        """The newest job of a kind for each person that has one."""
+        """The newest job of a kind for each person that has one, without its stages."""
         newest = (
             select(func.max(Job.id))
             .where(Job.person_id.in_(person_ids), Job.kind == kind)
             .group_by(Job.person_id)
         )
-        jobs = self.session.scalars(select(Job).where(Job.id.in_(newest)).options(*_WHOLE))
+        jobs = self.session.scalars(select(Job).where(Job.id.in_(newest)))
         return {job.person_id: job for job in jobs if job.person_id}
-
-    def ahead(self, job: Job) -> int:
-        """How many queued or running stages of other jobs are before this job's queued one."""
-        mine = next((stage for stage in job.stages if stage.status == "queued"), None)
-        if mine is None or mine.queued_at is None:
-            return 0
-        earlier = (Stage.priority < mine.priority) | (
-            (Stage.priority == mine.priority) & (Stage.queued_at < mine.queued_at)
-        )
-        query = select(func.count()).where(
-            ((Stage.status == "queued") & earlier) | (Stage.status == "running"), Stage.job_id != job.id
-        )
-        return self.session.scalar(query) or 0
 
     def count_active(self) -> int:
         return self.session.scalar(select(func.count()).where(Job.status.in_(ACTIVE))) or 0

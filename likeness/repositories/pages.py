@@ -9,16 +9,17 @@ from typing import Generic, TypeVar
 from sqlalchemy import Select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from likeness.tables import Job, Person, Upload
+from likeness.tables import Person, Upload
 
-Row = TypeVar("Row", Upload, Person, Job)
+Row = TypeVar("Row", Upload, Person)
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
-class Page(Generic[Row]):
+class Page(Generic[Item]):
     """Some rows and where the next ones start."""
 
-    rows: Sequence[Row]
+    rows: Sequence[Item]
     next_cursor: str | None
     """Pass it back to go on; None at the end."""
 

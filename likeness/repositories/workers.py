@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.orm import Session
 
 from likeness.tables import Worker
@@ -34,7 +34,16 @@ class WorkerRepository:
 
     def taken_queues(self, since: datetime) -> set[str]:
         """Queues that somebody who was seen since then takes stages from."""
-        return {queue for worker in self.seen_since(since) for queue in worker.queues.split(",") if queue}
+        rows = self.session.connection().execute(_QUEUES, {"since": since})
+        return {queue for (names,) in rows for queue in names.split(",") if queue}
 
     def seen_since(self, when: datetime) -> list[Worker]:
         return list(self.session.scalars(select(Worker).where(Worker.last_seen >= when)))
+
+
+_workers = Worker.__table__.c
+_QUEUES = (
+    select(_workers.queues)
+    .where(_workers.last_seen >= bindparam("since", type_=_workers.last_seen.type))
+    .distinct()
+)

@@ -49,12 +49,16 @@ def test_addresses_are_relative_where_the_service_has_no_public_one(
     problem(client.get(store.signed_get("people/none", expires_s=60)), 404, "not_found")
 
 
-def test_the_secret_is_made_once_and_is_the_owners(client: TestClient, store: LocalStore, put: Put) -> None:
+def test_the_secret_is_made_once_and_is_the_owners(
+    client: TestClient, settings: Settings, store: LocalStore, put: Put
+) -> None:
     put("a", b"x")
     address = store.signed_get("a", expires_s=60)
-    secret = store.root / ".signing-key"
-    assert (secret.stat().st_mode & 0o777, len(secret.read_bytes())) == (0o600, 32)
-    assert LocalStore(store.root).signed_get("a", expires_s=60).split("&")[-1].startswith("signature=")
+    secret = settings.data_dir / "secret_key"
+    assert (secret.stat().st_mode & 0o777, len(secret.read_bytes())) == (0o600, 64)
+    own = LocalStore(store.root)  # one that is used without a deployment
+    assert own.signed_get("a", expires_s=60).split("&")[-1].startswith("signature=")
+    assert client.get(own.signed_get("a", expires_s=60)).status_code == 403
     assert client.get(address).status_code == 200
     secret.unlink()  # takes back every address there is
     body = problem(client.get(address), 403, "signature_refused")

@@ -8,6 +8,9 @@ from collections.abc import Iterator
 import pytest
 from fastapi.testclient import TestClient
 
+from likeness.database import Database
+from likeness.deletion import purge
+from likeness.refusals import StoreUnavailable
 from likeness.settings import Settings
 from likeness.store import LocalStore
 from tests.api.calls import problem, upload
@@ -127,3 +130,25 @@ def test_paths_lead_nowhere(client: TestClient, where: str, path: str) -> None:
     answer = client.get(where.format(path))
     assert answer.status_code == 404
     assert "root:" not in answer.text
+
+
+def test_a_deletion_outlives_a_store_that_is_away(
+    client: TestClient,
+    settings: Settings,
+    database: Database,
+    store: LocalStore,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    identifier = upload(client)
+
+    def away(_self: LocalStore, _prefix: str) -> int:
+        raise StoreUnavailable("the object store does not answer", remedy="start it")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(LocalStore, "delete_prefix", away)
+        answer = client.delete(f"/v1/uploads/{identifier}")
+        assert (answer.status_code, answer.json()["status"]) == (202, "pending")
+    assert list(store.keys())
+    purge(database, store, settings)
+    assert list(store.keys()) == []
+    problem(client.get(f"/v1/uploads/{identifier}"), 404, "not_found")

@@ -19,6 +19,7 @@ from likeness.requests import create_person, request_training
 from likeness.schema import migrate
 from likeness.settings import Settings
 from likeness.store import LocalStore
+from likeness.stores import store_of
 
 
 @functools.cache
@@ -82,7 +83,9 @@ def either_database(request: pytest.FixtureRequest, settings: Settings) -> Itera
 
 @pytest.fixture
 def store(settings: Settings) -> LocalStore:
-    return LocalStore(settings.objects_dir)
+    store = store_of(settings)
+    assert isinstance(store, LocalStore)
+    return store
 
 
 def upload(

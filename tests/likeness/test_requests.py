@@ -8,6 +8,7 @@ from likeness.database import Database
 from likeness.deletion import delete_job, delete_person, delete_upload, purge, sweep_work_folders
 from likeness.ids import new_id
 from likeness.refusals import ConsentMissing
+from likeness.repositories.job_records import JobRecords
 from likeness.repositories.jobs import JobRepository
 from likeness.repositories.people import PersonRepository
 from likeness.requests import (
@@ -169,7 +170,7 @@ def test_deleting_a_person_leaves_no_file_and_no_row(
     with database.read() as session:
         assert PersonRepository(session).get(person) is None
         assert [row.id for row in PersonRepository(session).page(limit=9, cursor=None).rows] == [other]
-        jobs = JobRepository(session).page(limit=50, cursor=None).rows
+        jobs = JobRecords(session).page(limit=50, cursor=None).rows
         assert {row.person_id for row in jobs} == {other}
 
 
