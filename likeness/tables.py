@@ -8,7 +8,10 @@ uploads ◀── job_inputs ──▶ jobs ──▶ people ──▶ consents
                              ▲   └──────▶ artifacts
                            outbox     wake-ups to be sent to the broker
 
+                           job_events           what happened to a job, in order
 webhook_endpoints ◀── webhook_deliveries      what clients are told
+batches, deletions, usage_records             many videos at once; receipts; what was used
+idempotency_keys                              answers that are given again
 api_keys, audit_events                        who may do what, and who did what
 workers                                       who is alive, for /readyz
 """
@@ -23,9 +26,11 @@ from sqlalchemy import (
     BigInteger,
     DateTime,
     Dialect,
+    Double,
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Text,
@@ -78,19 +83,23 @@ class Tenant(Base):
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     name: Mapped[str] = mapped_column(String(200))
+    limits: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """What it may use at most (``likeness.accounts.Limits``); what is not named is not limited."""
     created_at: Mapped[datetime]
 
 
 class Upload(Base):
-    """A file somebody handed in."""
+    """A file somebody handed in, or is about to."""
 
     __tablename__ = "uploads"
-    __table_args__ = (Index(None, "tenant_id", "id"),)
+    __table_args__ = (Index(None, "tenant_id", "id"), Index(None, "status", "expires_at"))
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), default=EMBEDDED)
     purpose: Mapped[str] = mapped_column(String(16))
-    """clip or recording."""
+    """clip, recording, consent or video."""
+    status: Mapped[str] = mapped_column(String(16), default="ready")
+    """awaiting (its parts), or ready."""
     filename: Mapped[str] = mapped_column(String(255))
     """The name the client gave; shown, never used as a path."""
     media_type: Mapped[str] = mapped_column(String(255))
@@ -98,6 +107,14 @@ class Upload(Base):
     """Bytes."""
     sha256: Mapped[str] = mapped_column(String(64))
     object_key: Mapped[str] = mapped_column(String(512))
+    part_size: Mapped[int | None] = mapped_column(BigInteger)
+    """Bytes of each part but the last; None when it came in one piece."""
+    multipart_id: Mapped[str | None] = mapped_column(String(255))
+    """The object store's name of the unfinished upload."""
+    expires_at: Mapped[datetime | None]
+    """When an upload that is not whole is given up."""
+    source_url: Mapped[str | None] = mapped_column(String(2048))
+    """Where it was fetched from."""
     created_at: Mapped[datetime]
     deleting_at: Mapped[datetime | None]
     """Set when it may not be used any more and its bytes are about to go."""
@@ -133,16 +150,28 @@ class Consent(Base):
     subject_name: Mapped[str] = mapped_column(String(200))
     """Name of the person who consented."""
     status: Mapped[str] = mapped_column(String(24))
-    """attested (the user's word), or revoked."""
+    """attested (the user's word); or awaiting_recording, verifying, then verified or rejected; expired, revoked."""
     statement: Mapped[str] = mapped_column(Text, default="")
     """The words that were agreed to; empty for a bare attestation."""
+    language: Mapped[str] = mapped_column(String(16), default="")
+    purposes: Mapped[list[str]] = mapped_column(JSON, default=list)
+    """What for: train, dub."""
+    passcode: Mapped[str] = mapped_column(String(64), default="")
+    """Random words in the statement: a recording from before it was made does not have them."""
+    expires_at: Mapped[datetime | None]
+    """Until when a recording is waited for."""
+    recording_upload_id: Mapped[str | None] = mapped_column(String(40))
+    job_id: Mapped[str | None] = mapped_column(String(40))
+    """Of the check of the recording."""
+    report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """What the check found."""
     created_at: Mapped[datetime]
     revoked_at: Mapped[datetime | None]
 
     @property
     def given(self) -> bool:
         """It may be acted upon."""
-        return self.status == "attested"
+        return self.status in ("attested", "verified")
 
 
 class Person(Base):
@@ -194,13 +223,17 @@ class Job(Base):
         Index(None, "kind", "status"),
         Index(None, "person_id"),
         Index(None, "tenant_id", "id"),
+        Index(None, "batch_id"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), default=EMBEDDED)
     kind: Mapped[str] = mapped_column(String(16))
-    """training, video or inspection."""
+    """training, video, inspection, consent or verification."""
     person_id: Mapped[str | None] = mapped_column(ForeignKey("people.id"))
+    batch_id: Mapped[str | None] = mapped_column(String(40))
+    labels: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """The client's own key-value pairs."""
     package_artifact_id: Mapped[str | None] = mapped_column(ForeignKey("artifacts.id"))
     """The weights a video uses, fixed when it was asked for."""
     scope: Mapped[str] = mapped_column(String(128))
@@ -334,6 +367,9 @@ class WebhookEndpoint(Base):
     """Of its signatures (Standard Webhooks): ``whsec_`` and base64."""
     events: Mapped[list[str]] = mapped_column(JSON)
     """Names that it wants, such as ``training.succeeded``; empty: all."""
+    old_secret: Mapped[str | None] = mapped_column(String(128))
+    """The secret before the last rotation, which signs beside the new one until ``old_secret_until``."""
+    old_secret_until: Mapped[datetime | None]
     created_at: Mapped[datetime]
     disabled_at: Mapped[datetime | None]
 
@@ -398,4 +434,81 @@ class AuditEvent(Base):
     subject: Mapped[str] = mapped_column(String(64))
     """Id of the resource."""
     details: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class JobEvent(Base):
+    """Something that happened to a job: a change of its status or stage, or how far it was."""
+
+    __tablename__ = "job_events"
+    __table_args__ = (Index(None, "job_id", "id"),)
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    kind: Mapped[str] = mapped_column(String(16))
+    """status, stage or progress."""
+    data: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime]
+
+
+class Batch(Base):
+    """Videos that were asked for together."""
+
+    __tablename__ = "batches"
+    __table_args__ = (Index(None, "tenant_id", "id"),)
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
+    name: Mapped[str] = mapped_column(String(200))
+    total: Mapped[int]
+    created_at: Mapped[datetime]
+
+
+class Deletion(Base):
+    """That something was deleted, and what went with it; stays when everything else is gone."""
+
+    __tablename__ = "deletions"
+    __table_args__ = (Index(None, "tenant_id", "id"), Index(None, "subject"))
+
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
+    subject: Mapped[str] = mapped_column(String(40))
+    """Id of what was deleted: a person, a job or an upload."""
+    status: Mapped[str] = mapped_column(String(16))
+    """pending or done."""
+    receipt: Mapped[dict[str, Any]]
+    """``{"rows": {table: count}, "objects": [keys]}``."""
+    created_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+
+class UsageRecord(Base):
+    """What a finished job used; outlives the job."""
+
+    __tablename__ = "usage_records"
+    __table_args__ = (Index(None, "tenant_id", "created_at"),)
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"))
+    job_id: Mapped[str] = mapped_column(String(40))
+    kind: Mapped[str] = mapped_column(String(32))
+    """video_seconds (made), cpu_seconds or gpu_seconds (of stages)."""
+    amount: Mapped[float] = mapped_column(Double)
+    created_at: Mapped[datetime]
+
+
+class IdempotencyKey(Base):
+    """A request that changed something, and its answer: the same request again gets the same answer."""
+
+    __tablename__ = "idempotency_keys"
+    __table_args__ = (Index(None, "created_at"),)
+
+    tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    """sha256 of method, path, query and body."""
+    status: Mapped[int | None]
+    """Of the answer; None while the first request is in progress."""
+    headers: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    body: Mapped[bytes | None] = mapped_column(LargeBinary)
     created_at: Mapped[datetime]

@@ -46,7 +46,7 @@ def test_the_migrations_make_what_the_code_declares(empty: Database) -> None:
 
 def test_migrating_twice_keeps_the_data(empty: Database) -> None:
     migrate(empty)
-    row = "insert into tenants values ('ten_a', 'Ada', '2026-01-01 00:00:00')"
+    row = "insert into tenants (id, name, limits, created_at) values ('ten_a', 'Ada', '{}', '2026-01-01 00:00:00')"
     with empty.write() as session:
         session.execute(text(row))
     migrate(empty)
