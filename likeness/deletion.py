@@ -1,78 +1,109 @@
-"""Deleting for good: mark the rows, stop the work, remove the files, then the rows.
+"""Deleting for good: mark the rows, stop the work, remove the files, then the rows, and keep a receipt.
 
 The row of a person or an upload goes last, so a deletion that is interrupted anywhere is found and finished
 by the next :func:`purge`, which the API calls at once and every idle worker calls again. Work folders whose
-job has no row are swept up at a worker's start.
+job has no row are swept up at a worker's start. The receipt names ids, keys and counts, nothing about the person.
 """
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy.orm import Session
 
 from likeness.clock import now
 from likeness.database import Database
 from likeness.repositories.artifacts import ArtifactRepository
+from likeness.repositories.consents import ConsentRepository
+from likeness.repositories.deletions import DeletionRepository
 from likeness.repositories.jobs import JobRepository
 from likeness.repositories.people import PersonRepository
 from likeness.repositories.uploads import UploadRepository
 from likeness.requests import Kind, job_or_refuse, person_or_refuse, stop_job, upload_or_refuse
 from likeness.settings import Settings
 from likeness.store import ObjectStore
+from likeness.tables import Person
 from problems import Conflict
 
 
-@dataclass(frozen=True)
+@dataclass
 class Removed:
     """What one purge took away."""
 
-    rows: int = 0
-    objects: int = 0
+    rows: dict[str, int] = field(default_factory=dict)
+    """Counts by table."""
+    objects: list[str] = field(default_factory=list)
+    """Keys in the object store."""
 
-    def __add__(self, other: Removed) -> Removed:
-        return Removed(self.rows + other.rows, self.objects + other.objects)
+    def add(self, other: Removed) -> None:
+        for table, count in other.rows.items():
+            self.rows[table] = self.rows.get(table, 0) + count
+        self.objects += other.objects
 
 
-def delete_person(database: Database, person_id: str) -> None:
-    """Mark a person, their jobs, and the uploads that only these jobs read.
+def delete_person(
+    database: Database, person_id: str, *, tenant_id: str | None = None, keep_videos: bool = False
+) -> str:
+    """Mark a person, their jobs, and the uploads that only these jobs read; returns the id of the receipt.
+
+    With ``keep_videos`` the finished videos stay, and nothing else of the person.
 
     Raises:
         NotFound: no such person.
     """
     with database.write() as session:
-        person_or_refuse(session, person_id, usable=False)
+        person = person_or_refuse(session, person_id, usable=False, tenant_id=tenant_id)
+        deletions = DeletionRepository(session)
+        if person.deleting_at is not None and (before := deletions.of_subject(person_id)) is not None:
+            return before.id
         moment = now()
-        people, jobs, uploads = PersonRepository(session), JobRepository(session), UploadRepository(session)
+        people, uploads = PersonRepository(session), UploadRepository(session)
         people.mark_deleting(person_id, moment)
-        _mark_jobs(session, [job.id for job in jobs.of_person(person_id)])
+        jobs = [
+            job.id
+            for job in JobRepository(session).of_person(person_id)
+            if not (keep_videos and job.kind == "video" and job.status == "succeeded")
+        ]
         files = uploads.only_of_person(person_id)
+        if person.consent is not None and len(ConsentRepository(session).people(person.consent.id)) == 1:
+            recording = person.consent.recording_upload_id
+            files += [recording] if recording and recording not in files else []
+            jobs += [person.consent.job_id] if person.consent.job_id else []
         uploads.mark_deleting(files, moment)
         for upload_id in files:
-            _mark_jobs(session, uploads.inspection_jobs(upload_id))
+            jobs += uploads.inspection_jobs(upload_id)
+        _mark_jobs(session, jobs)
+        return deletions.open(person.tenant_id, person_id, [*jobs, *files], moment).id
 
 
-def delete_job(database: Database, job_id: str, *, kind: Kind | None = None) -> None:
-    """Mark a job; its outputs go unless something else uses them. A training's promoted weights stay.
+def delete_job(
+    database: Database, job_id: str, *, kind: Kind | None = None, tenant_id: str | None = None
+) -> str:
+    """Mark a job; its outputs go unless something else uses them. A training's promoted weights stay. Returns the id
+    of the receipt.
 
     Raises:
         NotFound: no such job.
     """
     with database.write() as session:
-        job_or_refuse(session, job_id, kind=kind)
+        job = job_or_refuse(session, job_id, kind=kind, tenant_id=tenant_id)
+        deletions = DeletionRepository(session)
+        if job.deleting_at is not None and (before := deletions.of_subject(job_id)) is not None:
+            return before.id
         _mark_jobs(session, [job_id])
+        return deletions.open(job.tenant_id, job_id, (), now()).id
 
 
-def delete_upload(database: Database, upload_id: str) -> None:
-    """Mark an upload and its inspections.
+def delete_upload(database: Database, upload_id: str, *, tenant_id: str | None = None) -> str:
+    """Mark an upload and its inspections; returns the id of the receipt.
 
     Raises:
         NotFound: no such upload.
         Conflict: an unfinished job reads it.
     """
     with database.write() as session:
-        upload_or_refuse(session, upload_id)
+        upload = upload_or_refuse(session, upload_id, tenant_id=tenant_id, whole=False)
         uploads = UploadRepository(session)
         inspections = uploads.inspection_jobs(upload_id)
         readers = [job_id for job_id in uploads.active_jobs(upload_id) if job_id not in inspections]
@@ -84,6 +115,39 @@ def delete_upload(database: Database, upload_id: str) -> None:
             )
         uploads.mark_deleting([upload_id], now())
         _mark_jobs(session, inspections)
+        return DeletionRepository(session).open(upload.tenant_id, upload_id, inspections, now()).id
+
+
+def delete_version(database: Database, person_id: str, number: int, *, tenant_id: str | None = None) -> str:
+    """Take one version of a person's weights out of use and mark the training that made it.
+
+    Raises:
+        NotFound: no such person or version.
+        Conflict: it is the version in use, or an unfinished video uses it.
+    """
+    with database.write() as session:
+        person = person_or_refuse(session, person_id, tenant_id=tenant_id)
+        version = PersonRepository(session).version_or_refuse(person_id, number)
+        if person.package_artifact_id == version.artifact_id:
+            raise Conflict(
+                f"version {number} is the one that videos are made with",
+                remedy="promote another first, or delete the person",
+                details={"version": number},
+            )
+        readers = JobRepository(session).active_with(version.artifact_id)
+        if readers:
+            raise Conflict(
+                f"version {number} is being used by {', '.join(readers)}",
+                remedy="wait for the video or cancel it",
+                details={"jobs": readers},
+            )
+        job_id = version.job_id
+        session.delete(version)
+        marked = [job_id] if job_id else []
+        _mark_jobs(session, marked)
+        deletion = DeletionRepository(session).open(person.tenant_id, version.id, marked, now())
+        DeletionRepository(session).gone(version.id, {"person_versions": 1}, [], now())
+        return deletion.id
 
 
 def _mark_jobs(session: Session, job_ids: list[str]) -> None:
@@ -103,8 +167,11 @@ def purge(database: Database, store: ObjectStore, settings: Settings) -> Removed
         people = PersonRepository(session).deleting()
         uploads = UploadRepository(session).deleting()
         ready_jobs = [job_id for job_id in marked_jobs if not jobs.leased([job_id])]
-        of_person = {person_id: [job.id for job in jobs.of_person(person_id)] for person_id in people}
-        ready_people = [person_id for person_id in people if set(of_person[person_id]) <= set(ready_jobs)]
+        ready_people = [
+            person_id
+            for person_id in people
+            if not (set(marked_jobs) - set(ready_jobs)) & {job.id for job in jobs.of_person(person_id)}
+        ]
         inspections = {
             upload_id: UploadRepository(session).inspection_jobs(upload_id) for upload_id in uploads
         }
@@ -117,11 +184,11 @@ def purge(database: Database, store: ObjectStore, settings: Settings) -> Removed
         ]
     removed = Removed()
     for job_id in ready_jobs:
-        removed += _purge_job(database, store, settings, job_id)
+        removed.add(_purge_job(database, store, settings, job_id))
     for upload_id in ready_uploads:
-        removed += _purge_upload(database, store, upload_id)
+        removed.add(_purge_upload(database, store, upload_id))
     for person_id in ready_people:
-        removed += _purge_person(database, store, person_id)
+        removed.add(_purge_person(database, store, person_id))
     return removed
 
 
@@ -141,34 +208,79 @@ def sweep_work_folders(database: Database, settings: Settings) -> int:
 
 def _purge_job(database: Database, store: ObjectStore, settings: Settings, job_id: str) -> Removed:
     shutil.rmtree(settings.work_dir / job_id, ignore_errors=True)
-    with database.write() as session:
+    with database.read() as session:
         job = JobRepository(session).get(job_id)
         if job is None:
             return Removed()
         outputs = [stage.artifact_id for stage in job.stages if stage.artifact_id]
         checkpoints = [stage.checkpoint["prefix"] for stage in job.stages if stage.checkpoint]
-        rows = JobRepository(session).delete([job_id])
+    with database.write() as session:
+        rows = {"jobs": JobRepository(session).delete([job_id])}
         artifacts = ArtifactRepository(session)
         unused = artifacts.unreferenced(outputs)
+        prefixes = [*checkpoints, *(artifact.prefix for artifact in unused)]
+        keys = [key for prefix in prefixes for key in store.keys(prefix)]
         # Rows first here: a worker may be about to reuse the artifact, and must find it whole or not at all.
         # What a crash before the next line leaves lies in the scope's folder and goes with its person or
         # upload.
-        rows += artifacts.delete([artifact.id for artifact in unused])
-        prefixes = [*checkpoints, *(artifact.prefix for artifact in unused)]
-    return Removed(rows, sum(store.delete_prefix(prefix) for prefix in prefixes))
+        rows["artifacts"] = artifacts.delete([artifact.id for artifact in unused])
+        DeletionRepository(session).gone(job_id, rows, keys, now())
+    for prefix in prefixes:
+        store.delete_prefix(prefix)
+    return Removed(rows, keys)
 
 
 def _purge_upload(database: Database, store: ObjectStore, upload_id: str) -> Removed:
-    objects = store.delete_prefix(f"uploads/{upload_id}")
+    keys = list(store.keys(f"uploads/{upload_id}"))
+    store.delete_prefix(f"uploads/{upload_id}")
     with database.write() as session:
-        rows = ArtifactRepository(session).delete_scope(f"uploads/{upload_id}")
-        rows += UploadRepository(session).delete([upload_id])
-    return Removed(rows, objects)
+        rows = {"artifacts": ArtifactRepository(session).delete_scope(f"uploads/{upload_id}")}
+        rows["uploads"] = UploadRepository(session).delete([upload_id])
+        DeletionRepository(session).gone(upload_id, rows, keys, now())
+    return Removed(rows, keys)
 
 
 def _purge_person(database: Database, store: ObjectStore, person_id: str) -> Removed:
-    objects = store.delete_prefix(f"people/{person_id}")
+    """Everything in the person's folder but the videos that are to stay; the row once nothing is left."""
+    scope = f"people/{person_id}"
+    with database.read() as session:
+        person = PersonRepository(session).get(person_id)
+        kept = JobRepository(session).of_person(person_id)
+        if person is None or (kept and not person.name):
+            return Removed()  # gone, or stripped before: the row waits for its videos
+        stay = [stage.artifact for job in kept for stage in job.stages if stage.artifact is not None]
+        prefixes = tuple(f"{artifact.prefix}/" for artifact in stay)
+        keys = [key for key in store.keys(scope) if not key.startswith(prefixes or ("\0",))]
+    if prefixes:
+        for key in keys:
+            store.delete_prefix(key)
+    else:
+        store.delete_prefix(scope)
     with database.write() as session:
-        rows = ArtifactRepository(session).delete_scope(f"people/{person_id}")
-        rows += PersonRepository(session).delete(person_id)
-    return Removed(rows, objects)
+        person = PersonRepository(session).get(person_id)
+        if person is None:
+            return Removed()
+        artifacts = ArtifactRepository(session)
+        going = [each.id for each in artifacts.of_scope(scope) if each.id not in {one.id for one in stay}]
+        JobRepository(session).forget_packages(going)
+        rows = {"artifacts": artifacts.delete(going), **_drop_consent(session, person)}
+        if kept:
+            person.name, person.labels = "", {}
+        else:
+            session.flush()
+            rows["people"] = PersonRepository(session).delete(person_id)
+        DeletionRepository(session).gone(person_id, rows, keys, now())
+    return Removed(rows, keys)
+
+
+def _drop_consent(session: Session, person: Person) -> dict[str, int]:
+    """The consent goes with the last person who is learned on it."""
+    consent = person.consent
+    if consent is None:
+        return {}
+    person.consent = None
+    if [other for other in ConsentRepository(session).people(consent.id) if other.id != person.id]:
+        return {}
+    session.flush()
+    session.delete(consent)
+    return {"consents": 1}

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath, PureWindowsPath
 from types import TracebackType
 from typing import Self
 
+from likeness.accounts import require_room_for_bytes
 from likeness.clock import now
 from likeness.database import Database
 from likeness.ids import new_id
@@ -19,7 +20,7 @@ from likeness.store import ObjectStore
 from likeness.tables import EMBEDDED, Upload
 from problems import InvalidParameter, MediaTooLarge, OutOfDisk, UnreadableMedia
 
-PURPOSES = ("clip", "recording")
+PURPOSES = ("clip", "recording", "consent", "video")
 _CHECK_DISK_EVERY = 16 * MEBIBYTE
 
 
@@ -56,12 +57,7 @@ class Intake:
         Raises:
             MediaTooLarge: more bytes than the limit.
         """
-        if size > self._settings.max_upload_bytes:
-            raise MediaTooLarge(
-                f"the upload is larger than {self._settings.max_upload_mb} MiB",
-                remedy="send a shorter or more compressed file, or raise LIKENESS_MAX_UPLOAD_MB",
-                details={"limit_bytes": self._settings.max_upload_bytes},
-            )
+        require_size(self._settings, size)
 
     def write(self, block: bytes) -> None:
         """Take some bytes.
@@ -78,19 +74,23 @@ class Intake:
         self._digest.update(block)
         self._stream.write(block)
 
-    def finish(self, *, filename: str, media_type: str, purpose: str, sha256: str | None = None) -> Upload:
+    def finish(
+        self,
+        *,
+        filename: str,
+        media_type: str,
+        purpose: str,
+        sha256: str | None = None,
+        source_url: str | None = None,
+    ) -> Upload:
         """Enter the file as an upload.
 
         Raises:
             InvalidParameter: the purpose is unknown, or the bytes are not those of ``sha256``.
             UnreadableMedia: there were no bytes.
+            QuotaExceeded: the tenant may not keep so much.
         """
-        if purpose not in PURPOSES:
-            raise InvalidParameter(
-                f"purpose {purpose!r} is not known",
-                remedy="use purpose=clip for a video to learn from or purpose=recording for sound to speak",
-                details={"field": "purpose"},
-            )
+        require_purpose(purpose)
         if self._size == 0:
             raise UnreadableMedia(
                 "the uploaded file is empty",
@@ -116,15 +116,37 @@ class Intake:
             size=stored.size,
             sha256=stored.sha256,
             object_key=stored.key,
+            source_url=source_url,
             created_at=now(),
         )
         try:
             with self._database.write() as session:
+                require_room_for_bytes(session, self._tenant_id, stored.size)
                 UploadRepository(session).add(upload)
         except BaseException:
             self._store.delete_prefix(f"uploads/{upload_id}")
             raise
         return upload
+
+
+def require_purpose(purpose: str) -> None:
+    """Raise InvalidParameter when nothing is done with uploads of this purpose."""
+    if purpose not in PURPOSES:
+        raise InvalidParameter(
+            f"purpose {purpose!r} is not known",
+            remedy="use purpose=clip for a video to learn from or purpose=recording for sound to speak",
+            details={"field": "purpose", "known": list(PURPOSES)},
+        )
+
+
+def require_size(settings: Settings, size: int) -> None:
+    """Raise MediaTooLarge when an upload may not have so many bytes."""
+    if size > settings.max_upload_bytes:
+        raise MediaTooLarge(
+            f"the upload is larger than {settings.max_upload_mb} MiB",
+            remedy="send a shorter or more compressed file, or raise LIKENESS_MAX_UPLOAD_MB",
+            details={"limit_bytes": settings.max_upload_bytes},
+        )
 
 
 def require_free_disk(settings: Settings) -> None:

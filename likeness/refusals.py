@@ -2,6 +2,12 @@
 
 Problem
 ├── ConsentMissing (403)    a person may not be learned without the consent of who it shows
+├── Unauthenticated (401)   no key, or one that is not known
+├── Forbidden (403)         the key lacks a scope
+├── RateLimited (429)       too many requests a minute; retryable
+├── QuotaExceeded (429)     a tenant has used what they may
+├── InProgress (409)        the first request with this Idempotency-Key has not been answered yet; retryable
+├── KeyReused (422)         the Idempotency-Key was used with another request
 ├── ForeignOrigin (403)     another web site tried to act through the user's browser
 ├── UnknownHost (400)       the request names a host this service is not known by (DNS rebinding)
 ├── NotReady (503)          a part of the service is missing right now; retryable
@@ -19,6 +25,30 @@ from problems import Problem
 
 class ConsentMissing(Problem):
     slug, title, status = "consent_missing", "There is no consent for this person", 403
+
+
+class Unauthenticated(Problem):
+    slug, title, status = "unauthenticated", "A key is needed", 401
+
+
+class Forbidden(Problem):
+    slug, title, status = "forbidden", "The key may not do this", 403
+
+
+class RateLimited(Problem):
+    slug, title, status, retryable = "rate_limited", "Too many requests", 429, True
+
+
+class QuotaExceeded(Problem):
+    slug, title, status = "quota_exceeded", "The quota is used up", 429
+
+
+class InProgress(Problem):
+    slug, title, status, retryable = "request_in_progress", "The same request is in progress", 409, True
+
+
+class KeyReused(Problem):
+    slug, title, status = "idempotency_key_reused", "The Idempotency-Key belongs to another request", 422
 
 
 class ForeignOrigin(Problem):

@@ -14,11 +14,14 @@ from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
+from likeness.accounts import require_room_for_job
 from likeness.clock import now
 from likeness.database import Database
 from likeness.ids import new_id
 from likeness.refusals import ConsentMissing, StoreUnavailable
 from likeness.repositories.artifacts import ArtifactRepository
+from likeness.repositories.consents import ConsentRepository
+from likeness.repositories.events import EventRepository
 from likeness.repositories.job_records import JobRecord, JobRecords
 from likeness.repositories.jobs import JobRepository
 from likeness.repositories.outbox import OutboxRepository
@@ -32,7 +35,7 @@ from problems import Conflict, InvalidParameter, NotFound
 
 log = logging.getLogger("likeness.requests")
 
-Kind = Literal["training", "video", "inspection"]
+Kind = Literal["training", "video", "inspection", "consent", "verification"]
 Preset = Literal["instant", "preview", "standard", "best"]
 Pose = Literal["learned", "clip", "still", "reference"]
 
@@ -47,7 +50,9 @@ class Plan:
 
 
 PLANS: Mapping[Kind, Plan] = {
+    "consent": Plan(("consent",), priority=5),
     "inspection": Plan(("inspect",), priority=10),
+    "verification": Plan(("verify",), priority=10),
     "video": Plan(("dub",), priority=20),
     "training": Plan(("validate", "fit", "motion", "render", "publish"), priority=30),
 }
@@ -62,47 +67,71 @@ def create_person(
     database: Database,
     *,
     name: str,
-    consent_subject: str | None,
-    attested: bool,
+    consent_subject: str | None = None,
+    attested: bool = False,
+    consent_id: str | None = None,
     labels: Mapping[str, Any] | None = None,
     tenant_id: str = EMBEDDED,
 ) -> Person:
-    """Enter a person, with the user's word that the one shown agreed.
+    """Enter a person, with the user's word that the one shown agreed, or with a consent that was made before.
 
     Raises:
-        ConsentMissing: nobody attested the consent, or no name was given with it.
+        ConsentMissing: nobody attested the consent, or no name was given with it; or the consent can't be used.
+        NotFound: no such consent.
         InvalidParameter: the name is empty.
     """
     if not name.strip():
         raise InvalidParameter(
             "the person has no name", remedy="give a name of 1 to 200 letters", details={"field": "name"}
         )
-    _require_consent(attested and bool(consent_subject and consent_subject.strip()))
+    if consent_id is None:
+        _require_consent(attested and bool(consent_subject and consent_subject.strip()))
     moment = now()
     person = Person(
         id=new_id("per"),
         tenant_id=tenant_id,
         name=name.strip(),
-        consent=Consent(
-            id=new_id("con"),
-            tenant_id=tenant_id,
-            subject_name=(consent_subject or "").strip(),
-            status="attested",
-            created_at=moment,
-        ),
         labels=dict(labels or {}),
         created_at=moment,
     )
     with database.write() as session:
+        if consent_id is not None:
+            person.consent = usable_consent(session, consent_id, tenant_id)
+        else:
+            person.consent = Consent(
+                id=new_id("con"),
+                tenant_id=tenant_id,
+                subject_name=(consent_subject or "").strip(),
+                status="attested",
+                purposes=["train", "dub"],
+                created_at=moment,
+            )
         PersonRepository(session).add(person)
     return person
 
 
-def request_inspection(database: Database, *, upload_id: str) -> str:
+def usable_consent(session: Session, consent_id: str, tenant_id: str | None) -> Consent:
+    """A consent that something may be done on.
+
+    Raises:
+        NotFound: no such consent.
+        ConsentMissing: it was not given (yet), or was taken back.
+    """
+    consent = consent_or_refuse(session, consent_id, tenant_id=tenant_id)
+    if not consent.given:
+        raise ConsentMissing(
+            f"the consent {consent_id} is {consent.status.replace('_', ' ')}",
+            remedy="use one that is verified or attested; GET /v1/consents/ID says what is missing",
+            details={"consent_id": consent_id, "status": consent.status},
+        )
+    return consent
+
+
+def request_inspection(database: Database, *, upload_id: str, tenant_id: str | None = None) -> str:
     """Queue a look at a clip; returns the job's id. Needs no consent: nothing is learned."""
     with database.write() as session:
-        clip = _upload(session, upload_id, "clip", "upload_id")
-        return _add_job(
+        clip = _upload(session, upload_id, "clip", "upload_id", tenant_id)
+        return add_job(
             session,
             "inspection",
             tenant_id=clip.tenant_id,
@@ -112,8 +141,33 @@ def request_inspection(database: Database, *, upload_id: str) -> str:
         )
 
 
-def request_training(database: Database, *, person_id: str, upload_id: str, preset: Preset, seed: int) -> str:
-    """Queue the learning of a person from a clip; returns the job's id.
+def request_verification(database: Database, *, upload_id: str, tenant_id: str | None = None) -> str:
+    """Queue a look for this product's marks in a video; returns the job's id."""
+    with database.write() as session:
+        video = _upload(session, upload_id, None, "upload_id", tenant_id)
+        return add_job(
+            session,
+            "verification",
+            tenant_id=video.tenant_id,
+            scope=f"uploads/{video.id}",
+            params={},
+            inputs={"video": video},
+        )
+
+
+def request_training(
+    database: Database,
+    *,
+    person_id: str,
+    upload_id: str,
+    preset: Preset,
+    seed: int,
+    labels: Mapping[str, Any] | None = None,
+    tenant_id: str | None = None,
+    recorded: bool = False,
+) -> str:
+    """Queue the learning of a person from a clip; returns the job's id. With ``recorded`` the person's word is not
+    enough: their consent must have been recorded and checked.
 
     Raises:
         NotFound: no such person or upload.
@@ -121,9 +175,24 @@ def request_training(database: Database, *, person_id: str, upload_id: str, pres
         Conflict: a training of this person is under way already.
     """
     with database.write() as session:
-        person = person_or_refuse(session, person_id)
-        _require_consent(person.consent is not None and person.consent.given)
-        clip = _upload(session, upload_id, "clip", "upload_id")
+        person = person_or_refuse(session, person_id, tenant_id=tenant_id)
+        consent = person.consent
+        _require_consent(consent is not None and consent.given)
+        assert consent is not None
+        if recorded and consent.status != "verified":
+            raise ConsentMissing(
+                "here a person is learned only with a recorded consent, and theirs is the user's word",
+                remedy="make one with POST /v1/consents, record it, and name it: PATCH /v1/persons/ID {consent_id}",
+                details={"field": "consent", "status": consent.status},
+            )
+        if consent.purposes and "train" not in consent.purposes:
+            raise _purpose_missing("train", consent)
+        clip = _upload(session, upload_id, "clip", "upload_id", tenant_id)
+        inputs = {"clip": clip}
+        if consent.status == "verified" and consent.recording_upload_id:
+            recording = UploadRepository(session).get(consent.recording_upload_id)
+            if recording is not None:
+                inputs["consent"] = recording  # the clip must show who spoke the consent
         latest = JobRepository(session).latest_of_people([person_id], "training").get(person_id)
         if latest is not None and latest.status in ("queued", "running", "canceling"):
             raise Conflict(
@@ -132,13 +201,14 @@ def request_training(database: Database, *, person_id: str, upload_id: str, pres
                 details={"training_id": latest.id},
             )
         params = {"preset": preset, "seed": seed}
-        return _add_job(
+        return add_job(
             session,
             "training",
             tenant_id=person.tenant_id,
             scope=f"people/{person.id}",
             params=params,
-            inputs={"clip": clip},
+            inputs=inputs,
+            labels=labels,
             person_id=person.id,
         )
 
@@ -152,8 +222,14 @@ def request_video(
     seed: int,
     pose_video_id: str | None = None,
     expression_video_id: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    labels: Mapping[str, Any] | None = None,
+    batch_id: str | None = None,
+    tenant_id: str | None = None,
+    dry_run: bool = False,
 ) -> str:
-    """Queue a video of a person saying a recording; returns the job's id.
+    """Queue a video of a person saying a recording; returns the job's id. ``options`` are further parameters
+    of the stage; with ``dry_run`` everything is checked and nothing queued.
 
     Raises:
         NotFound: no such person or upload.
@@ -173,34 +249,42 @@ def request_video(
             details={"field": "pose.expression_upload_id"},
         )
     with database.write() as session:
-        person = person_or_refuse(session, person_id)
+        person = person_or_refuse(session, person_id, tenant_id=tenant_id)
         _require_consent(person.consent is not None and person.consent.given)
+        if person.consent is not None and person.consent.purposes and "dub" not in person.consent.purposes:
+            raise _purpose_missing("dub", person.consent)
         if person.package_artifact_id is None:
             raise Conflict(
                 f"{person_id} has not been learned yet",
                 remedy=f"train first: POST /v1/persons/{person_id}/trainings, and wait for its success",
                 details={"person_id": person_id},
             )
-        inputs = {"recording": _upload(session, recording_id, None, "audio.upload_id")}
+        inputs = {"recording": _upload(session, recording_id, None, "audio.upload_id", tenant_id)}
         if pose_video_id is not None:
-            inputs["pose_video"] = _upload(session, pose_video_id, None, "pose.video_upload_id")
+            inputs["pose_video"] = _upload(session, pose_video_id, None, "pose.video_upload_id", tenant_id)
         if expression_video_id is not None:
             inputs["expression_video"] = _upload(
-                session, expression_video_id, None, "pose.expression_upload_id"
+                session, expression_video_id, None, "pose.expression_upload_id", tenant_id
             )
-        return _add_job(
+        if dry_run:
+            return ""
+        return add_job(
             session,
             "video",
             tenant_id=person.tenant_id,
             scope=f"people/{person.id}",
-            params={"pose": pose, "seed": seed},
+            params={"pose": pose, "seed": seed, **(options or {})},
+            labels=labels,
+            batch_id=batch_id,
             inputs=inputs,
             person_id=person.id,
             package_artifact_id=person.package_artifact_id,
         )
 
 
-def cancel(database: Database, job_id: str, *, kind: Kind | None = None) -> None:
+def cancel(
+    database: Database, job_id: str, *, kind: Kind | None = None, tenant_id: str | None = None
+) -> None:
     """Stop a job: at once when it waits, at the worker's next tick of progress when it runs.
 
     Raises:
@@ -208,7 +292,7 @@ def cancel(database: Database, job_id: str, *, kind: Kind | None = None) -> None
         Conflict: it has ended already.
     """
     with database.write() as session:
-        job = job_or_refuse(session, job_id, kind=kind, lock=True)
+        job = job_or_refuse(session, job_id, kind=kind, lock=True, tenant_id=tenant_id)
         if job.status not in ("queued", "running", "canceling"):
             raise Conflict(
                 f"{job_id} has {job.status} already and can't be canceled",
@@ -232,6 +316,7 @@ def stop_job(session: Session, job: Job) -> None:
         job.finished_at = moment
         OutboxRepository(session).hush([stage.id for stage in job.stages])
         WebhookRepository(session).announce(job, moment)
+    EventRepository(session).status(job, moment)
 
 
 def retry(
@@ -242,6 +327,7 @@ def retry(
     *,
     kind: Kind | None = None,
     from_stage: str | None = None,
+    tenant_id: str | None = None,
 ) -> None:
     """Queue a job that failed or was canceled again, from the stage it ended in and that stage's last
     checkpoint.
@@ -256,7 +342,7 @@ def retry(
     """
     dropped: list[str] = []
     with database.write() as session:
-        job = job_or_refuse(session, job_id, kind=kind, lock=True)
+        job = job_or_refuse(session, job_id, kind=kind, lock=True, tenant_id=tenant_id)
         if job.status not in ("failed", "canceled"):
             raise Conflict(
                 f"{job_id} is {job.status}; only a failed or canceled job can be tried again",
@@ -292,6 +378,7 @@ def retry(
         job.error = job.result = job.finished_at = None
         job.attempt += 1
         job.progress = {**job.progress, "eta_seconds": None, "message": ""}
+        EventRepository(session).status(job, now())
         if from_stage:
             job.params = {**job.params, "fresh": job.attempt}  # enters the keys of the stages still to run
             shutil.rmtree(settings.work_dir / job_id, ignore_errors=True)
@@ -319,10 +406,15 @@ def _first_to_run(job: Job, from_stage: str | None) -> int:
     return names.index(from_stage)
 
 
-def person_or_refuse(session: Session, person_id: str, *, usable: bool = True) -> Person:
-    """The person, or NotFound; ``usable`` refuses one that is being deleted."""
+def person_or_refuse(
+    session: Session, person_id: str, *, usable: bool = True, tenant_id: str | None = None
+) -> Person:
+    """The person, or NotFound; ``usable`` refuses one that is being deleted.
+
+    Here and below another tenant's resource is one that does not exist; without a tenant everybody's are found.
+    """
     person = PersonRepository(session).get(person_id)
-    if person is None or (usable and person.deleting_at is not None):
+    if _foreign(person, tenant_id) or person is None or (usable and person.deleting_at is not None):
         raise NotFound(
             f"there is no person {person_id!r}",
             remedy="list people with GET /v1/persons",
@@ -331,33 +423,82 @@ def person_or_refuse(session: Session, person_id: str, *, usable: bool = True) -
     return person
 
 
-def job_or_refuse(session: Session, job_id: str, *, kind: Kind | None = None, lock: bool = False) -> Job:
+def job_or_refuse(
+    session: Session,
+    job_id: str,
+    *,
+    kind: Kind | None = None,
+    lock: bool = False,
+    tenant_id: str | None = None,
+) -> Job:
     """The job, or NotFound."""
     repository = JobRepository(session)
     job = repository.get_locked(job_id, kind=kind) if lock else repository.get(job_id, kind=kind)
-    if job is None or (lock and job.deleting_at is not None):
+    if _foreign(job, tenant_id) or job is None or (lock and job.deleting_at is not None):
         raise _no_job(job_id, kind)
     return job
 
 
-def record_or_refuse(session: Session, job_id: str, *, kind: Kind | None = None) -> JobRecord:
+def record_or_refuse(
+    session: Session, job_id: str, *, kind: Kind | None = None, tenant_id: str | None = None
+) -> JobRecord:
     """The job to be shown, or NotFound."""
     job = JobRecords(session).get(job_id, kind=kind)
-    if job is None:
+    if _foreign(job, tenant_id) or job is None:
         raise _no_job(job_id, kind)
     return job
 
 
-def upload_or_refuse(session: Session, upload_id: str, *, field: str = "id") -> Upload:
-    """The upload, or NotFound."""
+def consent_or_refuse(
+    session: Session, consent_id: str, *, tenant_id: str | None = None, lock: bool = False
+) -> Consent:
+    """The consent, or NotFound."""
+    consent = ConsentRepository(session).get(consent_id, lock=lock)
+    if _foreign(consent, tenant_id) or consent is None:
+        raise NotFound(
+            f"there is no consent {consent_id!r}",
+            remedy="list consents with GET /v1/consents",
+            details={"id": consent_id},
+        )
+    return consent
+
+
+def upload_or_refuse(
+    session: Session,
+    upload_id: str,
+    *,
+    field: str = "id",
+    tenant_id: str | None = None,
+    whole: bool = True,
+) -> Upload:
+    """The upload, or NotFound; ``whole`` refuses one whose parts have not all come with Conflict."""
     upload = UploadRepository(session).get(upload_id)
-    if upload is None:
+    if _foreign(upload, tenant_id) or upload is None:
         raise NotFound(
             f"there is no upload {upload_id!r}",
             remedy="upload the file with POST /v1/uploads and use the id in its answer",
             details={"field": field, "id": upload_id},
         )
+    if whole and upload.status != "ready":
+        raise Conflict(
+            f"the upload {upload_id} is not whole yet",
+            remedy=f"send its parts, then POST /v1/uploads/{upload_id}/complete",
+            details={"field": field, "id": upload_id, "status": upload.status},
+        )
     return upload
+
+
+def _foreign(row: Person | Job | JobRecord | Upload | Consent | None, tenant_id: str | None) -> bool:
+    """It belongs to another tenant than the one who asks."""
+    return row is not None and tenant_id is not None and row.tenant_id != tenant_id
+
+
+def _purpose_missing(purpose: str, consent: Consent) -> ConsentMissing:
+    return ConsentMissing(
+        f"the consent {consent.id} was given for {', '.join(consent.purposes)}, not for {purpose}",
+        remedy=f"get a consent with the purpose {purpose}",
+        details={"consent_id": consent.id, "purposes": consent.purposes},
+    )
 
 
 def _no_job(job_id: str, kind: Kind | None) -> NotFound:
@@ -368,8 +509,10 @@ def _no_job(job_id: str, kind: Kind | None) -> NotFound:
     )
 
 
-def _upload(session: Session, upload_id: str, purpose: str | None, field: str) -> Upload:
-    upload = upload_or_refuse(session, upload_id, field=field)
+def _upload(
+    session: Session, upload_id: str, purpose: str | None, field: str, tenant_id: str | None
+) -> Upload:
+    upload = upload_or_refuse(session, upload_id, field=field, tenant_id=tenant_id)
     if purpose is not None and upload.purpose != purpose:
         raise InvalidParameter(
             f"the upload {upload_id} is a {upload.purpose}, and a {purpose} is needed",
@@ -388,7 +531,7 @@ def _require_consent(given: bool) -> None:
         )
 
 
-def _add_job(
+def add_job(
     session: Session,
     kind: Kind,
     *,
@@ -398,13 +541,23 @@ def _add_job(
     inputs: Mapping[str, Upload],
     person_id: str | None = None,
     package_artifact_id: str | None = None,
+    labels: Mapping[str, Any] | None = None,
+    batch_id: str | None = None,
 ) -> str:
+    """Enter a job with its stages and queue the first; returns its id.
+
+    Raises:
+        QuotaExceeded: the tenant may have no further job.
+    """
     plan, moment = PLANS[kind], now()
+    require_room_for_job(session, tenant_id, video=kind == "video")
     job = Job(
         id=new_id("job"),
         tenant_id=tenant_id,
         kind=kind,
         person_id=person_id,
+        batch_id=batch_id,
+        labels=dict(labels or {}),
         package_artifact_id=package_artifact_id,
         scope=scope,
         status="queued",
@@ -428,6 +581,8 @@ def _add_job(
     )
     JobRepository(session).add(job)
     _queue(session, job.stages[0])
+    session.flush()
+    EventRepository(session).status(job, moment)
     return job.id
 
 

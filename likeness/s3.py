@@ -7,6 +7,7 @@ without versioning: in one with it, what is deleted stays.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -94,6 +95,15 @@ class S3Store:
     def size(self, key: str) -> int:
         with s3_errors(key):
             return int(self._client.head_object(**self._place(key))["ContentLength"])
+
+    def measure(self, key: str) -> StoredObject:
+        digest, size = hashlib.sha256(), 0
+        with s3_errors(key):
+            body = self._client.get_object(**self._place(key))["Body"]
+            for block in body.iter_chunks(2**20):
+                digest.update(block)
+                size += len(block)
+        return StoredObject(key, size, digest.hexdigest())
 
     def delete_prefix(self, prefix: str) -> int:
         self._abort_under(prefix)

@@ -53,6 +53,12 @@ class Settings(BaseSettings):
     environment: Literal["development", "production"] = "development"
     """In production the service refuses to start on secrets that are missing, short or known; see
     :meth:`Settings.require_safe`."""
+    auth: Literal["local", "keys"] = "local"
+    """Who may use the service: whoever reaches the port (for one's own machine), or holders of an API key."""
+    consent: Literal["attested", "recorded"] = "attested"
+    """What a training needs: the user's word that the person agreed, or a recording of them saying so."""
+    rate_per_minute: int = Field(default=1200, ge=0)
+    """Requests that one API key may make a minute; 0 is without limit."""
     secret_key: SecretStr = SecretStr("")
     """What the service signs with, at least 32 characters; empty: in development one is made in the data folder."""
     data_dir: Path = Path(".likeness")
@@ -227,6 +233,10 @@ class Settings(BaseSettings):
             faults.setdefault("LIKENESS_SECRET_KEY", wrong)
         elif len(set(self.secret_key.get_secret_value())) < 8:
             faults.setdefault("LIKENESS_SECRET_KEY", "repeats a few characters; it is not random")
+        if self.auth != "keys":
+            faults["LIKENESS_AUTH"] = (
+                "is local, so whoever reaches the port can do everything; set it to keys"
+            )
         if self.broker_url and self.resolved_database_url.startswith("sqlite"):
             faults["LIKENESS_DATABASE_URL"] = "is SQLite, which workers on other machines can't reach"
         if faults:

@@ -55,6 +55,13 @@ class ObjectStore(Protocol):
             NotFound: there is no such object.
         """
 
+    def measure(self, key: str) -> StoredObject:
+        """Read an object once, for its size and sha256: what a client has sent by itself is not known before.
+
+        Raises:
+            NotFound: there is no such object.
+        """
+
     def delete_prefix(self, prefix: str) -> int:
         """Delete the object or the folder of objects, and return how many there were; none is no error.
 
@@ -181,6 +188,9 @@ class LocalStore:
 
     def size(self, key: str) -> int:
         return self.local_path(key).stat().st_size
+
+    def measure(self, key: str) -> StoredObject:
+        return StoredObject(key, *file_digest(self.local_path(key)))
 
     def delete_prefix(self, prefix: str) -> int:
         trash = self.incoming_file()

@@ -173,6 +173,11 @@ class Consent(Base):
         """It may be acted upon."""
         return self.status in ("attested", "verified")
 
+    def standing(self, moment: datetime) -> str:
+        """The status, with a recording that did not come in time counted as expired."""
+        late = self.expires_at is not None and self.expires_at < moment
+        return "expired" if late and self.status == "awaiting_recording" else self.status
+
 
 class Person(Base):
     """Who a clip shows, with the consent to learn them."""

@@ -215,6 +215,8 @@ STAGES: Mapping[str, StageSpec] = {
 """Every stage there is, by its name in ``likeness.requests.PLANS``; modules are imported when they run."""
 
 _NOT_OUTPUTS = ("inputs", "checkpoints")
+_EVENT_EVERY_S = 5.0
+"""Seconds between two readings of progress that stay as events: what loss curves are drawn from."""
 
 
 def stage_key(spec: StageSpec, claim: Claim) -> str:
@@ -572,17 +574,19 @@ class Runner:
     def _listener(self, claim: Claim, pulse: Pulse) -> Progress:
         weights = tuple(self.registry[name].weight for name in claim.stages if name in self.registry)
         meter = Meter(weights, claim.stages.index(claim.stage), self.registry[claim.stage].parts)
-        last = -self.settings.progress_every_s
+        last, last_event = -self.settings.progress_every_s, -_EVENT_EVERY_S
 
         def listen(tick: Tick) -> None:
-            nonlocal last
+            nonlocal last, last_event
             moment = time.monotonic()
             if moment - last >= self.settings.progress_every_s:
                 last = moment
                 reading = meter.read(tick)
+                event_at = now() if moment - last_event >= _EVENT_EVERY_S else None
+                last_event = moment if event_at else last_event
                 try:
                     with self.database.write() as session:
-                        pulse.hear(LeaseRepository(session).report(claim, reading))
+                        pulse.hear(LeaseRepository(session).report(claim, reading, event_at=event_at))
                 except SQLAlchemyError:
                     log.warning("progress of %s did not reach the database", claim.job_id, exc_info=True)
             if pulse.standing is Standing.LOST:

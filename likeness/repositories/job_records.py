@@ -66,6 +66,8 @@ class JobRecord:
     tenant_id: str
     kind: str
     person_id: str | None
+    batch_id: str | None
+    labels: dict[str, Any]
     status: str
     stage: str | None
     params: dict[str, Any]
@@ -105,12 +107,20 @@ class JobRecords:
         kind: str | None = None,
         status: str | None = None,
         person_id: str | None = None,
+        batch_id: str | None = None,
+        tenant_id: str | None = None,
     ) -> Page[JobRecord]:
         """The newest jobs that are older than ``cursor`` and fit what is given."""
         query = _JOB
         if cursor is not None:
             query = query.where(_jobs.id < cursor)
-        for column, wanted in ((_jobs.kind, kind), (_jobs.status, status), (_jobs.person_id, person_id)):
+        for column, wanted in (
+            (_jobs.kind, kind),
+            (_jobs.status, status),
+            (_jobs.person_id, person_id),
+            (_jobs.batch_id, batch_id),
+            (_jobs.tenant_id, tenant_id),
+        ):
             if wanted:
                 query = query.where(column == wanted)
         rows = self.connection.execute(query.order_by(_jobs.id.desc()).limit(limit + 1)).all()

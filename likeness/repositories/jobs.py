@@ -56,6 +56,22 @@ class JobRepository:
             update(Job).where(Job.id.in_(job_ids), Job.deleting_at.is_(None)).values(deleting_at=when)
         )
 
+    def active_with(self, artifact_id: str) -> list[str]:
+        """Ids of unfinished jobs that use these weights."""
+        query = select(Job.id).where(Job.package_artifact_id == artifact_id, Job.status.in_(ACTIVE))
+        return list(self.session.scalars(query))
+
+    def active_of_people(self, person_ids: Sequence[str]) -> list[str]:
+        """Ids of unfinished jobs of these people."""
+        query = select(Job.id).where(Job.person_id.in_(person_ids), Job.status.in_(ACTIVE))
+        return list(self.session.scalars(query))
+
+    def forget_packages(self, artifact_ids: Sequence[str]) -> None:
+        """Of ended jobs: which weights they used is of no use once those are gone."""
+        self.session.execute(
+            update(Job).where(Job.package_artifact_id.in_(artifact_ids)).values(package_artifact_id=None)
+        )
+
     def deleting(self) -> list[str]:
         return list(self.session.scalars(select(Job.id).where(Job.deleting_at.is_not(None))))
 

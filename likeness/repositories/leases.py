@@ -18,6 +18,9 @@ from sqlalchemy.orm import Session
 
 from likeness.ids import new_id
 from likeness.refusals import Poisoned
+from likeness.repositories.accounts import UsageRepository
+from likeness.repositories.consents import ConsentRepository
+from likeness.repositories.events import EventRepository
 from likeness.repositories.outbox import OutboxRepository, due, waiting
 from likeness.repositories.people import PersonRepository
 from likeness.repositories.webhooks import WebhookRepository
@@ -159,6 +162,8 @@ class LeaseRepository:
         job.status = "running"
         job.stage = stage.name
         job.started_at = job.started_at or now
+        data = {"stage": stage.name, "status": "running", "attempt": stage.attempt}
+        EventRepository(self.session).add(job.id, "stage", data, now)
         self.session.flush()
         return self._describe(stage, job)
 
@@ -260,11 +265,16 @@ class LeaseRepository:
         """Name the checkpoint from which another worker would go on."""
         return self._fenced(claim, checkpoint=dict(checkpoint) if checkpoint else None)
 
-    def report(self, claim: Claim, progress: Mapping[str, Any]) -> Standing:
-        """Write the job's progress."""
+    def report(
+        self, claim: Claim, progress: Mapping[str, Any], *, event_at: datetime | None = None
+    ) -> Standing:
+        """Write the job's progress; with ``event_at`` also as an event that stays."""
         standing = self._fenced(claim, fence=claim.fence)  # locks the row, changes nothing
         if standing is not Standing.LOST:
             self.session.execute(update(Job).where(Job.id == claim.job_id).values(progress=dict(progress)))
+            if event_at is not None:
+                data = {"stage": claim.stage, **progress}
+                EventRepository(self.session).add(claim.job_id, "progress", data, event_at)
         return standing
 
     def _fenced(self, claim: Claim, **values: Any) -> Standing:
@@ -315,6 +325,9 @@ class LeaseRepository:
         stage.checkpoint = None
         stage.finished_at = now
         stage.lease_owner = stage.lease_until = None
+        data = {"stage": stage.name, "status": "succeeded", "reused": stage.reused}
+        EventRepository(self.session).add(job.id, "stage", data, now)
+        self._count_usage(stage, artifact, now)
         following = [each for each in job.stages if each.ordinal > stage.ordinal]
         if following and job.status == "canceling":
             self._cancel_job(job, now)
@@ -328,6 +341,17 @@ class LeaseRepository:
         else:
             self._succeed_job(job, artifact, now)
         return True
+
+    def _count_usage(self, stage: Stage, artifact: Artifact, now: datetime) -> None:
+        """Write down what a stage used; nothing when it was not run."""
+        if stage.reused or stage.started_at is None:
+            return
+        usage = UsageRepository(self.session)
+        seconds = (now - stage.started_at).total_seconds()
+        usage.add(stage.tenant_id, stage.job_id, f"{stage.queue}_seconds", seconds, now)
+        made = (artifact.manifest.get("result") or {}).get("video_seconds")
+        if made:
+            usage.add(stage.tenant_id, stage.job_id, "video_seconds", float(made), now)
 
     def _commit(
         self, claim: Claim, key: str, prefix: str, manifest: Mapping[str, Any], now: datetime
@@ -360,6 +384,9 @@ class LeaseRepository:
         job.progress = {**job.progress, "percent": 100.0, "done": total, "eta_seconds": 0.0, "message": ""}
         if job.kind == "training" and job.person_id:
             PersonRepository(self.session).promote(job.person_id, artifact.id, job_id=job.id, when=now)
+        if job.kind == "consent":
+            ConsentRepository(self.session).conclude(job, now)
+        EventRepository(self.session).status(job, now)
         WebhookRepository(self.session).announce(job, now)
 
     def fail(self, claim: Claim, problem: Problem, *, now: datetime) -> bool:
@@ -383,6 +410,8 @@ class LeaseRepository:
             "message": f"waiting to try again: {problem.message}",
             "eta_seconds": None,
         }
+        data = {"stage": stage.name, "status": "queued", "message": job.progress["message"]}
+        EventRepository(self.session).add(job.id, "stage", data, now)
         return True
 
     def release(self, claim: Claim, *, now: datetime) -> bool:
@@ -429,6 +458,9 @@ class LeaseRepository:
         job.error = problem.as_dict()
         job.finished_at = now
         job.progress = {**job.progress, "eta_seconds": None}
+        if job.kind == "consent":
+            ConsentRepository(self.session).conclude(job, now)
+        EventRepository(self.session).status(job, now)
         WebhookRepository(self.session).announce(job, now)
 
     def _cancel_job(self, job: Job, now: datetime) -> None:
@@ -441,4 +473,5 @@ class LeaseRepository:
         job.finished_at = now
         job.progress = {**job.progress, "eta_seconds": None, "message": ""}
         OutboxRepository(self.session).hush([stage.id for stage in job.stages])
+        EventRepository(self.session).status(job, now)
         WebhookRepository(self.session).announce(job, now)

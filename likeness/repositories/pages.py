@@ -9,9 +9,9 @@ from typing import Generic, TypeVar
 from sqlalchemy import Select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from likeness.tables import Person, Upload
+from likeness.tables import AuditEvent, Batch, Consent, Deletion, Person, Upload, WebhookDelivery
 
-Row = TypeVar("Row", Upload, Person)
+Row = TypeVar("Row", Upload, Person, Consent, Batch, AuditEvent, WebhookDelivery, Deletion)
 Item = TypeVar("Item")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlalchemy import delete, select, update
@@ -10,6 +11,7 @@ from sqlalchemy.orm import Session
 from likeness.ids import new_id
 from likeness.repositories.pages import Page, read_page
 from likeness.tables import Person, PersonVersion
+from problems import NotFound
 
 
 class PersonRepository:
@@ -23,13 +25,33 @@ class PersonRepository:
         """The person, one that is being deleted included."""
         return self.session.get(Person, person_id)
 
-    def page(self, *, limit: int, cursor: str | None) -> Page[Person]:
-        return read_page(self.session, select(Person), Person.id, limit=limit, cursor=cursor)
+    def page(self, *, limit: int, cursor: str | None, tenant_id: str | None = None) -> Page[Person]:
+        """Newest first; without those whom only kept videos are left of."""
+        query = select(Person).where(Person.name != "")
+        if tenant_id is not None:
+            query = query.where(Person.tenant_id == tenant_id)
+        return read_page(self.session, query, Person.id, limit=limit, cursor=cursor)
+
+    def names(self, person_ids: Collection[str]) -> dict[str, str]:
+        """Names by id."""
+        rows = self.session.execute(select(Person.id, Person.name).where(Person.id.in_(person_ids)))
+        return {row.id: row.name for row in rows}
 
     def versions(self, person_id: str) -> list[PersonVersion]:
         """Newest first."""
         query = select(PersonVersion).where(PersonVersion.person_id == person_id)
         return list(self.session.scalars(query.order_by(PersonVersion.number.desc())))
+
+    def version_or_refuse(self, person_id: str, number: int) -> PersonVersion:
+        """One version, or NotFound."""
+        version = next((each for each in self.versions(person_id) if each.number == number), None)
+        if version is None:
+            raise NotFound(
+                f"{person_id} has no version {number}",
+                remedy=f"list them with GET /v1/persons/{person_id}/versions",
+                details={"version": number},
+            )
+        return version
 
     def promote(
         self, person_id: str, artifact_id: str, *, job_id: str | None, when: datetime
@@ -53,6 +75,9 @@ class PersonRepository:
             update(Person).where(Person.id == person_id).values(package_artifact_id=artifact_id)
         )
         return version
+
+    def drop_versions(self, person_id: str) -> None:
+        self.session.execute(delete(PersonVersion).where(PersonVersion.person_id == person_id))
 
     def mark_corrupt(self, artifact_id: str) -> None:
         """Never use these weights again: their bytes are not those that were stored."""

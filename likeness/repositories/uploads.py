@@ -25,8 +25,19 @@ class UploadRepository:
         """An upload that may be used."""
         return self.session.scalar(select(Upload).where(Upload.id == upload_id, Upload.deleting_at.is_(None)))
 
-    def page(self, *, limit: int, cursor: str | None, purpose: str | None = None) -> Page[Upload]:
+    def abandoned(self, now: datetime) -> list[Upload]:
+        """Uploads whose parts did not come in time."""
+        query = select(Upload).where(
+            Upload.status == "awaiting", Upload.expires_at < now, Upload.deleting_at.is_(None)
+        )
+        return list(self.session.scalars(query))
+
+    def page(
+        self, *, limit: int, cursor: str | None, purpose: str | None = None, tenant_id: str | None = None
+    ) -> Page[Upload]:
         query = select(Upload).where(Upload.deleting_at.is_(None))
+        if tenant_id is not None:
+            query = query.where(Upload.tenant_id == tenant_id)
         if purpose:
             query = query.where(Upload.purpose == purpose)
         return read_page(self.session, query, Upload.id, limit=limit, cursor=cursor)

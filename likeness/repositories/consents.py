@@ -1,0 +1,49 @@
+"""SQL on consents."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from likeness.repositories.pages import Page, read_page
+from likeness.tables import Consent, Job, Person
+
+
+class ConsentRepository:
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def add(self, consent: Consent) -> None:
+        self.session.add(consent)
+
+    def get(self, consent_id: str, *, lock: bool = False) -> Consent | None:
+        return self.session.get(Consent, consent_id, with_for_update=lock or None)
+
+    def page(self, tenant_id: str, *, limit: int, cursor: str | None) -> Page[Consent]:
+        query = select(Consent).where(Consent.tenant_id == tenant_id)
+        return read_page(self.session, query, Consent.id, limit=limit, cursor=cursor)
+
+    def people(self, consent_id: str) -> list[Person]:
+        """Who is learned on this consent."""
+        return list(self.session.scalars(select(Person).where(Person.consent_id == consent_id)))
+
+    def conclude(self, job: Job, now: datetime) -> None:
+        """Take over what the check of a recording found; a revoked consent stays revoked."""
+        consent = self.session.scalar(
+            select(Consent).where(Consent.job_id == job.id, Consent.status == "verifying").with_for_update()
+        )
+        if consent is None:
+            return
+        consent.report = job.result if job.status == "succeeded" else {"error": job.error}
+        accepted = job.status == "succeeded" and bool((job.result or {}).get("accepted"))
+        consent.status = "verified" if accepted else "rejected"
+
+    def expire(self, now: datetime) -> None:
+        """Give up those whose recording did not come in time."""
+        self.session.execute(
+            update(Consent)
+            .where(Consent.status == "awaiting_recording", Consent.expires_at < now)
+            .values(status="expired")
+        )
