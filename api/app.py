@@ -15,9 +15,28 @@ from starlette.staticfiles import StaticFiles
 
 from api import problem_details
 from api.dashboard import pages
+from api.doorkeeper import Doorkeeper
 from api.gate import Gate
 from api.measures import RequestMeasures, RowMeasures
-from api.routes import health, inspections, jobs, metrics, objects, persons, trainings, uploads, videos
+from api.routes import (
+    account,
+    api_keys,
+    batches,
+    consents,
+    deletions,
+    health,
+    inspections,
+    jobs,
+    metrics,
+    objects,
+    persons,
+    system,
+    trainings,
+    uploads,
+    verifications,
+    videos,
+    webhooks,
+)
 from api.schemas import ProblemDetails
 from likeness import VERSION
 from likeness.database import Database
@@ -56,10 +75,29 @@ def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = 
     app.state.registry.register(RowMeasures(database, settings))
     app.state.error_page = pages.error_page
     problem_details.install(app)
-    for module in (uploads, inspections, persons, trainings, videos, jobs, objects, health, metrics):
+    for module in (
+        uploads,
+        inspections,
+        consents,
+        persons,
+        trainings,
+        videos,
+        batches,
+        jobs,
+        verifications,
+        deletions,
+        webhooks,
+        api_keys,
+        account,
+        system,
+        objects,
+        health,
+        metrics,
+    ):
         app.include_router(module.router)
     app.include_router(pages.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.add_middleware(Doorkeeper, settings=settings, database=database)
     app.add_middleware(
         Gate,
         allowed_hosts=settings.allowed_hosts,

@@ -8,7 +8,9 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Depends, Query, Request
+from fastapi.params import Depends as DependsParam
 
+from likeness.accounts import Account, Scope
 from likeness.database import Database
 from likeness.health import WorkerWatch
 from likeness.settings import Settings
@@ -35,6 +37,24 @@ async def _watch(request: Request) -> WorkerWatch | None:
     return watch
 
 
+async def _account(request: Request) -> Account:
+    account: Account = request.scope["account"]
+    return account
+
+
+def needs(scope: Scope) -> DependsParam:
+    """A route's permission: ``dependencies=[needs("train")]``. Each route under /v1 has one, which a test checks."""
+
+    async def check(request: Request) -> None:
+        account: Account = request.scope["account"]
+        account.require(scope)
+
+    check.likeness_scope = scope  # type: ignore[attr-defined]
+    found: DependsParam = Depends(check)
+    return found
+
+
+AccountDep = Annotated[Account, Depends(_account)]
 SettingsDep = Annotated[Settings, Depends(_settings)]
 DatabaseDep = Annotated[Database, Depends(_database)]
 StoreDep = Annotated[ObjectStore, Depends(_store)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,15 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 
 from api.schemas import ProblemDetails
-from likeness.refusals import ForeignOrigin, UnknownHost
+from likeness.refusals import (
+    Forbidden,
+    ForeignOrigin,
+    InProgress,
+    KeyReused,
+    RateLimited,
+    Unauthenticated,
+    UnknownHost,
+)
 from problems import InternalProblem, InvalidParameter, MediaTooLarge, NotFound, Problem
 
 log = logging.getLogger("likeness.api")
@@ -43,15 +52,23 @@ def details_of(problem: Problem | Mapping[str, Any], *, request_id: str | None =
 def problem_response(problem: Problem, request_id: str | None) -> JSONResponse:
     """The answer to a request that failed."""
     headers = {"X-Request-Id": request_id} if request_id else {}
-    if problem.status == 503:
-        headers["Retry-After"] = "5"
+    if problem.status in (409, 429, 503) and (problem.retryable or problem.status == 503):
+        headers["Retry-After"] = str(max(1, math.ceil(problem.details.get("retry_after_s", 5))))
+    if problem.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
     body = details_of(problem, request_id=request_id).model_dump(mode="json")
     return JSONResponse(body, problem.status, headers, MEDIA_TYPE)
 
 
 def answers(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
     """The ``responses=`` of a route: each problem it may answer with, by status."""
-    always: tuple[type[Problem], ...] = (UnknownHost, InternalProblem)
+    always: tuple[type[Problem], ...] = (
+        UnknownHost,
+        InternalProblem,
+        Unauthenticated,
+        Forbidden,
+        RateLimited,
+    )
     by_status: dict[int, list[type[Problem]]] = {}
     for kind in dict.fromkeys((*kinds, *always)):
         by_status.setdefault(kind.status, []).append(kind)
@@ -71,7 +88,7 @@ def answers(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
 
 def changes(*kinds: type[Problem]) -> dict[int | str, dict[str, Any]]:
     """:func:`answers` of a route that changes something, and so refuses other web sites' requests."""
-    return answers(ForeignOrigin, MediaTooLarge, InvalidParameter, *kinds)
+    return answers(ForeignOrigin, MediaTooLarge, InvalidParameter, InProgress, KeyReused, *kinds)
 
 
 def install(app: FastAPI) -> None:

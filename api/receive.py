@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 
 from fastapi import Request
@@ -13,7 +14,7 @@ from likeness.database import Database
 from likeness.intake import Intake
 from likeness.settings import Settings
 from likeness.store import ObjectStore
-from likeness.tables import Upload
+from likeness.tables import EMBEDDED, Upload
 from problems import InvalidParameter
 
 _BATCH = 2**20
@@ -102,6 +103,7 @@ async def receive_upload(
     store: ObjectStore,
     *,
     purpose: str | None = None,
+    tenant_id: str = EMBEDDED,
 ) -> tuple[Upload, dict[str, str]]:
     """Take the one file of a request in, and the form fields beside it.
 
@@ -113,7 +115,9 @@ async def receive_upload(
         InvalidParameter, MediaTooLarge, OutOfDisk, UnreadableMedia: as :class:`likeness.intake.Intake` does.
     """
     kind, options = parse_options_header(request.headers.get("content-type", ""))
-    intake = await run_in_threadpool(Intake, settings, database, store)
+    intake = await run_in_threadpool(
+        functools.partial(Intake, settings, database, store, tenant_id=tenant_id)
+    )
     with intake:
         announced = request.headers.get("content-length", "")
         if announced.isdigit():

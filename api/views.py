@@ -2,32 +2,106 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
 from sqlalchemy.orm import Session
 
 from api.problem_details import details_of
 from api.schemas import (
     AnyJob,
+    ConsentCheckOut,
     ConsentOut,
+    DeletionOut,
     InspectionOut,
     PersonOut,
     Progress,
     StageOut,
     TrainingOut,
     UploadOut,
+    VerificationOut,
+    VersionOut,
     VideoOut,
     WeightsOut,
 )
 from likeness.clock import now
 from likeness.health import GONE_AFTER
 from likeness.repositories.job_records import JobRecord, JobRecords, StageRecord
+from likeness.repositories.jobs import JobRepository
 from likeness.repositories.workers import WorkerRepository
-from likeness.tables import Job, Person, Upload
+from likeness.tables import Consent, Deletion, Job, Person, PersonVersion, Upload
+from likeness.upload_sessions import PartAddress
 
 ACTIVE = ("queued", "running", "canceling")
 
 
-def upload_view(upload: Upload) -> UploadOut:
-    return UploadOut.model_validate(upload, from_attributes=True)
+def upload_view(upload: Upload, parts: Sequence[PartAddress] = ()) -> UploadOut:
+    """``parts`` are those of an upload that is awaited (``likeness.upload_sessions.part_addresses``)."""
+    names = (
+        "id",
+        "purpose",
+        "status",
+        "filename",
+        "size",
+        "source_url",
+        "part_size",
+        "expires_at",
+        "created_at",
+    )
+    return UploadOut.model_validate(
+        {
+            **{name: getattr(upload, name) for name in names},
+            "sha256": upload.sha256 or None,
+            "parts": [asdict(part) for part in parts],
+        }
+    )
+
+
+def consent_view(consent: Consent) -> ConsentOut:
+    names = (
+        "id",
+        "subject_name",
+        "purposes",
+        "recording_upload_id",
+        "job_id",
+        "report",
+        "expires_at",
+        "created_at",
+    )
+    return ConsentOut.model_validate(
+        {
+            **{name: getattr(consent, name) for name in names},
+            "status": consent.standing(now()),
+            "language": consent.language or None,
+            "statement": consent.statement or None,
+            "passcode": consent.passcode or None,
+            "revoked_at": consent.revoked_at,
+        }
+    )
+
+
+def version_view(version: PersonVersion, promoted: str | None) -> VersionOut:
+    """``promoted`` is the artifact that the person's videos are made with."""
+    entry = next(file for file in version.artifact.manifest["files"] if file["name"].endswith(".likeness"))
+    return VersionOut.model_validate(
+        {
+            "number": version.number,
+            "status": version.status,
+            "promoted": version.artifact_id == promoted,
+            "training_id": version.job_id,
+            "sha256": entry["sha256"],
+            "size": entry["size"],
+            "created_at": version.created_at,
+        }
+    )
+
+
+def deletion_view(deletion: Deletion) -> DeletionOut:
+    names = ("id", "subject", "status", "created_at", "finished_at")
+    return DeletionOut.model_validate(
+        {**{name: getattr(deletion, name) for name in names}, **deletion.receipt}
+    )
 
 
 def person_view(person: Person, latest: Job | JobRecord | None) -> PersonOut:
@@ -36,9 +110,7 @@ def person_view(person: Person, latest: Job | JobRecord | None) -> PersonOut:
     if person.package is not None:
         entry = next(file for file in person.package.manifest["files"] if file["name"].endswith(".likeness"))
         weights = WeightsOut(sha256=entry["sha256"], size=entry["size"])
-    consent = None
-    if person.consent is not None and person.consent.given:
-        consent = ConsentOut(subject_name=person.consent.subject_name, attested_at=person.consent.created_at)
+    consent = consent_view(person.consent) if person.consent is not None else None
     status = "untrained"
     if person.deleting_at is not None:
         status = "deleting"
@@ -65,6 +137,7 @@ def job_view(session: Session, job: JobRecord) -> AnyJob:
     base = {
         "id": job.id,
         "status": job.status,
+        "metadata": job.labels,
         "stage": job.stage,
         "progress": Progress.model_validate({**job.progress, **_standstill(session, job)}),
         "stages": [_stage_view(stage) for stage in job.stages],
@@ -95,11 +168,18 @@ def job_view(session: Session, job: JobRecord) -> AnyJob:
                 "audio_upload_id": job.input_id("recording"),
                 "pose_mode": job.params["pose"],
                 "seed": job.params["seed"],
+                "batch_id": job.batch_id,
                 "download_url": f"/v1/videos/{job.id}/download" if entry else None,
                 "sha256": entry["sha256"] if entry else None,
                 "size": entry["size"] if entry else None,
             }
         )
+    if job.kind == "consent":
+        return ConsentCheckOut.model_validate(
+            {**base, "upload_id": job.input_id("consent"), "report": job.result}
+        )
+    if job.kind == "verification":
+        return _verification_view(session, job, base)
     report = job.result
     if report is not None and job.inputs and job.inputs[0].filename is not None:
         # the worker saw the file under another name
@@ -107,11 +187,30 @@ def job_view(session: Session, job: JobRecord) -> AnyJob:
     return InspectionOut.model_validate({**base, "upload_id": job.input_id("clip"), "report": report})
 
 
+def _verification_view(session: Session, job: JobRecord, base: Mapping[str, Any]) -> VerificationOut:
+    """Whether a mark that was found is that of a video of this service; which one is told to its tenant alone."""
+    ours, video_id = None, None
+    if job.result is not None:
+        payload = (job.result.get("watermark") or {}).get("payload")
+        video = JobRepository(session).by_mark(payload) if payload else None
+        ours = video is not None
+        video_id = video.id if video is not None and video.tenant_id == job.tenant_id else None
+    return VerificationOut.model_validate(
+        {
+            **base,
+            "upload_id": job.input_id("video"),
+            "report": job.result,
+            "ours": ours,
+            "video_id": video_id,
+        }
+    )
+
+
 def video_file(job: JobRecord) -> dict[str, object] | None:
     """The manifest's entry of the finished video, with its ``key`` in the store."""
     if job.output is None or job.status != "succeeded":
         return None
-    entry = next(file for file in job.output["files"] if file["name"].endswith(".mp4"))
+    entry = next(file for file in job.output["files"] if file["name"] in ("video.mp4", "video.webm"))
     return {**entry, "key": f"{job.output['prefix']}/{entry['name']}"}
 
 

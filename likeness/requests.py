@@ -6,6 +6,7 @@ themselves; nothing else has to be told.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 from collections.abc import Mapping
@@ -531,6 +532,11 @@ def _require_consent(given: bool) -> None:
         )
 
 
+def mark_of(job_id: str) -> str:
+    """The 48 bits that the watermark of a video holds, in hexadecimal."""
+    return hashlib.sha256(job_id.encode()).hexdigest()[:12]
+
+
 def add_job(
     session: Session,
     kind: Kind,
@@ -551,13 +557,15 @@ def add_job(
     """
     plan, moment = PLANS[kind], now()
     require_room_for_job(session, tenant_id, video=kind == "video")
+    job_id = new_id("job")
     job = Job(
-        id=new_id("job"),
+        id=job_id,
         tenant_id=tenant_id,
         kind=kind,
         person_id=person_id,
         batch_id=batch_id,
         labels=dict(labels or {}),
+        mark=mark_of(job_id) if kind == "video" else None,
         package_artifact_id=package_artifact_id,
         scope=scope,
         status="queued",

@@ -120,6 +120,8 @@ class Settings(BaseSettings):
     """Longest a stage may run, s; a Celery worker ends it then."""
     orphan_grace_s: float = Field(default=24 * 3600.0, ge=0)
     """Seconds after which the relay deletes outputs that no row names (of workers killed before their commit)."""
+    fetch_from_private: bool = False
+    """Whether files may be fetched from addresses inside of a private network."""
     webhooks_to_private: bool = False
     """Whether webhooks may go to addresses inside of a private network."""
     sweep_s: float = Field(default=15.0, gt=0)

@@ -229,6 +229,7 @@ class Job(Base):
         Index(None, "person_id"),
         Index(None, "tenant_id", "id"),
         Index(None, "batch_id"),
+        Index(None, "mark"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -239,6 +240,8 @@ class Job(Base):
     batch_id: Mapped[str | None] = mapped_column(String(40))
     labels: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """The client's own key-value pairs."""
+    mark: Mapped[str | None] = mapped_column(String(12))
+    """What a video's watermark says, in hexadecimal; None of other jobs."""
     package_artifact_id: Mapped[str | None] = mapped_column(ForeignKey("artifacts.id"))
     """The weights a video uses, fixed when it was asked for."""
     scope: Mapped[str] = mapped_column(String(128))

@@ -1,4 +1,4 @@
-"""The answer to a deletion: done, or pending while a worker puts its work down."""
+"""The answer to a deletion: its receipt, done or still waiting for a worker to put its work down."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ import logging
 from fastapi import Response
 
 from api.schemas import DeletionOut
+from api.views import deletion_view
 from likeness.database import Database
 from likeness.deletion import purge
 from likeness.refusals import StoreUnavailable
-from likeness.repositories.jobs import JobRepository
-from likeness.repositories.people import PersonRepository
-from likeness.repositories.uploads import UploadRepository
+from likeness.repositories.deletions import DeletionRepository
 from likeness.settings import Settings
 from likeness.store import ObjectStore
 
@@ -20,21 +19,24 @@ log = logging.getLogger("likeness.deletion")
 
 
 def finish_deletion(
-    identifier: str, response: Response, database: Database, store: ObjectStore, settings: Settings
+    deletion_id: str, response: Response, database: Database, store: ObjectStore, settings: Settings
 ) -> DeletionOut:
-    """Purge at once what can be, and say with the status (200 or 202) whether ``identifier`` is gone."""
+    """Purge at once what can be, and answer with the receipt: 200 when everything is gone, else 202."""
+    purge_quietly(database, store, settings)
+    with database.read() as session:
+        deletion = DeletionRepository(session).get(deletion_id)
+        assert deletion is not None
+        view = deletion_view(deletion)
+    response.headers["Location"] = f"/v1/deletions/{deletion_id}"
+    if view.status == "pending":
+        response.status_code = 202
+    return view
+
+
+def purge_quietly(database: Database, store: ObjectStore, settings: Settings) -> None:
+    """Purge; a store that is away leaves it to whoever purges next."""
     try:
         purge(database, store, settings)
     except StoreUnavailable as problem:
         # It is marked, so whoever purges next goes on with it: the client need not come again.
-        log.warning("%s: its deletion waits for the object store: %s", identifier, problem)
-    with database.read() as session:
-        pending = [
-            *PersonRepository(session).deleting(),
-            *JobRepository(session).deleting(),
-            *UploadRepository(session).deleting(),
-        ]
-    if identifier in pending:
-        response.status_code = 202
-        return DeletionOut(id=identifier, status="pending")
-    return DeletionOut(id=identifier, status="done")
+        log.warning("a deletion waits for the object store: %s", problem)

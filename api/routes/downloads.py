@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse, RedirectResponse
 
 from likeness.store import ObjectStore
 
-_EXPIRES_S = 3600.0
+FILE_EXPIRES_S = 3600.0
 """A player asks for ranges of a long video as it plays, always by the same address."""
 
 
@@ -23,6 +23,6 @@ def download(store: ObjectStore, entry: Mapping[str, object], filename: str, med
     key, digest = str(entry["key"]), {"Digest": f"sha-256={entry['sha256']}"}
     path = store.local_path(key)
     if path is None:
-        address = store.signed_get(key, expires_s=_EXPIRES_S, filename=filename, media_type=media_type)
+        address = store.signed_get(key, expires_s=FILE_EXPIRES_S, filename=filename, media_type=media_type)
         return RedirectResponse(address, status_code=307, headers=digest)
     return FileResponse(path, media_type=media_type, filename=filename, headers=digest)

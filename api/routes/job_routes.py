@@ -1,46 +1,64 @@
-"""What all kinds of jobs can do: be listed, looked at, canceled, tried again, deleted."""
+"""What all kinds of jobs can do: be listed, looked at, followed, canceled, tried again, deleted."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Body, Header, Query, Request, Response
 
-from api.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, StoreDep
+from api.dependencies import AccountDep, Cursor, DatabaseDep, Limit, SettingsDep, StoreDep, needs
+from api.follow import EVENT_STREAM, follow
 from api.problem_details import answers, changes
 from api.routes.deleting import finish_deletion
-from api.schemas import DeletionOut, ListOut, RetryIn, Status
+from api.schemas import DeletionOut, EventOut, EventsOut, ListOut, RetryIn, Scope, Status
 from api.views import ACTIVE, job_view
+from likeness.accounts import Account
+from likeness.database import Database
 from likeness.deletion import delete_job
+from likeness.repositories.events import EventRepository
 from likeness.repositories.job_records import JobRecords
 from likeness.requests import Kind, cancel, record_or_refuse, retry
 from problems import Conflict, InvalidParameter, NotFound
 
 StatusFilter = Annotated[Status | None, Query(alias="status", description="Only jobs of this status")]
 PersonFilter = Annotated[str | None, Query(max_length=64, description="Only jobs of this person")]
+BatchFilter = Annotated[str | None, Query(max_length=64, description="Only videos of this batch")]
 
 
-def add_job_routes(router: APIRouter, model: Any, kind: Kind | None) -> None:
-    """Add the routes of a kind of job (None: of all) to ``router``; ``model`` is the answers' schema."""
+def add_job_routes(router: APIRouter, model: Any, kind: Kind | None, scope: Scope) -> None:
+    """Add the routes of a kind of job (None: of all) to ``router``; ``model`` is the answers' schema, and ``scope``
+    what a key needs to change something.
+    """
     noun = kind or "job"
+    reads, writes = [needs("read")], [needs(scope)]
 
     @router.get(
         "",
         response_model=ListOut[model],
         responses=answers(InvalidParameter),
+        dependencies=reads,
         summary=f"List {noun}s",
         operation_id=f"list_{noun}s",
+        name=f"list_{noun}s",
     )
     def list_jobs(
+        account: AccountDep,
         database: DatabaseDep,
         status: StatusFilter = None,
         person_id: PersonFilter = None,
+        batch_id: BatchFilter = None,
         limit: Limit = 20,
         cursor: Cursor = None,
     ) -> Any:
         with database.read() as session:
             page = JobRecords(session).page(
-                limit=limit, cursor=cursor, kind=kind, status=status, person_id=person_id
+                limit=limit,
+                cursor=cursor,
+                kind=kind,
+                status=status,
+                person_id=person_id,
+                batch_id=batch_id,
+                tenant_id=account.tenant_id,
             )
             views = [job_view(session, row) for row in page.rows]
         return ListOut[Any](data=views, next_cursor=page.next_cursor)
@@ -49,36 +67,78 @@ def add_job_routes(router: APIRouter, model: Any, kind: Kind | None) -> None:
         "/{job_id}",
         response_model=model,
         responses=answers(NotFound),
+        dependencies=reads,
         summary=f"Look at a {noun}",
         operation_id=f"get_{noun}",
+        name=f"get_{noun}",
     )
-    def get_job(job_id: str, database: DatabaseDep) -> Response:
+    def get_job(job_id: str, account: AccountDep, database: DatabaseDep) -> Response:
         """Poll this; `Retry-After` says when to come again, and is absent once the job has ended."""
-        return _read(database, job_id)
+        return _read(database, account, job_id)
+
+    @router.get(
+        "/{job_id}/events",
+        response_model=EventsOut,
+        responses={
+            200: {
+                "description": "JSON, or with Accept: text/event-stream a stream",
+                "content": {EVENT_STREAM: {}},
+            },
+            **answers(NotFound, InvalidParameter),
+        },
+        dependencies=reads,
+        summary=f"What happened to a {noun}",
+        operation_id=f"list_{noun}_events",
+        name=f"list_{noun}_events",
+    )
+    def list_events(
+        job_id: str,
+        request: Request,
+        account: AccountDep,
+        database: DatabaseDep,
+        after: Annotated[int, Query(ge=0, le=2**53, description="Only events after this one")] = 0,
+        last_event_id: Annotated[
+            str | None, Header(max_length=20, description="As after; of a stream")
+        ] = None,
+    ) -> Any:
+        """Changes of status and stage, and every few seconds the progress with its metrics. As a stream
+        (`Accept: text/event-stream`) it goes on until the job has ended, and has `progress` events in between."""
+        with database.read() as session:
+            record_or_refuse(session, job_id, kind=kind, tenant_id=account.tenant_id)
+            if EVENT_STREAM not in request.headers.get("accept", ""):
+                events = EventRepository(session).after(job_id, after)
+                return EventsOut(data=[EventOut.of(event) for event in events])
+        start = int(last_event_id) if last_event_id and last_event_id.isdecimal() else after
+        return follow(database, job_id, start)
 
     @router.post(
         "/{job_id}/cancel",
         status_code=202,
         response_model=model,
         responses=changes(NotFound, Conflict),
+        dependencies=writes,
         summary=f"Cancel a {noun}",
         operation_id=f"cancel_{noun}",
+        name=f"cancel_{noun}",
     )
-    def cancel_job(job_id: str, database: DatabaseDep) -> Response:
+    def cancel_job(job_id: str, account: AccountDep, database: DatabaseDep) -> Response:
         """At once when it is queued; when it runs, its status is `canceling` until the worker has stopped."""
-        cancel(database, job_id, kind=kind)
-        return _read(database, job_id, 202)
+        cancel(database, job_id, kind=kind, tenant_id=account.tenant_id)
+        return _read(database, account, job_id, 202)
 
     @router.post(
         "/{job_id}/retry",
         status_code=202,
         response_model=model,
         responses=changes(NotFound, Conflict, InvalidParameter),
+        dependencies=writes,
         summary=f"Retry a {noun}",
         operation_id=f"retry_{noun}",
+        name=f"retry_{noun}",
     )
     def retry_job(
         job_id: str,
+        account: AccountDep,
         database: DatabaseDep,
         store: StoreDep,
         settings: SettingsDep,
@@ -86,25 +146,32 @@ def add_job_routes(router: APIRouter, model: Any, kind: Kind | None) -> None:
     ) -> Response:
         """Go on from the stage it ended in and that stage's last checkpoint, or from `from_stage` anew."""
         stage = body.from_stage if body is not None else None
-        retry(database, store, settings, job_id, kind=kind, from_stage=stage)
-        return _read(database, job_id, 202)
+        retry(database, store, settings, job_id, kind=kind, from_stage=stage, tenant_id=account.tenant_id)
+        return _read(database, account, job_id, 202)
 
     @router.delete(
         "/{job_id}",
         responses={202: {"model": DeletionOut}, **changes(NotFound)},
+        dependencies=writes,
         summary=f"Delete a {noun}",
         operation_id=f"delete_{noun}",
+        name=f"delete_{noun}",
     )
     def remove_job(
-        job_id: str, response: Response, database: DatabaseDep, store: StoreDep, settings: SettingsDep
+        job_id: str,
+        response: Response,
+        account: AccountDep,
+        database: DatabaseDep,
+        store: StoreDep,
+        settings: SettingsDep,
     ) -> DeletionOut:
         """Stops it first if it runs. Its outputs go; the weights a person uses stay until the person goes."""
-        delete_job(database, job_id, kind=kind)
-        return finish_deletion(job_id, response, database, store, settings)
+        deletion_id = delete_job(database, job_id, kind=kind, tenant_id=account.tenant_id)
+        return finish_deletion(deletion_id, response, database, store, settings)
 
-    def _read(database: DatabaseDep, job_id: str, status_code: int = 200) -> Response:
+    def _read(database: Database, account: Account, job_id: str, status_code: int = 200) -> Response:
         with database.read() as session:
-            job = record_or_refuse(session, job_id, kind=kind)
+            job = record_or_refuse(session, job_id, kind=kind, tenant_id=account.tenant_id)
             # Written here: the framework would check the answer against its schema a second time, and this is what
             # hundreds of clients poll.
             body = job_view(session, job).model_dump_json()

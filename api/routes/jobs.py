@@ -1,4 +1,4 @@
-"""Trainings, videos and inspections in one list."""
+"""All kinds of jobs in one list."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ from api.routes.job_routes import add_job_routes
 from api.schemas import AnyJob
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
-add_job_routes(router, AnyJob, None)
+add_job_routes(router, AnyJob, None, "train")

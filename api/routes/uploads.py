@@ -1,35 +1,53 @@
-"""Files that somebody hands in."""
+"""Files that somebody hands in: at once, in parts, or by an address."""
 
 from __future__ import annotations
 
+import threading
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import ValidationError
+from starlette.concurrency import run_in_threadpool
 
-from api.dependencies import Cursor, DatabaseDep, Limit, SettingsDep, StoreDep
+from api.dependencies import AccountDep, Cursor, DatabaseDep, Limit, SettingsDep, StoreDep, needs
 from api.problem_details import answers, changes
 from api.receive import receive_upload
 from api.routes.deleting import finish_deletion
-from api.schemas import DeletionOut, ListOut, Purpose, UploadOut
+from api.schemas import DeletionOut, ListOut, Purpose, UploadIn, UploadOut
 from api.views import upload_view
+from likeness.accounts import Account
+from likeness.database import Database
 from likeness.deletion import delete_upload
+from likeness.fetch import fetch
+from likeness.intake import Intake, require_purpose
+from likeness.refusals import FetchFailed, FetchRefused, NotReady, QuotaExceeded
 from likeness.repositories.uploads import UploadRepository
 from likeness.requests import upload_or_refuse
-from problems import Conflict, InvalidParameter, NotFound, OutOfDisk, UnreadableMedia
+from likeness.settings import Settings
+from likeness.store import ObjectStore
+from likeness.tables import Upload
+from likeness.upload_sessions import announce_upload, complete_upload, part_addresses
+from problems import Conflict, InvalidParameter, MediaTooLarge, NotFound, OutOfDisk, UnreadableMedia
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
+
+_MAX_JSON = 2**16
+_FETCHES = threading.BoundedSemaphore(4)
+"""Files that this process fetches at the same time: each holds a thread."""
+_FETCH_DEADLINE_S = 300.0
 
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
+            "application/json": {"schema": UploadIn.model_json_schema()},
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
                     "required": ["file", "purpose"],
                     "properties": {
                         "file": {"type": "string", "format": "binary"},
-                        "purpose": {"type": "string", "enum": ["clip", "recording"]},
+                        "purpose": {"type": "string", "enum": ["clip", "recording", "consent", "video"]},
                         "sha256": {"type": "string", "description": "Refuse the file if it differs"},
                     },
                 }
@@ -45,13 +63,14 @@ _BODY: dict[str, Any] = {
 @router.post(
     "",
     status_code=201,
-    responses=changes(UnreadableMedia, OutOfDisk),
+    responses=changes(UnreadableMedia, OutOfDisk, QuotaExceeded, FetchRefused, FetchFailed, NotReady),
     openapi_extra=_BODY,
     summary="Upload a file",
 )
 async def create_upload(
     request: Request,
     response: Response,
+    account: AccountDep,
     settings: SettingsDep,
     database: DatabaseDep,
     store: StoreDep,
@@ -59,25 +78,54 @@ async def create_upload(
     filename: Annotated[str | None, Query(max_length=1000, description="Plain body only")] = None,
     sha256: Annotated[str | None, Query(max_length=64, description="Plain body only")] = None,
 ) -> UploadOut:
-    """Send one file as a multipart form, or as the plain body with its facts in the query."""
-    upload, _ = await receive_upload(request, settings, database, store)
+    """A small file at once, as a multipart form or as the plain body with its facts in the query. A large one in parts:
+    send JSON with its size, PUT each part to its address, then `POST …/complete`; a client that was cut off asks with
+    GET which parts have come. Or JSON with `source_url`, which the service fetches."""
+    _require_any(account)
+    if request.headers.get("content-type", "").split(";")[0].strip() == "application/json":
+        body = await _json(request)
+        upload, parts = await run_in_threadpool(_announced, body, account, settings, database, store)
+    else:
+        upload, _ = await receive_upload(request, settings, database, store, tenant_id=account.tenant_id)
+        parts = []
     response.headers["Location"] = f"/v1/uploads/{upload.id}"
-    return upload_view(upload)
+    return upload_view(upload, parts)
 
 
-@router.get("", responses=answers(InvalidParameter), summary="List uploads")
+@router.get("", responses=answers(InvalidParameter), dependencies=[needs("read")], summary="List uploads")
 def list_uploads(
-    database: DatabaseDep, purpose: Purpose | None = None, limit: Limit = 20, cursor: Cursor = None
+    account: AccountDep,
+    database: DatabaseDep,
+    purpose: Purpose | None = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
 ) -> ListOut[UploadOut]:
     with database.read() as session:
-        page = UploadRepository(session).page(limit=limit, cursor=cursor, purpose=purpose)
+        page = UploadRepository(session).page(
+            limit=limit, cursor=cursor, purpose=purpose, tenant_id=account.tenant_id
+        )
         return ListOut(data=[upload_view(row) for row in page.rows], next_cursor=page.next_cursor)
 
 
-@router.get("/{upload_id}", responses=answers(NotFound), summary="Look at an upload")
-def get_upload(upload_id: str, database: DatabaseDep) -> UploadOut:
+@router.get(
+    "/{upload_id}", responses=answers(NotFound), dependencies=[needs("read")], summary="Look at an upload"
+)
+def get_upload(upload_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep) -> UploadOut:
+    """Of one that is awaited: which parts have come, and fresh addresses for all of them."""
     with database.read() as session:
-        return upload_view(upload_or_refuse(session, upload_id))
+        upload = upload_or_refuse(session, upload_id, tenant_id=account.tenant_id, whole=False)
+    return upload_view(upload, part_addresses(store, upload))
+
+
+@router.post(
+    "/{upload_id}/complete",
+    responses=changes(NotFound, Conflict),
+    summary="Put the parts together",
+)
+def finish_upload(upload_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep) -> UploadOut:
+    """Reads the file once and holds it against the announced size and sha256. Again is no error."""
+    _require_any(account)
+    return upload_view(complete_upload(database, store, account, upload_id))
 
 
 @router.delete(
@@ -86,8 +134,114 @@ def get_upload(upload_id: str, database: DatabaseDep) -> UploadOut:
     summary="Delete an upload",
 )
 def remove_upload(
-    upload_id: str, response: Response, database: DatabaseDep, store: StoreDep, settings: SettingsDep
+    upload_id: str,
+    response: Response,
+    account: AccountDep,
+    database: DatabaseDep,
+    store: StoreDep,
+    settings: SettingsDep,
 ) -> DeletionOut:
     """Its inspections go with it. Refused while an unfinished training or video reads it."""
-    delete_upload(database, upload_id)
-    return finish_deletion(upload_id, response, database, store, settings)
+    _require_any(account)
+    deletion_id = delete_upload(database, upload_id, tenant_id=account.tenant_id)
+    return finish_deletion(deletion_id, response, database, store, settings)
+
+
+def _require_any(account: Account) -> None:
+    """Clips are for training, recordings for videos: either scope may upload."""
+    if not account.may("train"):
+        account.require("render")
+
+
+async def _json(request: Request) -> UploadIn:
+    body = bytearray()
+    async for block in request.stream():
+        body += block
+        if len(body) > _MAX_JSON:
+            raise MediaTooLarge(
+                f"the JSON has more than {_MAX_JSON} bytes",
+                remedy="send the file itself with another Content-Type",
+                details={"limit_bytes": _MAX_JSON},
+            )
+    try:
+        announced = UploadIn.model_validate_json(bytes(body))
+    except ValidationError as error:
+        fault = error.errors()[0]
+        field = ".".join(str(part) for part in fault["loc"])
+        raise InvalidParameter(
+            f"{field or 'the body'}: {fault['msg']}",
+            remedy="correct the named field; /openapi.json lists every field with its range",
+            details={"field": field},
+        ) from error
+    if (announced.size is None) == (announced.source_url is None):
+        raise InvalidParameter(
+            "an upload has either a size, and comes in parts, or a source_url",
+            remedy="send one of the two",
+            details={"field": "size"},
+        )
+    return announced
+
+
+def _announced(
+    body: UploadIn, account: Account, settings: Settings, database: Database, store: ObjectStore
+) -> tuple[Upload, list[Any]]:
+    if body.source_url is not None:
+        return fetch_upload(
+            body.source_url, body.purpose, account, settings, database, store, body.filename, body.sha256
+        ), []
+    assert body.size is not None
+    upload = announce_upload(
+        settings,
+        database,
+        store,
+        account,
+        filename=body.filename,
+        size=body.size,
+        purpose=body.purpose,
+        media_type=body.media_type,
+        sha256=body.sha256,
+    )
+    return upload, part_addresses(store, upload)
+
+
+def fetch_upload(
+    url: str,
+    purpose: str,
+    account: Account,
+    settings: Settings,
+    database: Database,
+    store: ObjectStore,
+    filename: str = "",
+    sha256: str | None = None,
+) -> Upload:
+    """Fetch a file from a public address and enter it as an upload.
+
+    Raises:
+        FetchRefused, FetchFailed: the address may not be asked, or did not give the file.
+        NotReady: too many are being fetched.
+    """
+    require_purpose(purpose)
+    if not _FETCHES.acquire(blocking=False):
+        raise NotReady(
+            "this service fetches several files already",
+            remedy="try again in a few seconds, or upload the file",
+            details={"retry_after_s": 5},
+        )
+    try:
+        with Intake(settings, database, store, tenant_id=account.tenant_id) as intake:
+            found = fetch(
+                url,
+                intake.write,
+                limit_bytes=settings.max_upload_bytes,
+                deadline_s=_FETCH_DEADLINE_S,
+                allow_private=settings.fetch_from_private,
+            )
+            return intake.finish(
+                filename=filename or found.filename,
+                media_type=found.media_type,
+                purpose=purpose,
+                sha256=sha256,
+                source_url=url,
+            )
+    finally:
+        _FETCHES.release()

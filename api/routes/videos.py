@@ -2,41 +2,105 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Response
 from fastapi.responses import FileResponse
 
-from api.dependencies import DatabaseDep, StoreDep
+from api.dependencies import AccountDep, DatabaseDep, SettingsDep, StoreDep, needs
 from api.problem_details import answers, changes
 from api.routes.downloads import download
 from api.routes.job_routes import add_job_routes
-from api.schemas import VideoIn, VideoOut
+from api.routes.uploads import fetch_upload
+from api.schemas import DryRunOut, VideoIn, VideoOut
 from api.views import job_view, video_file
-from likeness.refusals import ConsentMissing
+from likeness.accounts import Account
+from likeness.database import Database
+from likeness.refusals import ConsentMissing, FetchFailed, FetchRefused, QuotaExceeded
 from likeness.requests import record_or_refuse, request_video
-from problems import Conflict, NotFound
+from likeness.settings import Settings
+from likeness.store import ObjectStore
+from problems import Conflict, InvalidParameter, NotFound
 
 router = APIRouter(prefix="/v1/videos", tags=["videos"])
 
 
 @router.post(
-    "", status_code=202, responses=changes(NotFound, Conflict, ConsentMissing), summary="Make a video"
+    "",
+    status_code=202,
+    response_model=VideoOut,
+    responses={
+        200: {"model": DryRunOut, "description": "With dry_run: nothing is wrong with it"},
+        **changes(NotFound, Conflict, ConsentMissing, QuotaExceeded, FetchRefused, FetchFailed),
+    },
+    dependencies=[needs("render")],
+    summary="Make a video",
 )
-def add_video(body: VideoIn, response: Response, database: DatabaseDep) -> VideoOut:
-    """Queue a video as long as its recording. Poll the answer's `Location`."""
-    job_id = request_video(
+def add_video(
+    body: VideoIn,
+    response: Response,
+    account: AccountDep,
+    database: DatabaseDep,
+    store: StoreDep,
+    settings: SettingsDep,
+) -> Any:
+    """Queue a video as long as its recording. Poll the answer's `Location`, or follow its events."""
+    job_id = start_video(body, account, settings, database, store)
+    if body.dry_run:
+        return Response(DryRunOut(items=1, errors=[]).model_dump_json(), 200, media_type="application/json")
+    response.headers["Location"] = f"/v1/videos/{job_id}"
+    with database.read() as session:
+        return job_view(session, record_or_refuse(session, job_id))
+
+
+def start_video(
+    body: VideoIn,
+    account: Account,
+    settings: Settings,
+    database: Database,
+    store: ObjectStore,
+    *,
+    batch_id: str | None = None,
+    dry_run: bool = False,
+) -> str:
+    """Check a request for a video and queue it; returns the job's id, or nothing of use for a dry run."""
+    if (body.audio.upload_id is None) == (body.audio.url is None):
+        raise InvalidParameter(
+            "the sound is either an upload or an address",
+            remedy="send audio.upload_id or audio.url",
+            details={"field": "audio"},
+        )
+    dry_run = dry_run or body.dry_run
+    recording = body.audio.upload_id
+    if recording is None:
+        assert body.audio.url is not None
+        if dry_run:
+            raise InvalidParameter(
+                "an address is not fetched for a dry run",
+                remedy="upload the recording first: POST /v1/uploads with source_url",
+                details={"field": "audio.url"},
+            )
+        recording = fetch_upload(body.audio.url, "recording", account, settings, database, store).id
+    return request_video(
         database,
         person_id=body.person_id,
-        recording_id=body.audio.upload_id,
+        recording_id=recording,
         pose=body.pose.mode,
         seed=body.pose.seed,
         pose_video_id=body.pose.video_upload_id,
         expression_video_id=body.pose.expression_upload_id,
+        options={
+            "head_strength": body.pose.head_strength,
+            "lip_strength": body.pose.lip_strength,
+            "smoothing": body.pose.smoothing,
+            "output": body.output.picture,
+            "preset": body.preset,
+        },
+        labels=body.metadata,
+        batch_id=batch_id,
+        tenant_id=account.tenant_id,
+        dry_run=dry_run,
     )
-    response.headers["Location"] = f"/v1/videos/{job_id}"
-    with database.read() as session:
-        view = job_view(session, record_or_refuse(session, job_id))
-    assert isinstance(view, VideoOut)
-    return view
 
 
 @router.get(
@@ -48,20 +112,22 @@ def add_video(body: VideoIn, response: Response, database: DatabaseDep) -> Video
         307: {"description": "Where the object store hands it out"},
         **answers(NotFound, Conflict),
     },
+    dependencies=[needs("read")],
     summary="Download a video",
 )
-def download_video(job_id: str, database: DatabaseDep, store: StoreDep) -> Response:
-    """The finished mp4. Answers range requests."""
+def download_video(job_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep) -> Response:
+    """The finished mp4 (webm with transparency). Answers range requests."""
     with database.read() as session:
-        job = record_or_refuse(session, job_id, kind="video")
+        job = record_or_refuse(session, job_id, kind="video", tenant_id=account.tenant_id)
         entry, status = video_file(job), job.status
     if entry is None:
         raise Conflict(
             f"the video {job_id} is {status}; there is no file of it",
-            remedy="poll the video until its status is succeeded",
+            remedy=f"poll GET /v1/videos/{job_id} until its status is succeeded",
             details={"status": status},
         )
-    return download(store, entry, f"{job_id}.mp4", "video/mp4")
+    suffix = str(entry["name"]).rpartition(".")[2]
+    return download(store, entry, f"{job_id}.{suffix}", f"video/{suffix}")
 
 
-add_job_routes(router, VideoOut, "video")
+add_job_routes(router, VideoOut, "video", "render")

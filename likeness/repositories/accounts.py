@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, selectinload
 
 from likeness.repositories.uploads import ACTIVE
-from likeness.tables import ApiKey, Job, Stage, Tenant, Upload, UsageRecord
+from likeness.tables import ApiKey, Job, Tenant, Upload, UsageRecord
 
 
 class TenantRepository:
@@ -113,25 +113,45 @@ class UsageRepository:
         )
         return int(self.session.scalar(query) or 0)
 
-    def seconds_of_stages(self, kind: str, *, last: int = 50) -> list[tuple[str, float]]:
-        """``(stage, seconds)`` of the newest finished jobs of a kind: what estimates are made from."""
-        jobs = (
-            select(Job.id)
-            .where(Job.kind == kind, Job.status == "succeeded")
-            .order_by(Job.id.desc())
+    def work_per_video_second(self, *, last: int = 50) -> float | None:
+        """Seconds of work for a second of video, over the newest videos; None when none was made yet."""
+        made = (
+            select(UsageRecord.job_id, func.sum(UsageRecord.amount).label("seconds"))
+            .where(UsageRecord.kind == "video_seconds")
+            .group_by(UsageRecord.job_id)
+            .order_by(UsageRecord.job_id.desc())
             .limit(last)
             .subquery()
         )
-        query = select(Stage.name, Stage.started_at, Stage.finished_at).where(
-            Stage.job_id.in_(select(jobs.c.id)), Stage.reused.is_(False), Stage.finished_at.is_not(None)
+        work = select(func.sum(UsageRecord.amount)).where(
+            UsageRecord.job_id.in_(select(made.c.job_id)), UsageRecord.kind.in_(_WORK)
         )
-        return [
-            (name, (finished - started).total_seconds())
-            for name, started, finished in self.session.execute(query)
-            if started is not None and finished is not None and finished - started > timedelta(0)
+        seconds = self.session.scalar(select(func.sum(made.c.seconds)))
+        spent = self.session.scalar(work)
+        return float(spent) / float(seconds) if seconds and spent else None
+
+    def mean_training_seconds(self, preset: str, *, last: int = 50) -> float | None:
+        """Of the newest trainings with a preset that ran every stage; None when there was none."""
+        jobs = self.session.scalars(
+            select(Job)
+            .where(Job.kind == "training", Job.status == "succeeded")
+            .order_by(Job.id.desc())
+            .limit(last)
+            .options(selectinload(Job.stages))
+        )
+        spent = [
+            sum(
+                (stage.finished_at - stage.started_at).total_seconds()
+                for stage in job.stages
+                if stage.finished_at is not None and stage.started_at is not None
+            )
+            for job in jobs
+            if job.params.get("preset") == preset and not any(stage.reused for stage in job.stages)
         ]
+        return sum(spent) / len(spent) if spent else None
 
 
+_WORK = ("cpu_seconds", "gpu_seconds")
 _keys, _tenants = ApiKey.__table__.c, Tenant.__table__.c
 _FOUND = (
     select(_keys.id, _keys.tenant_id, _keys.scopes, _keys.last_used_at, _tenants.limits)

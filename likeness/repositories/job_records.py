@@ -81,11 +81,15 @@ class JobRecord:
     stages: Sequence[StageRecord]
     inputs: Sequence[InputRecord]
     output: dict[str, Any] | None
-    """Manifest of a finished video's artifact, with its ``prefix``; else None."""
+    """Manifest of a finished video's or inspection's artifact, with its ``prefix``; else None."""
 
     def input_id(self, role: str) -> str | None:
         """The upload that plays a role."""
         return next((item.upload_id for item in self.inputs if item.role == role), None)
+
+
+_SHOWN = ("video", "inspection")
+"""Kinds whose output files are handed out."""
 
 
 class JobRecords:
@@ -139,7 +143,7 @@ class JobRecords:
         stages = _grouped(self.connection.execute(of_stages, values), StageRecord)
         inputs = _grouped(self.connection.execute(of_inputs, values), InputRecord)
         outputs = {}
-        if any(row.kind == "video" and row.status == "succeeded" for row in rows):
+        if any(row.kind in _SHOWN and row.status == "succeeded" for row in rows):
             for job_id, manifest, prefix in self.connection.execute(of_outputs, values):
                 outputs[job_id] = {**manifest, "prefix": prefix}
         return [

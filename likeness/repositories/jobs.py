@@ -56,6 +56,15 @@ class JobRepository:
             update(Job).where(Job.id.in_(job_ids), Job.deleting_at.is_(None)).values(deleting_at=when)
         )
 
+    def by_mark(self, mark: str) -> Job | None:
+        """The video with this watermark."""
+        return self.session.scalar(select(Job).where(Job.mark == mark).limit(1))
+
+    def of_batch(self, batch_id: str) -> dict[str, int]:
+        """How many jobs of a batch have each status."""
+        query = select(Job.status, func.count()).where(Job.batch_id == batch_id).group_by(Job.status)
+        return {row[0]: row[1] for row in self.session.execute(query)}
+
     def active_with(self, artifact_id: str) -> list[str]:
         """Ids of unfinished jobs that use these weights."""
         query = select(Job.id).where(Job.package_artifact_id == artifact_id, Job.status.in_(ACTIVE))

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from likeness.ids import new_id
+from likeness.repositories.pages import Page, read_page
 from likeness.tables import Job, WebhookDelivery, WebhookEndpoint
 
 
@@ -39,6 +40,39 @@ class WebhookRepository:
                         created_at=now,
                     )
                 )
+
+    def endpoint(self, endpoint_id: str) -> WebhookEndpoint | None:
+        return self.session.get(WebhookEndpoint, endpoint_id)
+
+    def endpoints(self, tenant_id: str) -> list[WebhookEndpoint]:
+        """Newest first, disabled ones included."""
+        query = select(WebhookEndpoint).where(WebhookEndpoint.tenant_id == tenant_id)
+        return list(self.session.scalars(query.order_by(WebhookEndpoint.id.desc())))
+
+    def add_test(self, endpoint: WebhookEndpoint, now: datetime) -> WebhookDelivery:
+        """Enter an event that says nothing, for an endpoint to be tried with."""
+        event = "webhook.test"
+        delivery = WebhookDelivery(
+            id=new_id("dlv"),
+            endpoint=endpoint,
+            event_id=new_id("evt"),
+            event=event,
+            payload={"type": event, "timestamp": now.isoformat(), "data": {"endpoint_id": endpoint.id}},
+            status="pending",
+            attempts=0,
+            next_at=now,
+            created_at=now,
+        )
+        self.session.add(delivery)
+        return delivery
+
+    def deliveries(
+        self, endpoint_id: str, *, limit: int, cursor: str | None, status: str | None = None
+    ) -> Page[WebhookDelivery]:
+        query = select(WebhookDelivery).where(WebhookDelivery.endpoint_id == endpoint_id)
+        if status:
+            query = query.where(WebhookDelivery.status == status)
+        return read_page(self.session, query, WebhookDelivery.id, limit=limit, cursor=cursor)
 
     def due(self, now: datetime, *, limit: int) -> Sequence[WebhookDelivery]:
         """Deliveries to be tried now, locked: two relays never hold the same."""

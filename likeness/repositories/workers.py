@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
-from likeness.tables import Worker
+from likeness.tables import Stage, Worker
 
 
 class WorkerRepository:
@@ -36,6 +36,18 @@ class WorkerRepository:
         """Queues that somebody who was seen since then takes stages from."""
         rows = self.session.connection().execute(_QUEUES, {"since": since})
         return {queue for (names,) in rows for queue in names.split(",") if queue}
+
+    def all(self) -> list[Worker]:
+        return list(self.session.scalars(select(Worker).order_by(Worker.started_at)))
+
+    def stage_counts(self) -> dict[tuple[str, str], int]:
+        """How many stages of each queue wait or run: ``{(queue, status): count}``."""
+        query = (
+            select(Stage.queue, Stage.status, func.count())
+            .where(Stage.status.in_(("queued", "running")))
+            .group_by(Stage.queue, Stage.status)
+        )
+        return {(queue, status): count for queue, status, count in self.session.execute(query)}
 
     def seen_since(self, when: datetime) -> list[Worker]:
         return list(self.session.scalars(select(Worker).where(Worker.last_seen >= when)))

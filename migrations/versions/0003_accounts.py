@@ -38,7 +38,11 @@ ADDED: dict[str, tuple[tuple[str, Any, str | None], ...]] = {
         ("job_id", sa.String(40), None),
         ("report", sa.JSON(none_as_null=True), None),
     ),
-    "jobs": (("batch_id", sa.String(40), None), ("labels", sa.JSON(), "{}")),
+    "jobs": (
+        ("batch_id", sa.String(40), None),
+        ("labels", sa.JSON(), "{}"),
+        ("mark", sa.String(12), None),
+    ),
     "webhook_endpoints": (
         ("old_secret", sa.String(128), None),
         ("old_secret_until", sa.DateTime(timezone=True), None),
@@ -71,6 +75,7 @@ def upgrade() -> None:
                 if default is not None:
                     batch.alter_column(name, existing_type=kind, server_default=None)
     op.create_index("ix_jobs_batch_id", "jobs", ["batch_id"])
+    op.create_index("ix_jobs_mark", "jobs", ["mark"])
     op.create_index("ix_uploads_status_expires_at", "uploads", ["status", "expires_at"])
 
     op.create_table(
@@ -138,6 +143,7 @@ def downgrade() -> None:
     for table in ("idempotency_keys", "usage_records", "deletions", "batches", "job_events"):
         op.drop_table(table)
     op.drop_index("ix_uploads_status_expires_at", table_name="uploads")
+    op.drop_index("ix_jobs_mark", table_name="jobs")
     op.drop_index("ix_jobs_batch_id", table_name="jobs")
     # An upload whose bytes never arrived is nothing that the older code knows.
     op.execute("delete from uploads where status <> 'ready'")

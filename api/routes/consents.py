@@ -1,0 +1,109 @@
+"""Consents: without one nobody is learned."""
+
+from __future__ import annotations
+
+import logging
+
+from fastapi import APIRouter, Response
+
+from api.dependencies import AccountDep, Cursor, DatabaseDep, Limit, SettingsDep, StoreDep, needs
+from api.problem_details import answers, changes
+from api.schemas import ConsentOut, ConsentRequestIn, ListOut, RecordingIn
+from api.views import consent_view
+from likeness.accounts import Account
+from likeness.consents import attest_consent, record_consent, request_consent, revoke_consent
+from likeness.database import Database
+from likeness.refusals import ConsentMissing, QuotaExceeded, StoreUnavailable
+from likeness.repositories.consents import ConsentRepository
+from likeness.requests import consent_or_refuse
+from problems import Conflict, InvalidParameter, NotFound
+
+router = APIRouter(prefix="/v1/consents", tags=["consents"])
+log = logging.getLogger("likeness.consents")
+
+
+@router.post(
+    "",
+    status_code=201,
+    responses=changes(ConsentMissing),
+    dependencies=[needs("train")],
+    summary="Ask for a consent",
+)
+def add_consent(
+    body: ConsentRequestIn,
+    response: Response,
+    account: AccountDep,
+    database: DatabaseDep,
+    settings: SettingsDep,
+) -> ConsentOut:
+    """The answer has the statement that the person reads aloud on camera within half an hour; its words are random, so
+    a recording from before does not have them. Then `POST …/recording`. With `attested` your word stands instead,
+    where the service takes it."""
+    if body.attested:
+        consent = attest_consent(
+            database, account, settings, subject_name=body.subject_name, purposes=body.purposes
+        )
+    else:
+        consent = request_consent(
+            database,
+            account,
+            subject_name=body.subject_name,
+            language=body.language,
+            purposes=body.purposes,
+        )
+    response.headers["Location"] = f"/v1/consents/{consent.id}"
+    return consent_view(consent)
+
+
+@router.get("", responses=answers(InvalidParameter), dependencies=[needs("read")], summary="List consents")
+def list_consents(
+    account: AccountDep, database: DatabaseDep, limit: Limit = 20, cursor: Cursor = None
+) -> ListOut[ConsentOut]:
+    with database.read() as session:
+        page = ConsentRepository(session).page(account.tenant_id, limit=limit, cursor=cursor)
+        return ListOut(data=[consent_view(row) for row in page.rows], next_cursor=page.next_cursor)
+
+
+@router.get(
+    "/{consent_id}", responses=answers(NotFound), dependencies=[needs("read")], summary="Look at a consent"
+)
+def get_consent(consent_id: str, account: AccountDep, database: DatabaseDep) -> ConsentOut:
+    return _read(database, account, consent_id)
+
+
+@router.post(
+    "/{consent_id}/recording",
+    status_code=202,
+    responses=changes(NotFound, Conflict, QuotaExceeded),
+    dependencies=[needs("train")],
+    summary="Hand in the recording",
+)
+def add_recording(
+    consent_id: str, body: RecordingIn, account: AccountDep, database: DatabaseDep
+) -> ConsentOut:
+    """Queues the check; poll the consent until it is `verified` or `rejected`. A rejected one takes another recording
+    until it expires."""
+    record_consent(database, account, consent_id, body.upload_id)
+    return _read(database, account, consent_id)
+
+
+@router.post(
+    "/{consent_id}/revoke",
+    responses=changes(NotFound),
+    dependencies=[needs("train")],
+    summary="Take a consent back",
+)
+def revoke(consent_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep) -> ConsentOut:
+    """Stops every job that runs on it and deletes the weights that were learned on it. Videos that were made stay until
+    their person is deleted."""
+    try:
+        for prefix in revoke_consent(database, account, consent_id):
+            store.delete_prefix(prefix)
+    except StoreUnavailable as problem:
+        log.warning("weights of %s wait for the object store to be deleted: %s", consent_id, problem)
+    return _read(database, account, consent_id)
+
+
+def _read(database: Database, account: Account, consent_id: str) -> ConsentOut:
+    with database.read() as session:
+        return consent_view(consent_or_refuse(session, consent_id, tenant_id=account.tenant_id))

@@ -1,0 +1,90 @@
+"""SQL on requests that may come twice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import delete, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from likeness.refusals import InProgress, KeyReused
+from likeness.tables import IdempotencyKey
+
+KEPT_FOR = timedelta(hours=24)
+ABANDONED_AFTER = timedelta(minutes=10)
+"""An answer that did not come within this time does not come: its process is gone."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The answer that the first request got."""
+
+    status: int
+    headers: dict[str, Any]
+    body: bytes
+
+
+class IdempotencyRepository:
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    def begin(self, tenant_id: str, key: str, fingerprint: str, now: datetime) -> Replay | None:
+        """Take the key for a first request (None), or find the answer that its first request got.
+
+        Raises:
+            InProgress: the first one has not been answered yet.
+            KeyReused: the first one was another request.
+        """
+        row = self.session.get(IdempotencyKey, (tenant_id, key), with_for_update=True)
+        if row is not None and (
+            now - row.created_at > KEPT_FOR or (row.status is None and now - row.created_at > ABANDONED_AFTER)
+        ):
+            self.session.delete(row)
+            self.session.flush()
+            row = None
+        if row is None:
+            try:
+                with self.session.begin_nested():
+                    self.session.add(
+                        IdempotencyKey(tenant_id=tenant_id, key=key, fingerprint=fingerprint, created_at=now)
+                    )
+            except IntegrityError:  # Postgres: another one took it between our look and our insert
+                raise _in_progress(key) from None
+            return None
+        if row.fingerprint != fingerprint:
+            raise KeyReused(
+                f"the Idempotency-Key {key[:80]!r} was used with another request",
+                remedy="use a new key for each request, and the same key only to send the very same one again",
+                details={"field": "Idempotency-Key"},
+            )
+        if row.status is None:
+            raise _in_progress(key)
+        return Replay(row.status, dict(row.headers or {}), row.body or b"")
+
+    def keep(self, tenant_id: str, key: str, status: int, headers: dict[str, Any], body: bytes) -> None:
+        """Remember the answer."""
+        self.session.execute(
+            update(IdempotencyKey)
+            .where(IdempotencyKey.tenant_id == tenant_id, IdempotencyKey.key == key)
+            .values(status=status, headers=headers, body=body)
+        )
+
+    def release(self, tenant_id: str, key: str) -> None:
+        """Forget a request that was not answered for good: the next one is a first one."""
+        self.session.execute(
+            delete(IdempotencyKey).where(IdempotencyKey.tenant_id == tenant_id, IdempotencyKey.key == key)
+        )
+
+    def forget_old(self, now: datetime) -> None:
+        self.session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - KEPT_FOR))
+
+
+def _in_progress(key: str) -> InProgress:
+    return InProgress(
+        f"the request with the Idempotency-Key {key[:80]!r} has not been answered yet",
+        remedy="wait a second and send it again",
+        details={"retry_after_s": 1},
+    )
