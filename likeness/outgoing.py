@@ -104,7 +104,7 @@ def exchange(
     """
     with _connected(address, deadline, allow_private, network) as line:
         connection = http.client.HTTPConnection(address.host, address.port)
-        connection.sock = _Line(line, deadline)  # type: ignore[assignment]
+        connection.sock = _Line(line, deadline)
         connection.request(
             method,
             address.target,
