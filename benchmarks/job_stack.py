@@ -99,7 +99,60 @@ class PostgresServer:
         self._server.cleanup()
 
 
-class JobStack:
+class Processes:
+    """The product's processes with one set of settings; ``close`` kills what still runs."""
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self.folder, self.settings = folder, settings
+        folder.mkdir(parents=True, exist_ok=True)
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def close(self) -> None:
+        """Kill them."""
+        for process in self.processes:
+            kill_group(process)
+        self.processes.clear()
+
+    def api(self) -> str:
+        """Start an API, wait until it answers, and return its address."""
+        port = free_port()
+        self.start("-m", "cli.main", "up", "--port", str(port))
+        deadline = time.monotonic() + 60
+        while True:
+            with suppress(OSError):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5).close()
+                return f"http://127.0.0.1:{port}"
+            if time.monotonic() > deadline:
+                raise TimeoutError("the API did not start within 60 s")
+            time.sleep(0.02)
+
+    def start(self, *command: str, clock_s: float = 0.0) -> subprocess.Popen[bytes]:
+        """Start Python with these arguments and the settings in its environment."""
+        with open(self.folder / "processes.log", "ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, *command],
+                env={**os.environ, **self._environment(), "LIKENESS_FAST_CLOCK_S": str(clock_s)},
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.processes.append(process)
+        return process
+
+    def _environment(self) -> Mapping[str, str]:
+        handed_on = {
+            f"LIKENESS_{name.upper()}": str(
+                value.get_secret_value() if isinstance(value, SecretStr) else value
+            )
+            for name in self.settings.model_fields_set
+            for value in (getattr(self.settings, name),)
+        }
+        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        return {**handed_on, "PYTHONPATH": os.pathsep.join(paths), "LIKENESS_PROCESS_TUNED": "1"}
+
+
+class JobStack(Processes):
     """A context manager: servers run and the schema stands while the block does.
 
     Args:
@@ -109,7 +162,6 @@ class JobStack:
     """
 
     def __init__(self, folder: Path, *, s3: bool = False, **settings: object) -> None:
-        self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self.postgres = PostgresServer(folder / "postgres")
         self.redis = RedisServer(folder / "redis")
@@ -138,8 +190,7 @@ class JobStack:
                 "s3_secret_key": SECRET_KEY,
                 "s3_make_bucket": True,
             }
-        self.settings = Settings(**{**quick, **settings})  # type: ignore[arg-type]
-        self.processes: list[subprocess.Popen[bytes]] = []
+        super().__init__(folder, Settings(**{**quick, **settings}))  # type: ignore[arg-type]
 
     def __enter__(self) -> JobStack:
         self.redis.start()
@@ -152,8 +203,7 @@ class JobStack:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for process in self.processes:
-            kill_group(process)
+        self.close()
         self.database.close()
         self.redis.stop()
         self.postgres.close()
@@ -164,48 +214,11 @@ class JobStack:
 
     def worker(self, *queues: str, clock_s: float = 0.0) -> subprocess.Popen[bytes]:
         """Start a Celery worker of the fast stages, whose clock goes wrong by so many seconds."""
-        return self._start("-m", "benchmarks.fast_stages", *queues, clock_s=clock_s)
+        return self.start("-m", "benchmarks.fast_stages", *queues, clock_s=clock_s)
 
     def relay(self) -> subprocess.Popen[bytes]:
         """Start a relay."""
-        return self._start("-m", "cli.main", "relay")
-
-    def api(self) -> str:
-        """Start an API, wait until it answers, and return its address."""
-        port = free_port()
-        self._start("-m", "cli.main", "up", "--port", str(port))
-        deadline = time.monotonic() + 60
-        while True:
-            with suppress(OSError):
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5).close()
-                return f"http://127.0.0.1:{port}"
-            if time.monotonic() > deadline:
-                raise TimeoutError("the API did not start within 60 s")
-            time.sleep(0.1)
-
-    def _start(self, *command: str, clock_s: float = 0.0) -> subprocess.Popen[bytes]:
-        with open(self.folder / "processes.log", "ab") as log:
-            process = subprocess.Popen(
-                [sys.executable, *command],
-                env={**os.environ, **self._environment(), "LIKENESS_FAST_CLOCK_S": str(clock_s)},
-                cwd=ROOT,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self.processes.append(process)
-        return process
-
-    def _environment(self) -> Mapping[str, str]:
-        handed_on = {
-            f"LIKENESS_{name.upper()}": str(
-                value.get_secret_value() if isinstance(value, SecretStr) else value
-            )
-            for name in self.settings.model_fields_set
-            for value in (getattr(self.settings, name),)
-        }
-        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        return {**handed_on, "PYTHONPATH": os.pathsep.join(paths), "LIKENESS_PROCESS_TUNED": "1"}
+        return self.start("-m", "cli.main", "relay")
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:

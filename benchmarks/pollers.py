@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -43,6 +43,7 @@ async def poll(
     seconds: float,
     every_s: float = 1.0,
     headers: str = "",
+    over: asyncio.Event | None = None,
 ) -> Polling:
     """Let ``clients`` connections ask for one path each, every ``every_s`` seconds, for so long.
 
@@ -50,13 +51,20 @@ async def poll(
         address: scheme, host and port; plain HTTP.
         paths: client i asks for the i-th of them, in turn.
         headers: further lines of each request, each with its line break.
+        over: ends it earlier.
     """
-    result = Polling()
+    result, over = Polling(), over or asyncio.Event()
     until = time.monotonic() + seconds
     await asyncio.gather(
         *(
             _client(
-                address, paths[index % len(paths)], index * every_s / clients, until, every_s, headers, result
+                address,
+                paths[index % len(paths)],
+                index * every_s / clients,
+                lambda: not over.is_set() and time.monotonic() < until,
+                every_s,
+                headers,
+                result,
             )
             for index in range(clients)
         )
@@ -65,13 +73,19 @@ async def poll(
 
 
 async def _client(
-    address: str, path: str, delay: float, until: float, every_s: float, headers: str, result: Polling
+    address: str,
+    path: str,
+    delay: float,
+    goes_on: Callable[[], bool],
+    every_s: float,
+    headers: str,
+    result: Polling,
 ) -> None:
     parts = urlsplit(address)
     request = f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n{headers}\r\n".encode()
     await asyncio.sleep(delay)
     connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-    while time.monotonic() < until:
+    while goes_on():
         began = time.perf_counter()
         try:
             connection = connection or await asyncio.open_connection(parts.hostname, parts.port)

@@ -215,3 +215,30 @@ def jobs(
                 typer.echo(f"{name:<20} {value}")
     if as_json:
         print_json(result)
+
+
+@bench.command("api")
+def api(
+    database: Annotated[str, typer.Option(help="postgres or sqlite.")] = "postgres",
+    clients: Annotated[int, typer.Option(help="Dashboards that ask once a second.", min=1)] = 200,
+    uploads: Annotated[int, typer.Option(help="Files that come in at once, meanwhile.", min=1)] = 20,
+    upload_mb: Annotated[int, typer.Option(help="Size of each, MB.", min=1)] = 100,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="50 clients, 4 uploads of 20 MB: half a minute.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the API while many people watch and large files come in: answers, memory, start-up, MB a second.
+
+    Starts an API and its database (development packages). Needs 2 GB of disk; about a minute on two cores.
+    """
+    with long_command(as_json=as_json) as progress:
+        from benchmarks.api import ApiBench, run, served_by
+
+        plan = ApiBench(served_by(database), clients, uploads, upload_mb)
+        result = run(plan.quick() if quick else plan, progress)
+        if not as_json:
+            for name, value in result.items():
+                typer.echo(f"{name:<16} {value}")
+    if as_json:
+        print_json(result)

@@ -14,6 +14,9 @@ Problem
 ├── StoreUnavailable (503)  the object store does not answer, or asks to slow down; retryable
 ├── SignatureRefused (403)  a signed address of an object is expired, changed, or not ours
 ├── WeightsCorrupt (409)    a person's stored weights are not those that were stored
+├── FetchRefused (422)      an address that the service does not call: not http, private, or spelt to be misread
+├── NothingToFetch (422)    there is no file at an address: a web page, 404 and the like, redirects without end
+├── FetchFailed (502)       the network or a server failed while a file was fetched; retryable
 ├── TookTooLong (503)       a stage ran longer than the deployment allows
 └── Poisoned (500)          a stage took its worker down too often to be tried again by itself
 """
@@ -73,6 +76,18 @@ class StoreUnavailable(Problem):
 
 class SignatureRefused(Problem):
     slug, title, status = "signature_refused", "The signed address is not valid (any more)", 403
+
+
+class FetchRefused(Problem):
+    slug, title, status = "fetch_refused", "The address is not one that the service calls", 422
+
+
+class NothingToFetch(Problem):
+    slug, title, status = "nothing_to_fetch", "There is no file at the address", 422
+
+
+class FetchFailed(Problem):
+    slug, title, status, retryable = "fetch_failed", "The file could not be fetched", 502, True
 
 
 class TookTooLong(Problem):

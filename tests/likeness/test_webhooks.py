@@ -13,6 +13,7 @@ import pytest
 from likeness.clock import now
 from likeness.tables import WebhookDelivery, WebhookEndpoint
 from likeness.webhooks import Answer, new_secret, send, signature
+from tests.likeness.internet import Internet
 
 
 class Receiver:
@@ -94,6 +95,21 @@ def test_addresses_inside_are_refused(url: str) -> None:
     assert answer.status is None
     assert answer.error is not None
     assert "private network" in answer.error or "no http address" in answer.error
+
+
+def test_the_address_that_was_checked_is_called(receiver: Receiver) -> None:
+    """A name server that answers with a public address first and one inside then gets no message inside."""
+    internet = Internet()
+    internet.names["hooks.example"] = [["93.184.216.34"], ["127.0.0.1"]]
+    internet.ports["93.184.216.34"] = receiver.server.server_port
+    endpoint, row = delivery("http://hooks.example:9000/hook")
+    assert send(endpoint, row, network=internet.network) == Answer(True, 200)
+    assert (internet.asked, internet.connected) == (["hooks.example"], [("93.184.216.34", 9000)])
+    assert receiver.requests[0][0]["host"] == "hooks.example:9000"
+    answer = send(endpoint, row, network=internet.network)
+    assert (answer.taken, answer.status) == (False, None)
+    assert answer.error == "hooks.example is an address inside of a private network"
+    assert len(receiver.requests) == len(internet.connected) == 1
 
 
 def test_nobody_there_is_no_exception(receiver: Receiver) -> None:
