@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from starlette.staticfiles import StaticFiles
 
 from api import problem_details
-from api.dashboard import pages
+from api.dashboard import pages, sessions
 from api.doorkeeper import Doorkeeper
 from api.gate import Gate
 from api.measures import RequestMeasures, RowMeasures
@@ -96,6 +96,7 @@ def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = 
     ):
         app.include_router(module.router)
     app.include_router(pages.router, include_in_schema=False)
+    app.include_router(sessions.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
     app.add_middleware(Doorkeeper, settings=settings, database=database)
     app.add_middleware(

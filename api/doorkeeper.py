@@ -8,6 +8,7 @@ may do is asked by each route (:func:`api.dependencies.needs`).
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from http.cookies import CookieError, SimpleCookie
@@ -31,7 +32,7 @@ from problems import InvalidParameter, Problem
 
 COOKIE = "likeness_session"
 _PUBLIC = re.compile(
-    r"/healthz|/readyz|/metrics|/openapi\.json|/docs|/sign-in|/favicon\.ico|/static/.*|/help/.*|/v1/objects/.*"
+    r"/healthz|/readyz|/metrics|/openapi\.json|/docs|/sign-in|/sign-out|/favicon\.ico|/static/.*|/help/.*|/v1/objects/.*"
 )
 """What needs no account: what holds nothing of anybody, and addresses whose signature is the permission."""
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -139,7 +140,7 @@ class Doorkeeper:
         with self._database.write() as session:
             keys = IdempotencyRepository(session)
             if kept.is_final():
-                keys.keep(tenant_id, key, kept.status, kept.headers, bytes(kept.body))
+                keys.keep(tenant_id, key, kept.status, kept.headers, _without_secret(bytes(kept.body)))
             else:
                 keys.release(tenant_id, key)
 
@@ -198,6 +199,17 @@ class _Kept:
         """The same request again would end the same way: not so after a fault of ours or a limit."""
         small = len(self.body) <= _LARGEST_ANSWER
         return self.final and small and self.status < 500 and self.status not in (401, 403, 409, 429)
+
+
+def _without_secret(body: bytes) -> bytes:
+    """An answer as it may be kept: a new key is shown once and never stored."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return body
+    if not isinstance(answer, dict) or answer.get("object") != "api_key":
+        return body
+    return json.dumps({**answer, "key": None}).encode()
 
 
 def _may_repeat(scope: Scope) -> bool:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
+from likeness.clock import now
+from likeness.health import GONE_AFTER
 from likeness.repositories.accounts import UsageRepository
 from likeness.repositories.outbox import OutboxRepository
 from likeness.repositories.workers import WorkerRepository
-from likeness.clock import now
-from likeness.health import GONE_AFTER
 from likeness.requests import PLANS, queue_of
 
 TRAINING_S = {"instant": 60.0, "preview": 240.0, "standard": 900.0, "best": 1800.0}

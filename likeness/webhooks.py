@@ -13,15 +13,29 @@ import http.client
 import json
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
+from likeness.clock import now
+from likeness.database import Database
+from likeness.ids import new_id
 from likeness.outgoing import INTERNET, Deadline, Network, exchange
-from likeness.public_addresses import web_address
+from likeness.public_addresses import require_public, require_public_name, web_address
 from likeness.refusals import FetchRefused
+from likeness.repositories.webhooks import WebhookRepository
 from likeness.tables import WebhookDelivery, WebhookEndpoint
+from problems import InvalidParameter
 
 PAUSES_S = (5.0, 30.0, 120.0, 600.0, 3600.0, 6 * 3600.0, 24 * 3600.0)
 """Before the second, third, ... try."""
+EVENTS = tuple(
+    f"{kind}.{status}"
+    for kind in ("training", "video", "inspection", "consent", "verification")
+    for status in ("succeeded", "failed", "canceled")
+) + ("webhook.test",)
+OVERLAP = timedelta(hours=24)
+MOST_ENDPOINTS = 20
 _TIMEOUT_S = 10.0
 """For everything: finding the receiver, sending, and the beginning of its answer."""
 
@@ -41,6 +55,64 @@ class Answer:
 def new_secret() -> str:
     """A secret for one endpoint's signatures."""
     return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+
+
+def add_endpoint(
+    database: Database, tenant_id: str, url: str, events: Sequence[str], *, private: bool = False
+) -> WebhookEndpoint:
+    """Enter an endpoint of a tenant.
+
+    Raises:
+        FetchRefused: the address is none that may be called.
+        InvalidParameter: an event is not known, or there are too many endpoints.
+    """
+    require_known_events(events)
+    address = web_address(url)
+    require_public_name(address, allow_private=private)
+    if address.is_ip:
+        require_public(address, [address.host], allow_private=private)
+    endpoint = WebhookEndpoint(
+        id=new_id("whk"),
+        tenant_id=tenant_id,
+        url=url,
+        secret=new_secret(),
+        events=list(events),
+        created_at=now(),
+    )
+    with database.write() as session:
+        if len(WebhookRepository(session).endpoints(tenant_id)) >= MOST_ENDPOINTS:
+            raise InvalidParameter(
+                f"there are {MOST_ENDPOINTS} webhook endpoints already",
+                remedy="delete one that is not needed",
+                details={"field": "url"},
+            )
+        session.add(endpoint)
+    return endpoint
+
+
+def require_known_events(events: Sequence[str]) -> None:
+    """Raise InvalidParameter for an event that never happens."""
+    unknown = [event for event in events if event not in EVENTS]
+    if unknown:
+        raise InvalidParameter(
+            f"{unknown[0][:64]!r} is no event",
+            remedy=f"use some of {', '.join(EVENTS)}, or none for all of them",
+            details={"field": "events", "unknown": unknown},
+        )
+
+
+def rotate_secret(endpoint: WebhookEndpoint) -> None:
+    """Give an endpoint a new secret; for ``OVERLAP`` its deliveries are signed with both."""
+    endpoint.old_secret, endpoint.old_secret_until = endpoint.secret, now() + OVERLAP
+    endpoint.secret = new_secret()
+
+
+def signatures(endpoint: WebhookEndpoint, event_id: str, timestamp: int, body: bytes) -> str:
+    """The header's value: one signature, or after a rotation two with a space between."""
+    secrets_now = [endpoint.secret]
+    if endpoint.old_secret and endpoint.old_secret_until and now() < endpoint.old_secret_until:
+        secrets_now.append(endpoint.old_secret)
+    return " ".join(signature(secret, event_id, timestamp, body) for secret in secrets_now)
 
 
 def signature(secret: str, event_id: str, timestamp: int, body: bytes) -> str:
@@ -65,7 +137,7 @@ def send(
         "Content-Type": "application/json",
         "webhook-id": delivery.event_id,
         "webhook-timestamp": str(timestamp),
-        "webhook-signature": signature(endpoint.secret, delivery.event_id, timestamp, body),
+        "webhook-signature": signatures(endpoint, delivery.event_id, timestamp, body),
     }
     try:
         with exchange(

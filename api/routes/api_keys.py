@@ -17,8 +17,8 @@ router = APIRouter(prefix="/v1/api-keys", tags=["api keys"], dependencies=[needs
 
 @router.post("", status_code=201, responses=changes(), summary="Make a key")
 def add_key(body: ApiKeyIn, response: Response, account: AccountDep, database: DatabaseDep) -> ApiKeyOut:
-    """The answer shows the key, once: only its hash is kept. With an `Idempotency-Key` the answer would have to be kept,
-    so this request is never replayed."""
+    """The answer shows the key, once: only its hash is kept. Sent again with the same `Idempotency-Key`, the answer has
+    everything but the key."""
     row, secret = create_key(
         database, tenant_id=account.tenant_id, name=body.name, scopes=body.scopes, actor=account.actor
     )

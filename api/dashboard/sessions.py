@@ -1,0 +1,70 @@
+"""Signing in: a key is traded for a cookie that holds none."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Form, Request, Response
+from fastapi.responses import RedirectResponse
+
+from api.dashboard.pages import render
+from api.dependencies import DatabaseDep, SettingsDep
+from api.doorkeeper import COOKIE
+from likeness.accounts import SESSION_S, authenticate, session_of
+from likeness.refusals import Unauthenticated
+
+router = APIRouter()
+
+
+@router.get("/sign-in")
+def show_sign_in(request: Request, settings: SettingsDep, next: str = "/") -> Response:
+    return render(request, "sign_in.html", next=_inside(next), accounts=settings.auth == "keys", problem=None)
+
+
+@router.post("/sign-in")
+def sign_in(
+    request: Request,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    key: Annotated[str, Form(max_length=200)],
+    next: Annotated[str, Form(max_length=500)] = "/",
+) -> Response:
+    """Sets the cookie. A wrong key shows the form again."""
+    try:
+        account = authenticate(database, key.strip())
+    except Unauthenticated as problem:
+        return render(
+            request,
+            "sign_in.html",
+            401,
+            next=_inside(next),
+            accounts=settings.auth == "keys",
+            problem=problem,
+        )
+    answer = RedirectResponse(_inside(next), 303)
+    answer.set_cookie(
+        COOKIE,
+        session_of(account, settings.signing_key()),
+        max_age=SESSION_S,
+        httponly=True,
+        samesite="lax",
+        secure=request.url.scheme == "https" or settings.public_url.startswith("https://"),
+    )
+    return answer
+
+
+@router.post("/sign-out")
+def sign_out() -> Response:
+    answer = RedirectResponse("/sign-in", 303)
+    answer.delete_cookie(COOKIE)
+    return answer
+
+
+def _inside(path: str) -> str:
+    """The path if it is one of ours: a link must not be able to send somebody elsewhere after signing in."""
+    parts = urlsplit(path)
+    safe = (
+        path.startswith("/") and not path.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
+    )
+    return path if safe and path.isprintable() else "/"
