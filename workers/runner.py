@@ -110,8 +110,11 @@ class StageSpec:
 
 def _inspect(context: StageContext) -> Mapping[str, Any]:
     from fitting.inspect import inspect_clip
+    from fitting.inspect.pictures import InspectionPictures
 
-    return inspect_clip(context.inputs["clip"], progress=context.progress).as_dict()
+    pictures = InspectionPictures()
+    inspection = inspect_clip(context.inputs["clip"], progress=context.progress, watch=pictures.watch)
+    return pictures.write(inspection, context.work)
 
 
 def _validate(context: StageContext) -> Mapping[str, Any]:
@@ -188,7 +191,7 @@ _LEARNS = ("preset", "seed")
 _DRIVES = ("person", "recording", "pose_video", "expression_video")
 
 STAGES: Mapping[str, StageSpec] = {
-    "inspect": StageSpec(_inspect, "1", reads=("clip",)),
+    "inspect": StageSpec(_inspect, "2", reads=("clip",)),
     "validate": StageSpec(
         _validate, "1", reads=("clip",), weight=5, parts={"inspect": 4, "validate": 6}, produces=("clip.mp4",)
     ),
