@@ -154,7 +154,8 @@ def _purge_job(database: Database, store: ObjectStore, settings: Settings, job_i
         # What a crash before the next line leaves lies in the scope's folder and goes with its person or
         # upload.
         rows += artifacts.delete([artifact.id for artifact in unused])
-        prefixes = [*checkpoints, *(artifact.prefix for artifact in unused)]
+        previews = f"{job.scope}/previews/{job_id}"  # workers/previews.py
+        prefixes = [*checkpoints, previews, *(artifact.prefix for artifact in unused)]
     return Removed(rows, sum(store.delete_prefix(prefix) for prefix in prefixes))
 
 

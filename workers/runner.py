@@ -66,6 +66,7 @@ from problems import (
 )
 from training.progress import Progress, Tick
 from workers.carry import Carrier, checkpoints_of, fetch_checkpoint
+from workers.previews import PreviewShelf, previews_of
 
 log = logging.getLogger("likeness.runner")
 
@@ -444,7 +445,7 @@ class Runner:
         require_free_disk(self.settings)
         work = self._work_folder(claim)
         inputs = self._bring(claim, spec, work)
-        progress = self._listener(claim, pulse)
+        progress = self._listener(claim, pulse, work)
         with self._carrying(claim, work, pulse):
             result = spec.run(StageContext(work, inputs, claim.params, self.settings.device, progress))
         for name in spec.produces:
@@ -562,6 +563,8 @@ class Runner:
         log.info("job %s stage %s %s", claim.job_id, claim.stage, "reused" if reuse else "done")
         if claim.stage == claim.stages[-1]:
             shutil.rmtree(self.settings.work_dir / claim.job_id, ignore_errors=True)
+            if "render" in claim.stages:  # the last pictures are among that stage's outputs now
+                self._drop(previews_of(claim.scope, claim.job_id))
 
     def _drop(self, prefix: str) -> None:
         """Delete what nothing needs any more. The row is written: a store that is away must not undo that, and
@@ -572,9 +575,10 @@ class Runner:
         except StoreUnavailable:
             log.warning("%s stays in the store until its scope is deleted", prefix)
 
-    def _listener(self, claim: Claim, pulse: Pulse) -> Progress:
+    def _listener(self, claim: Claim, pulse: Pulse, work: Path) -> Progress:
         weights = tuple(self.registry[name].weight for name in claim.stages if name in self.registry)
         meter = Meter(weights, claim.stages.index(claim.stage), self.registry[claim.stage].parts)
+        shelf = PreviewShelf(self.store, previews_of(claim.scope, claim.job_id), work)
         last = -self.settings.progress_every_s
 
         def listen(tick: Tick) -> None:
@@ -588,6 +592,7 @@ class Runner:
                         pulse.hear(LeaseRepository(session).report(claim, reading))
                 except SQLAlchemyError:
                     log.warning("progress of %s did not reach the database", claim.job_id, exc_info=True)
+                shelf.fill()
             if pulse.standing is Standing.LOST:
                 raise LeaseLost(
                     f"the stage {claim.stage} of {claim.job_id} belongs to another worker now",
