@@ -218,7 +218,8 @@ def _purge_job(database: Database, store: ObjectStore, settings: Settings, job_i
         rows = {"jobs": JobRepository(session).delete([job_id])}
         artifacts = ArtifactRepository(session)
         unused = artifacts.unreferenced(outputs)
-        prefixes = [*checkpoints, *(artifact.prefix for artifact in unused)]
+        previews = f"{job.scope}/previews/{job_id}"  # workers/previews.py
+        prefixes = [*checkpoints, previews, *(artifact.prefix for artifact in unused)]
         keys = [key for prefix in prefixes for key in store.keys(prefix)]
         # Rows first here: a worker may be about to reuse the artifact, and must find it whole or not at all.
         # What a crash before the next line leaves lies in the scope's folder and goes with its person or

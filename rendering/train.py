@@ -35,6 +35,7 @@ from rendering.losses import (
     judged_windows,
 )
 from rendering.memory import Memory, MemoryConfig
+from rendering.previews import FRAMES, Images, TrainingPreviews
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.progress import Progress, Tick, silent
 
@@ -219,6 +220,7 @@ def train_renderer(
     start: Path | None = None,
     progress: Progress = silent,
     preview: Path | None = None,
+    previews: TrainingPreviews | None = None,
 ) -> RendererReport:
     """Train on ``dataset``, write the renderer to ``out`` (safetensors) and the held-out strip to ``preview``
     (PNG).
@@ -227,6 +229,7 @@ def train_renderer(
         seed: of the initial weights, the order of examples and their augmentation.
         checkpoint: file to save to and to go on from; it may stay behind, and another run's is ignored.
         start: a renderer of general weights to begin with.
+        previews: are offered held-out frames as they look now, for people who wait.
 
     Raises:
         InvalidParameter: the size is no multiple of 64, or ``start`` does not fit the config.
@@ -242,7 +245,7 @@ def train_renderer(
     if len(dataset) == 0:
         raise TooShort("no frame of the clip can be learnt from", remedy="use a clip with the face visible")
     try:
-        return _train(dataset, out, config, seed, device, checkpoint, start, progress, preview)
+        return _train(dataset, out, config, seed, device, checkpoint, start, progress, preview, previews)
     except torch.OutOfMemoryError as error:
         raise OutOfMemory(
             f"the GPU's memory does not suffice for one frame of {config.size} px",
@@ -253,6 +256,7 @@ def train_renderer(
 def _train(
     dataset: RenderDataset, out: Path, config: RendererConfig, seed: int, device: torch.device,
     checkpoint: Path, start: Path | None, progress: Progress, preview: Path | None,
+    previews: TrainingPreviews | None,
 ) -> RendererReport:  # fmt: skip
     run = _Run(config, dataset, seed, device)
     general = load_renderer(start) if start else None
@@ -286,6 +290,8 @@ def _train(
             run.state["metrics"] = _report(run, metrics, config, fraction, progress)
         if held_out and (run.step % config.preview_every == 0 or run.step == config.steps):
             _look(run, held_out, config, fraction, preview)
+        if previews is not None:
+            previews.offer(run.step, lambda: _shown(run, dataset, held_out, device))
         due = time.monotonic() - saved_at > config.checkpoint_seconds
         if due or run.step - saved_step >= config.checkpoint_steps:
             run.save(checkpoint)
@@ -294,6 +300,8 @@ def _train(
     run.save(checkpoint)
     _memorise(run, dataset, device)
     scores = _look(run, held_out, config, 1.0, preview) if held_out else {}
+    if previews is not None:
+        previews.offer(run.step, lambda: _shown(run, dataset, held_out, device), last=True)
     slots = int(run.memory.filled.sum())
     report = RendererReport(
         run.step,
@@ -469,6 +477,26 @@ def _look(
     if not patient and not run.state["stopped"]:
         run.state["stopped"] = "held_out"
     return scores
+
+
+@torch.no_grad()
+def _shown(
+    run: _Run, dataset: RenderDataset, held_out: RenderBatch | None, device: torch.device
+) -> tuple[Images, Images]:
+    """Real and generated frames (B, S, S, 3): some held out, or learnt ones where none are."""
+    if held_out is None:
+        some = torch.linspace(0, len(dataset) - 1, min(len(dataset), FRAMES)).long()
+        held_out = dataset.batch(some, torch.Generator().manual_seed(0)).to(device)
+    chosen = torch.linspace(0, len(held_out) - 1, min(len(held_out), FRAMES)).long().to(device)
+    frames = held_out.network_input()[chosen]
+    output = run.average(
+        frames, run.memory.recall(run.memory.query(frames), apart=(held_out.frame[chosen], 0))
+    )
+    real, generated = (
+        ((images.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+        for images in (held_out.target[chosen], output.image)
+    )
+    return real, generated
 
 
 def _write_strip(rows: list[Tensor], path: Path) -> None:

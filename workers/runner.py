@@ -66,6 +66,7 @@ from problems import (
 )
 from training.progress import Progress, Tick
 from workers.carry import Carrier, checkpoints_of, fetch_checkpoint
+from workers.previews import PreviewShelf, previews_of
 
 log = logging.getLogger("likeness.runner")
 
@@ -110,8 +111,22 @@ class StageSpec:
 
 def _inspect(context: StageContext) -> Mapping[str, Any]:
     from fitting.inspect import inspect_clip
+    from fitting.inspect.pictures import InspectionPictures
 
-    return inspect_clip(context.inputs["clip"], progress=context.progress).as_dict()
+    pictures = InspectionPictures()
+    inspection = inspect_clip(context.inputs["clip"], progress=context.progress, watch=pictures.watch)
+    return pictures.write(inspection, context.work)
+
+
+def _consent(context: StageContext) -> Mapping[str, Any]:
+    from workers.stages import consent
+
+    return consent.run(
+        context.inputs["consent"],
+        passcode=context.params["passcode"],
+        language=context.params["language"],
+        progress=context.progress,
+    )
 
 
 def _validate(context: StageContext) -> Mapping[str, Any]:
@@ -188,7 +203,8 @@ _LEARNS = ("preset", "seed")
 _DRIVES = ("person", "recording", "pose_video", "expression_video")
 
 STAGES: Mapping[str, StageSpec] = {
-    "inspect": StageSpec(_inspect, "1", reads=("clip",)),
+    "consent": StageSpec(_consent, "1", reads=("consent",), params=("passcode", "language")),
+    "inspect": StageSpec(_inspect, "2", reads=("clip",)),
     "validate": StageSpec(
         _validate, "1", reads=("clip",), weight=5, parts={"inspect": 4, "validate": 6}, produces=("clip.mp4",)
     ),
@@ -443,7 +459,7 @@ class Runner:
         require_free_disk(self.settings)
         work = self._work_folder(claim)
         inputs = self._bring(claim, spec, work)
-        progress = self._listener(claim, pulse)
+        progress = self._listener(claim, pulse, work)
         with self._carrying(claim, work, pulse):
             result = spec.run(StageContext(work, inputs, claim.params, self.settings.device, progress))
         for name in spec.produces:
@@ -561,6 +577,8 @@ class Runner:
         log.info("job %s stage %s %s", claim.job_id, claim.stage, "reused" if reuse else "done")
         if claim.stage == claim.stages[-1]:
             shutil.rmtree(self.settings.work_dir / claim.job_id, ignore_errors=True)
+            if "render" in claim.stages:  # the last pictures are among that stage's outputs now
+                self._drop(previews_of(claim.scope, claim.job_id))
 
     def _drop(self, prefix: str) -> None:
         """Delete what nothing needs any more. The row is written: a store that is away must not undo that, and
@@ -571,10 +589,11 @@ class Runner:
         except StoreUnavailable:
             log.warning("%s stays in the store until its scope is deleted", prefix)
 
-    def _listener(self, claim: Claim, pulse: Pulse) -> Progress:
+    def _listener(self, claim: Claim, pulse: Pulse, work: Path) -> Progress:
         weights = tuple(self.registry[name].weight for name in claim.stages if name in self.registry)
         meter = Meter(weights, claim.stages.index(claim.stage), self.registry[claim.stage].parts)
         last, last_event = -self.settings.progress_every_s, -_EVENT_EVERY_S
+        shelf = PreviewShelf(self.store, previews_of(claim.scope, claim.job_id), work)
 
         def listen(tick: Tick) -> None:
             nonlocal last, last_event
@@ -589,6 +608,7 @@ class Runner:
                         pulse.hear(LeaseRepository(session).report(claim, reading, event_at=event_at))
                 except SQLAlchemyError:
                     log.warning("progress of %s did not reach the database", claim.job_id, exc_info=True)
+                shelf.fill()
             if pulse.standing is Standing.LOST:
                 raise LeaseLost(
                     f"the stage {claim.stage} of {claim.job_id} belongs to another worker now",

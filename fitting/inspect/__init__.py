@@ -9,6 +9,7 @@ normalised clip, 25 a second.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from fitting.inspect.clip import (
@@ -49,6 +50,7 @@ def inspect_clip(
     limits: ClipLimits | None = None,
     config: InspectConfig | None = None,
     progress: Progress = silent,
+    watch: Callable[[SurveyFrame, Sight], None] | None = None,
 ) -> Inspection:
     """Look at a clip for some seconds.
 
@@ -57,6 +59,7 @@ def inspect_clip(
         limits: only the first ``limits.max_seconds`` are looked at.
         config: thresholds.
         progress: gets ticks of stage ``inspect``.
+        watch: gets every frame that is searched for faces, with what was seen in it.
 
     Raises:
         NotFound, UnreadableMedia, DecodeTimeout: the file can't be read at all; all else is a finding.
@@ -74,6 +77,8 @@ def inspect_clip(
             elif isinstance(item, SurveyFrame):
                 assert media is not None
                 sights.append(looker.look(item, _longest_side(media, limits) / max(item.image.shape[:2])))
+                if watch is not None:
+                    watch(item, sights[-1])
                 progress(Tick("inspect", len(sights), max(config.samples, len(sights))))
             else:
                 survey = item

@@ -53,6 +53,8 @@ class Sight:
     """(H, W, 3) RGB, see :class:`fitting.inspect.chart.FaceChart`."""
     detail: NDArray[np.float64] | None = None
     """(2, 2), see :func:`fitting.inspect.blur.detail_tensor`."""
+    places: tuple[tuple[float, float, float, float], ...] = ()
+    """Left, top, width and height of every face, the largest mesh's first, in parts of the picture's sides."""
 
 
 class Looker:
@@ -92,17 +94,17 @@ class Looker:
         if not meshes:
             # The detector gives the eyes' centres; their outer corners are about 1.5 times as far apart.
             iod = 1.5 * float(max(eyes)) * scale if eyes else np.nan
-            return Sight(frame.index, seen=False, confirmed=bool(boxes), count=count, iod=iod)
+            places = _places(boxes, width, height)
+            return Sight(frame.index, seen=False, confirmed=bool(boxes), count=count, iod=iod, places=places)
         mesh = meshes[0]
+        own = (*mesh[:, :2].min(0).tolist(), *np.ptp(mesh[:, :2], axis=0).tolist())
         box = np.ptp(mesh[:, :2], axis=0) * scale
         sharpness, brightness = _face_pixels(image, mesh)
         pitch, yaw, _ = head_pose(mesh, (width, height))
         return Sight(
             index=frame.index,
             seen=True,
-            confirmed=any(
-                _overlap(other, (*mesh[:, :2].min(0), *np.ptp(mesh[:, :2], axis=0))) > 0.2 for other in boxes
-            ),
+            confirmed=any(_overlap(other, own) > 0.2 for other in boxes),
             count=count,
             iod=float(inter_ocular_distance(mesh)) * scale,
             box=(float(box[0]), float(box[1])),
@@ -114,7 +116,15 @@ class Looker:
             eyes=float(eye_aperture(mesh)),
             chart=face_chart().read(image, mesh),
             detail=detail_tensor(image, mesh),
+            places=_places([own, *(box for box in boxes if _overlap(box, own) <= 0.2)], width, height),
         )
+
+
+def _places(
+    boxes: Sequence[tuple[float, ...]], width: int, height: int
+) -> tuple[tuple[float, float, float, float], ...]:
+    """Boxes (x, y, w, h) in pixels as parts of the picture's sides."""
+    return tuple((x / width, y / height, w / width, h / height) for x, y, w, h in boxes)
 
 
 def _distinct(boxes: Sequence[tuple[float, ...]], smallest: float) -> int:

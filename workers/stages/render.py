@@ -12,6 +12,7 @@ from rendering.dataset import ClipDataset, DatasetConfig
 from rendering.export import export_onnx, load_renderer
 from rendering.follow import learn_surroundings
 from rendering.general import general_weights
+from rendering.previews import TrainingPreviews
 from rendering.train import RendererConfig, RendererReport, train_renderer
 from training.progress import Progress, silent
 from training.runtime import limit_threads, pick_device, seed_everything
@@ -59,6 +60,7 @@ def run(
         checkpoint=work / "checkpoints" / "render" / "checkpoint.pt",
         progress=progress,
         preview=work / "previews" / "held_out.png",
+        previews=TrainingPreviews(work / "previews"),
     )
     export_onnx(load_renderer(work / "renderer.safetensors"), work / "generator.onnx")
     return report
