@@ -73,6 +73,12 @@ class ConsentRequestIn(Strict):
     )
 
 
+class ReviewIn(Strict):
+    words_heard: bool = Field(
+        description="Whoever listened heard the words of the statement in the recording"
+    )
+
+
 class RecordingIn(Strict):
     upload_id: Identifier = Field(description="A video of the person reading the statement aloud")
 

@@ -13,6 +13,8 @@ import secrets
 from collections.abc import Sequence
 from datetime import timedelta
 
+from sqlalchemy.orm import Session
+
 from likeness.accounts import Account
 from likeness.clock import now
 from likeness.database import Database
@@ -168,6 +170,33 @@ def record_consent(database: Database, account: Account, consent_id: str, upload
         )
 
 
+def review_consent(database: Database, account: Account, consent_id: str, *, words_heard: bool) -> list[str]:
+    """Enter what somebody heard who listened to the recording: no program here understands words. When the words of
+    today are not in it, the consent is rejected and what was learned on it goes; returns the prefixes to delete.
+
+    Raises:
+        NotFound: no such consent.
+        Conflict: it has no recording that passed the other checks.
+    """
+    with database.write() as session:
+        consent = consent_or_refuse(session, consent_id, tenant_id=account.tenant_id, lock=True)
+        if consent.status != "verified":
+            raise Conflict(
+                f"the consent {consent_id} is {consent.standing(now())}; only a verified one is reviewed",
+                remedy="wait until its recording has been checked",
+                details={"status": consent.standing(now())},
+            )
+        review = {"words_heard": words_heard, "by": account.actor, "at": now().isoformat()}
+        consent.report = {**(consent.report or {}), "review": review}
+        AuditRepository(session).enter(
+            account.tenant_id, account.actor, "consent.reviewed", consent_id, {"words_heard": words_heard}
+        )
+        if words_heard:
+            return []
+        consent.status = "rejected"
+        return _drop_learned(session, consent_id)
+
+
 def revoke_consent(database: Database, account: Account, consent_id: str) -> list[str]:
     """Take a consent back: what runs on it stops, the weights that were learned on it go. Returns the prefixes in the
     object store to delete; the videos stay until the person is deleted.
@@ -180,32 +209,32 @@ def revoke_consent(database: Database, account: Account, consent_id: str) -> lis
         if consent.status == "revoked":
             return []
         consent.status, consent.revoked_at = "revoked", now()
-        people = ConsentRepository(session).people(consent_id)
-        jobs = JobRepository(session)
-        for job_id in jobs.active_of_people([person.id for person in people]):
-            job = jobs.get_locked(job_id)
-            if job is not None and job.status in ("queued", "running", "canceling"):
-                stop_job(session, job)
-        prefixes: list[str] = []
-        artifacts = ArtifactRepository(session)
-        for person in people:
-            person.package_artifact_id = None
-            learned = [
-                artifact
-                for artifact in artifacts.of_scope(f"people/{person.id}")
-                if artifact.stage_name != "dub"
-            ]
-            jobs.forget_packages([artifact.id for artifact in learned])
-            prefixes += [artifact.prefix for artifact in learned]
-            artifacts.delete([artifact.id for artifact in learned])
-            PersonRepository(session).drop_versions(person.id)
+        prefixes = _drop_learned(session, consent_id)
         AuditRepository(session).enter(
-            account.tenant_id,
-            account.actor,
-            "consent.revoked",
-            consent_id,
-            {"people": [person.id for person in people], "weights": len(prefixes)},
+            account.tenant_id, account.actor, "consent.revoked", consent_id, {"weights": len(prefixes)}
         )
+    return prefixes
+
+
+def _drop_learned(session: Session, consent_id: str) -> list[str]:
+    """Stop what runs on a consent and take what was learned on it out of the rows; returns its prefixes."""
+    people = ConsentRepository(session).people(consent_id)
+    jobs = JobRepository(session)
+    for job_id in jobs.active_of_people([person.id for person in people]):
+        job = jobs.get_locked(job_id)
+        if job is not None and job.status in ("queued", "running", "canceling"):
+            stop_job(session, job)
+    prefixes: list[str] = []
+    artifacts = ArtifactRepository(session)
+    for person in people:
+        person.package_artifact_id = None
+        learned = [
+            artifact for artifact in artifacts.of_scope(f"people/{person.id}") if artifact.stage_name != "dub"
+        ]
+        jobs.forget_packages([artifact.id for artifact in learned])
+        prefixes += [artifact.prefix for artifact in learned]
+        artifacts.delete([artifact.id for artifact in learned])
+        PersonRepository(session).drop_versions(person.id)
     return prefixes
 
 

@@ -2,6 +2,7 @@
 
 Problem
 ├── ConsentMissing (403)    a person may not be learned without the consent of who it shows
+├── ConsentMismatch (403)   the clip shows somebody else than who recorded the consent
 ├── Unauthenticated (401)   no key, or one that is not known
 ├── Forbidden (403)         the key lacks a scope
 ├── RateLimited (429)       too many requests a minute; retryable
@@ -28,6 +29,10 @@ from problems import Problem
 
 class ConsentMissing(Problem):
     slug, title, status = "consent_missing", "There is no consent for this person", 403
+
+
+class ConsentMismatch(Problem):
+    slug, title, status = "consent_mismatch", "The consent was given by somebody else", 403
 
 
 class Unauthenticated(Problem):

@@ -570,7 +570,7 @@ def add_job(
         scope=scope,
         status="queued",
         stage=plan.stages[0],
-        params=params,
+        params={**params, "mark": mark_of(job_id)} if kind == "video" else params,
         progress={"percent": 0.0, "done": 0, "total": 0, "eta_seconds": None, "message": "", "metrics": {}},
         created_at=moment,
         inputs=[JobInput(role=role, upload=upload, sha256=upload.sha256) for role, upload in inputs.items()],

@@ -45,7 +45,7 @@ from likeness.deletion import purge, sweep_work_folders
 from likeness.intake import require_free_disk, safe_suffix
 from likeness.locks import hold
 from likeness.logs import bound, write_logs
-from likeness.refusals import ConsentMissing, StoreUnavailable, TookTooLong, WeightsCorrupt
+from likeness.refusals import ConsentMismatch, ConsentMissing, StoreUnavailable, TookTooLong, WeightsCorrupt
 from likeness.repositories.artifacts import ArtifactRepository
 from likeness.repositories.leases import QUEUES, Claim, LeaseRepository, Standing
 from likeness.repositories.people import PersonRepository
@@ -129,9 +129,23 @@ def _consent(context: StageContext) -> Mapping[str, Any]:
     )
 
 
+def _require_same_face(recording: Path, clip: Path) -> None:
+    from workers.stages.consent import ConsentLimits, same_face
+
+    distance, most = same_face(recording, clip), ConsentLimits().same_person
+    if distance > most:
+        raise ConsentMismatch(
+            "the clip shows somebody else than the recording of the consent",
+            remedy="train with a clip of the person who gave the consent, or record their consent anew",
+            details={"distance": round(distance, 3), "at_most": most},
+        )
+
+
 def _validate(context: StageContext) -> Mapping[str, Any]:
     from workers.stages import validate
 
+    if "consent" in context.inputs:
+        _require_same_face(context.inputs["consent"], context.inputs["clip"])
     return validate.run(context.inputs["clip"], context.work, progress=context.progress).as_dict()
 
 
@@ -183,30 +197,47 @@ def _publish(context: StageContext) -> Mapping[str, Any]:
     )
 
 
-def _dub(context: StageContext) -> None:
+def _dub(context: StageContext) -> Mapping[str, Any]:
+    from motion.predict import MotionControls
     from workers.stages import dub
 
-    dub.run(
+    params = context.params
+    picture = params.get("output", "frame")
+    frames = dub.run(
         context.inputs["person"],
         context.inputs["recording"],
-        context.work / "video.mp4",
-        pose=context.params["pose"],
+        context.work / ("video.webm" if picture == "alpha" else "video.mp4"),
+        pose=params["pose"],
+        controls=MotionControls(
+            lip_strength=params.get("lip_strength", 1.0),
+            head_strength=params.get("head_strength", 1.0),
+            smoothing=params.get("smoothing", 0.0),
+        ),
+        preset=params.get("preset"),
+        output=picture,
         pose_video=context.inputs.get("pose_video"),
         expression_video=context.inputs.get("expression_video"),
-        seed=context.params["seed"],
+        seed=params["seed"],
         device=context.device,
         progress=context.progress,
     )
+    return {"frames": frames, "video_seconds": frames / dub.FPS}
 
 
 _LEARNS = ("preset", "seed")
+_TURNS = ("pose", "seed", "lip_strength", "head_strength", "smoothing", "output", "preset", "mark")
 _DRIVES = ("person", "recording", "pose_video", "expression_video")
 
 STAGES: Mapping[str, StageSpec] = {
     "consent": StageSpec(_consent, "1", reads=("consent",), params=("passcode", "language")),
     "inspect": StageSpec(_inspect, "2", reads=("clip",)),
     "validate": StageSpec(
-        _validate, "1", reads=("clip",), weight=5, parts={"inspect": 4, "validate": 6}, produces=("clip.mp4",)
+        _validate,
+        "1",
+        reads=("clip", "consent"),
+        weight=5,
+        parts={"inspect": 4, "validate": 6},
+        produces=("clip.mp4",),
     ),
     "fit": StageSpec(
         _fit,
@@ -226,7 +257,7 @@ STAGES: Mapping[str, StageSpec] = {
         produces=("surroundings.safetensors",),
     ),
     "publish": StageSpec(_publish, "2", params=_LEARNS, weight=2, produces=("person.likeness",)),
-    "dub": StageSpec(_dub, "2", reads=_DRIVES, params=("pose", "seed"), produces=("video.mp4",)),
+    "dub": StageSpec(_dub, "3", reads=_DRIVES, params=_TURNS),
 }
 """Every stage there is, by its name in ``likeness.requests.PLANS``; modules are imported when they run."""
 

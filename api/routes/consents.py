@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from fastapi import APIRouter, Response
 
 from api.dependencies import AccountDep, Cursor, DatabaseDep, Limit, SettingsDep, StoreDep, needs
 from api.problem_details import answers, changes
-from api.schemas import ConsentOut, ConsentRequestIn, ListOut, RecordingIn
+from api.schemas import ConsentOut, ConsentRequestIn, ListOut, RecordingIn, ReviewIn
 from api.views import consent_view
 from likeness.accounts import Account
-from likeness.consents import attest_consent, record_consent, request_consent, revoke_consent
+from likeness.consents import attest_consent, record_consent, request_consent, review_consent, revoke_consent
 from likeness.database import Database
 from likeness.refusals import ConsentMissing, QuotaExceeded, StoreUnavailable
 from likeness.repositories.consents import ConsentRepository
 from likeness.requests import consent_or_refuse
+from likeness.store import ObjectStore
 from problems import Conflict, InvalidParameter, NotFound
 
 router = APIRouter(prefix="/v1/consents", tags=["consents"])
@@ -88,6 +90,21 @@ def add_recording(
 
 
 @router.post(
+    "/{consent_id}/review",
+    responses=changes(NotFound, Conflict),
+    dependencies=[needs("admin")],
+    summary="Say whether the words were heard",
+)
+def review(
+    consent_id: str, body: ReviewIn, account: AccountDep, database: DatabaseDep, store: StoreDep
+) -> ConsentOut:
+    """Faces, voice and lips are checked by the service; whether the random words were said, only a human can hear.
+    Without them the consent is rejected, and what was learned on it is deleted."""
+    _drop(store, review_consent(database, account, consent_id, words_heard=body.words_heard))
+    return _read(database, account, consent_id)
+
+
+@router.post(
     "/{consent_id}/revoke",
     responses=changes(NotFound),
     dependencies=[needs("train")],
@@ -96,12 +113,17 @@ def add_recording(
 def revoke(consent_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep) -> ConsentOut:
     """Stops every job that runs on it and deletes the weights that were learned on it. Videos that were made stay until
     their person is deleted."""
+    _drop(store, revoke_consent(database, account, consent_id))
+    return _read(database, account, consent_id)
+
+
+def _drop(store: ObjectStore, prefixes: Sequence[str]) -> None:
     try:
-        for prefix in revoke_consent(database, account, consent_id):
+        for prefix in prefixes:
             store.delete_prefix(prefix)
     except StoreUnavailable as problem:
-        log.warning("weights of %s wait for the object store to be deleted: %s", consent_id, problem)
-    return _read(database, account, consent_id)
+        # No row names them any more, so they are swept up later.
+        log.warning("weights wait for the object store to be deleted: %s", problem)
 
 
 def _read(database: Database, account: Account, consent_id: str) -> ConsentOut:

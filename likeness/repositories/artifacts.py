@@ -16,6 +16,11 @@ class ArtifactRepository:
         """The artifact of a stage key, if some run committed one."""
         return self.session.scalar(select(Artifact).where(Artifact.stage_key == stage_key))
 
+    def of_stage(self, job_id: str, stage: str) -> Artifact | None:
+        """What a stage of a job has committed."""
+        query = select(Artifact).join(Stage, Stage.artifact_id == Artifact.id)
+        return self.session.scalar(query.where(Stage.job_id == job_id, Stage.name == stage))
+
     def prefixes_in_use(self) -> set[str]:
         """Folders of committed manifests, and ``<stage>-<fence>`` of stages that are running."""
         running = self.session.execute(select(Stage.id, Stage.fence).where(Stage.status == "running"))

@@ -115,7 +115,12 @@ def test_deleting_a_person(client: TestClient, runner: Runner, store: LocalStore
     problem(client.delete(f"/v1/uploads/{clip}"), 409, "conflict")
     runner.run_all()
     gone = client.delete(f"/v1/persons/{ada}")
-    assert (gone.status_code, gone.json()) == (200, {"object": "deletion", "id": ada, "status": "done"})
+    receipt = gone.json()
+    assert (gone.status_code, receipt["subject"], receipt["status"]) == (200, ada, "done")
+    assert set(receipt["deleted"]) >= {ada, clip}
+    assert len([key for key in receipt["objects"] if key.startswith(f"people/{ada}/")]) > 5
+    assert receipt["rows"] == {"people": 1, "jobs": 1, "uploads": 1, "artifacts": 5, "consents": 1}
+    assert client.get(gone.headers["location"]).json() == receipt
     assert list(store.keys()) == []
     problem(client.get(f"/v1/persons/{ada}"), 404, "not_found")
     problem(client.get(f"/v1/uploads/{clip}"), 404, "not_found")
@@ -135,7 +140,8 @@ def test_no_person_without_consent(client: TestClient, consent: dict[str, object
 def test_the_consent_is_on_record(client: TestClient) -> None:
     body = client.get(f"/v1/persons/{person(client)}").json()
     assert body["consent"]["subject_name"] == CONSENT["subject_name"]
-    assert body["consent"]["attested_at"]
+    assert (body["consent"]["status"], body["consent"]["purposes"]) == ("attested", ["train", "dub"])
+    assert body["consent"]["created_at"]
 
 
 def test_lists_go_on_by_cursor(client: TestClient, runner: Runner) -> None:

@@ -43,6 +43,23 @@ def inspect(context: StageContext) -> Mapping[str, Any]:
     return {"trainable": trainable, "findings": [] if trainable else [found]}
 
 
+def consent(context: StageContext) -> Mapping[str, Any]:
+    accepted = context.params["passcode"].encode() in context.inputs["consent"].read_bytes()
+    findings = (
+        []
+        if accepted
+        else [{"code": "words", "severity": "error", "message": "other words", "remedy": "again"}]
+    )
+    return {"accepted": accepted, "findings": findings}
+
+
+def verify(context: StageContext) -> Mapping[str, Any]:
+    """The "mark" of these stages' videos is at their end."""
+    content = context.inputs["video"].read_bytes()
+    payload = content[-12:].decode() if b"mark:" in content else None
+    return {"c2pa": None, "watermark": {"found": payload is not None, "payload": payload}}
+
+
 def validate(context: StageContext) -> Mapping[str, Any]:
     clip = context.inputs["clip"].read_bytes()
     context.progress(Tick("validate", 0, 1))
@@ -98,11 +115,14 @@ def dub(context: StageContext) -> Mapping[str, Any]:
         weights = package.read("renderer.safetensors")
     recording = context.inputs["recording"].read_bytes()
     context.progress(Tick("dub", 1, 2))
-    (context.work / "video.mp4").write_bytes(weights + recording + context.params["pose"].encode())
-    return {"frames": 2}
+    mark = b"mark:" + context.params["mark"].encode()
+    (context.work / "video.mp4").write_bytes(weights + recording + context.params["pose"].encode() + mark)
+    return {"frames": 2, "video_seconds": 0.08}
 
 
 REGISTRY = {
+    "consent": StageSpec(consent, "1", reads=("consent",), params=("passcode",)),
+    "verify": StageSpec(verify, "1", reads=("video",)),
     "inspect": StageSpec(inspect, "1", reads=("clip",)),
     "validate": StageSpec(validate, "1", reads=("clip",), produces=("clip.mp4",)),
     "fit": StageSpec(fit, "1", params=("preset", "seed"), produces=("track.safetensors",)),
@@ -110,7 +130,7 @@ REGISTRY = {
     "render": StageSpec(render, "1", params=("preset", "seed"), weight=6, produces=("renderer.safetensors",)),
     "publish": StageSpec(publish, "1", params=("preset", "seed"), produces=("person.likeness",)),
     "dub": StageSpec(
-        dub, "1", reads=("person", "recording"), params=("pose", "seed"), produces=("video.mp4",)
+        dub, "1", reads=("person", "recording"), params=("pose", "seed", "mark"), produces=("video.mp4",)
     ),
 }
 
