@@ -87,7 +87,7 @@ def announce_upload(
         size=size,
         sha256=(sha256 or "").lower(),
         object_key=key,
-        part_size=max(PART_SIZE, -(-size // (MOST_PARTS * MEBIBYTE)) * MEBIBYTE),
+        part_size=_part_size(size),
         multipart_id=store.begin_parts(key),
         expires_at=now() + OPEN_FOR,
         created_at=now(),
@@ -171,14 +171,10 @@ def complete_upload(database: Database, store: ObjectStore, account: Account, up
     return row
 
 
-def give_up_uploads(database: Database, store: ObjectStore) -> int:
-    """Mark uploads for deletion whose parts did not come in time; returns how many."""
-    moment = now()
-    with database.write() as session:
-        late = UploadRepository(session).abandoned(moment)
-        for upload in late:
-            upload.deleting_at = moment
-    return len(late)
+def _part_size(size: int) -> int:
+    """Of a file of so many bytes: no more parts than allowed."""
+    least = -(-size // MOST_PARTS)
+    return PART_SIZE if least <= PART_SIZE else -(-least // MEBIBYTE) * MEBIBYTE
 
 
 def _sizes(upload: Upload) -> list[tuple[int, int]]:

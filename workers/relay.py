@@ -29,18 +29,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from likeness.clock import now
 from likeness.database import Database
-from likeness.deletion import purge
+from likeness.housekeeping import tidy
 from likeness.logs import write_logs
 from likeness.orphans import Sweeper
 from likeness.repositories.leases import QUEUES, LeaseRepository
 from likeness.repositories.outbox import OutboxRepository
-from likeness.repositories.webhooks import WebhookRepository
 from likeness.settings import Settings
 from likeness.store import ObjectStore
 from likeness.stores import store_of
-from likeness.webhooks import PAUSES_S, send
 from problems import InvalidParameter
 from workers.celery_app import RUN_STAGE, make_celery
+from workers.hooks import send_due
 from workers.runner import present
 
 log = logging.getLogger("likeness.relay")
@@ -49,8 +48,6 @@ _BATCH = 200
 _AT_HAND = 1000
 """Wake-ups that lie in a queue at most because of a sweep."""
 _ORPHANS_EVERY_S = 3600.0
-_HOOK_LEASE_S = 60.0
-"""What one try of a webhook gets before another relay may try it."""
 
 
 class Relay:
@@ -133,7 +130,7 @@ class Relay:
             woken += max(missing, 0)
         if reaped or woken:
             log.info("%d stage(s) of dead workers queued again, %d wake-up(s) sent again", reaped, woken)
-        purge(self.database, self.store, self.settings)
+        tidy(self.database, self.store, self.settings)
         return reaped + woken
 
     def orphans(self) -> int:
@@ -145,26 +142,7 @@ class Relay:
 
     def hooks(self) -> int:
         """Send webhook deliveries that are due; returns how many were tried."""
-        moment = now()
-        with self.database.write() as session:
-            due = WebhookRepository(session).due(moment, limit=20)
-            for delivery in due:  # ours for a while, without holding locks during the call
-                delivery.attempts += 1
-                delivery.next_at = moment + timedelta(seconds=_HOOK_LEASE_S)
-        for delivery in due:
-            answer = send(delivery.endpoint, delivery, private=self.settings.webhooks_to_private)
-            with self.database.write() as session:
-                row = WebhookRepository(session).get(delivery.id)
-                if row is None or row.status != "pending":
-                    continue
-                row.last_status, row.last_error = answer.status, answer.error
-                if answer.taken:
-                    row.status, row.delivered_at, row.next_at = "delivered", now(), None
-                elif row.attempts > len(PAUSES_S) or answer.final:
-                    row.status, row.next_at = "failed", None
-                else:
-                    row.next_at = now() + timedelta(seconds=PAUSES_S[row.attempts - 1])
-        return len(due)
+        return send_due(self.database, self.settings)
 
 
 def serve(settings: Settings) -> int:

@@ -29,7 +29,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -41,7 +41,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from likeness import VERSION
 from likeness.clock import now
 from likeness.database import Database
-from likeness.deletion import purge, sweep_work_folders
+from likeness.deletion import sweep_work_folders
+from likeness.housekeeping import tidy
 from likeness.intake import require_free_disk, safe_suffix
 from likeness.locks import hold
 from likeness.logs import bound, write_logs
@@ -66,6 +67,7 @@ from problems import (
 )
 from training.progress import Progress, Tick
 from workers.carry import Carrier, checkpoints_of, fetch_checkpoint
+from workers.hooks import sending
 from workers.previews import PreviewShelf, previews_of
 
 log = logging.getLogger("likeness.runner")
@@ -716,11 +718,14 @@ class Runner:
 def work_forever(runner: Runner) -> int:
     """Run stages until ``runner.stop`` is set; returns the process's exit status."""
     settings, database = runner.settings, runner.database
-    with present(database, runner.owner, settings, queues=runner.queues):
+    with ExitStack() as parts:
+        parts.enter_context(present(database, runner.owner, settings, queues=runner.queues))
+        if not settings.broker_url:  # there is no relay
+            parts.enter_context(sending(database, settings))
         while not runner.stop.is_set():
             try:
                 worked = runner.run_once()
-                purge(database, runner.store, settings)
+                tidy(database, runner.store, settings)
             except SQLAlchemyError:
                 log.exception("the database can't be used; trying again")
                 worked = False

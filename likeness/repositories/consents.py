@@ -40,6 +40,11 @@ class ConsentRepository:
         accepted = job.status == "succeeded" and bool((job.result or {}).get("accepted"))
         consent.status = "verified" if accepted else "rejected"
 
+    def any_late(self, now: datetime) -> bool:
+        """Whether :meth:`expire` has something to do."""
+        query = select(Consent.id).where(Consent.status == "awaiting_recording", Consent.expires_at < now)
+        return self.session.scalar(query.limit(1)) is not None
+
     def expire(self, now: datetime) -> None:
         """Give up those whose recording did not come in time."""
         self.session.execute(

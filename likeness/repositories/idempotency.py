@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -77,6 +77,11 @@ class IdempotencyRepository:
         self.session.execute(
             delete(IdempotencyKey).where(IdempotencyKey.tenant_id == tenant_id, IdempotencyKey.key == key)
         )
+
+    def any_old(self, now: datetime) -> bool:
+        """Whether :meth:`forget_old` has something to do."""
+        query = select(IdempotencyKey.key).where(IdempotencyKey.created_at < now - KEPT_FOR)
+        return self.session.scalar(query.limit(1)) is not None
 
     def forget_old(self, now: datetime) -> None:
         self.session.execute(delete(IdempotencyKey).where(IdempotencyKey.created_at < now - KEPT_FOR))

@@ -18,7 +18,15 @@ from likeness.logs import bound_ids
 from likeness.repositories.jobs import JobRepository
 from likeness.repositories.leases import LeaseRepository
 from likeness.repositories.people import PersonRepository
-from likeness.requests import PLANS, cancel, request_inspection, request_training, request_video, retry
+from likeness.requests import (
+    PLANS,
+    cancel,
+    mark_of,
+    request_inspection,
+    request_training,
+    request_video,
+    retry,
+)
 from likeness.settings import Settings
 from likeness.store import LocalStore
 from likeness.tables import Job
@@ -85,7 +93,8 @@ def test_from_clip_to_video(
         assert row is not None
         assert row.stages[0].artifact is not None
         key = f"{row.stages[0].artifact.prefix}/video.mp4"
-    assert store.local_path(key).read_bytes() == chain(b"a clip", 0).encode() + b"soundstill"
+    mark = b"mark:" + mark_of(video).encode()
+    assert store.local_path(key).read_bytes() == chain(b"a clip", 0).encode() + b"soundstill" + mark
     assert list(settings.work_dir.iterdir()) == [], "nothing of a finished job stays in the work folders"
 
 

@@ -1,0 +1,150 @@
+"""Consents: asked for, recorded, checked, reviewed, revoked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import update
+
+from api.app import create_app
+from likeness.clock import now
+from likeness.database import Database
+from likeness.settings import Settings
+from likeness.store import LocalStore
+from likeness.tables import Consent
+from tests.api.calls import CONSENT, problem, train, upload
+from tests.api.conftest import Watch
+from workers.runner import Runner
+
+
+@pytest.fixture
+def strict(settings: Settings, database: Database, watch: Watch) -> Iterator[TestClient]:
+    """A service that takes nobody's word."""
+    app = create_app(settings.model_copy(update={"consent": "recorded"}), watch=watch)
+    with TestClient(app, raise_server_exceptions=False) as client:
+        yield client
+
+
+def ask(client: TestClient, **more: object) -> dict[str, str]:
+    answer = client.post("/v1/consents", json={"subject_name": "Ada Example", **more})
+    assert answer.status_code == 201, answer.text
+    body: dict[str, str] = answer.json()
+    return body
+
+
+def record(client: TestClient, consent: dict[str, str], words: str | None = None) -> None:
+    spoken = (words if words is not None else consent["passcode"]).encode()
+    body = {"upload_id": upload(client, b"video " + spoken, "consent")}
+    answer = client.post(f"/v1/consents/{consent['id']}/recording", json=body)
+    assert (answer.status_code, answer.json()["status"]) == (202, "verifying"), answer.text
+
+
+def status(client: TestClient, consent: dict[str, str]) -> str:
+    found: str = client.get(f"/v1/consents/{consent['id']}").json()["status"]
+    return found
+
+
+def test_a_statement_with_random_words(client: TestClient) -> None:
+    first, second, german = ask(client), ask(client), ask(client, language="de")
+    assert first["status"] == "awaiting_recording"
+    assert first["passcode"] != second["passcode"]
+    assert len(first["passcode"].split()) == 4
+    for consent in (first, second, german):
+        assert consent["passcode"] in consent["statement"]
+        assert "Ada Example" in consent["statement"]
+    problem(
+        client.post("/v1/consents", json={"subject_name": "A", "language": "tlh"}), 422, "invalid_parameter"
+    )
+
+
+def test_from_words_to_weights_and_back(strict: TestClient, runner: Runner, store: LocalStore) -> None:
+    consent = ask(strict)
+    problem(
+        strict.post("/v1/persons", json={"name": "Ada", "consent_id": consent["id"]}), 403, "consent_missing"
+    )
+    record(strict, consent, "other words")
+    runner.run_all()
+    rejected = strict.get(f"/v1/consents/{consent['id']}").json()
+    assert (rejected["status"], rejected["report"]["findings"][0]["remedy"]) == ("rejected", "again")
+    record(strict, consent)
+    runner.run_all()
+    assert status(strict, consent) == "verified"
+    made = strict.post("/v1/persons", json={"name": "Ada", "consent_id": consent["id"]})
+    who = made.json()["id"]
+    assert (made.status_code, made.json()["consent"]["status"]) == (201, "verified")
+    train(strict, who, upload(strict))
+    runner.run_all()
+    assert strict.get(f"/v1/persons/{who}").json()["status"] == "ready"
+    waiting = strict.post(
+        "/v1/videos", json={"person_id": who, "audio": {"upload_id": upload(strict, b"s", "recording")}}
+    ).json()["id"]
+
+    revoked = strict.post(f"/v1/consents/{consent['id']}/revoke").json()
+    assert revoked["status"] == "revoked"
+    assert strict.get(f"/v1/videos/{waiting}").json()["status"] == "canceled"
+    after = strict.get(f"/v1/persons/{who}").json()
+    assert (after["weights"], after["consent"]["status"]) == (None, "revoked")
+    assert [key for key in store.keys(f"people/{who}") if "stages" in key] == []
+    problem(
+        strict.post(f"/v1/persons/{who}/trainings", json={"upload_id": upload(strict)}),
+        403,
+        "consent_missing",
+    )
+    assert strict.post(f"/v1/consents/{consent['id']}/revoke").json()["status"] == "revoked", (
+        "again is no error"
+    )
+
+
+def test_nobodys_word_where_a_recording_is_wanted(strict: TestClient, client: TestClient) -> None:
+    problem(strict.post("/v1/persons", json={"name": "Ada", "consent": CONSENT}), 403, "consent_missing")
+    problem(strict.post("/v1/consents", json={"subject_name": "A", "attested": True}), 403, "consent_missing")
+    # entered where a word is enough, trained where it is not
+    who = client.post("/v1/persons", json={"name": "Ada", "consent": CONSENT}).json()["id"]
+    body = {"upload_id": upload(client)}
+    refused = problem(strict.post(f"/v1/persons/{who}/trainings", json=body), 403, "consent_missing")
+    assert "recorded" in refused["detail"]
+    assert client.post(f"/v1/persons/{who}/trainings", json=body).status_code == 202
+
+
+def test_too_late(client: TestClient, database: Database) -> None:
+    consent = ask(client)
+    with database.write() as session:
+        session.execute(update(Consent).values(expires_at=now() - timedelta(seconds=1)))
+    assert status(client, consent) == "expired"
+    body = {"upload_id": upload(client, b"x", "consent")}
+    refused = problem(client.post(f"/v1/consents/{consent['id']}/recording", json=body), 409, "conflict")
+    assert refused["details"] == {"status": "expired"}
+
+
+def test_somebody_listens(client: TestClient, runner: Runner) -> None:
+    consent = ask(client)
+    problem(client.post(f"/v1/consents/{consent['id']}/review", json={"words_heard": True}), 409, "conflict")
+    record(client, consent)
+    runner.run_all()
+    heard = client.post(f"/v1/consents/{consent['id']}/review", json={"words_heard": True}).json()
+    assert (heard["status"], heard["report"]["review"]["words_heard"]) == ("verified", True)
+    not_heard = client.post(f"/v1/consents/{consent['id']}/review", json={"words_heard": False}).json()
+    assert not_heard["status"] == "rejected"
+
+
+def test_only_what_was_agreed_to(client: TestClient, runner: Runner) -> None:
+    consent = client.post(
+        "/v1/consents", json={"subject_name": "Ada", "attested": True, "purposes": ["train"]}
+    ).json()
+    who = client.post("/v1/persons", json={"name": "Ada", "consent_id": consent["id"]}).json()["id"]
+    train(client, who, upload(client))
+    runner.run_all()
+    video = {"person_id": who, "audio": {"upload_id": upload(client, b"s", "recording")}}
+    refused = problem(client.post("/v1/videos", json=video), 403, "consent_missing")
+    assert "not for dub" in refused["detail"]
+
+
+def test_a_revoked_consent_is_not_verified_by_a_late_check(client: TestClient, runner: Runner) -> None:
+    consent = ask(client)
+    record(client, consent)
+    client.post(f"/v1/consents/{consent['id']}/revoke")
+    runner.run_all()
+    assert status(client, consent) == "revoked"
