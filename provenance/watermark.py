@@ -1,20 +1,20 @@
 """A number in the pixels of a video: 48 bits, in every frame, for whoever lost the file that they came in.
 
 How it is written. A frame is laid out on a grid of 32 x 32 cells, whatever its size, so scaling moves nothing. In each
-cell the brightness has two smooth waves, one across and one down, that vanish at the cell's border. The height c of each
-is moved to where sin(2 pi c / STEP) has the sign of one coded bit: quantisation index modulation (Chen and Wornell
+cell the brightness has two smooth waves, one across and one down, that vanish at the cell's border. The height c of
+each is moved to where sin(2 pi c / STEP) has the sign of one coded bit: quantisation index modulation (Chen and Wornell
 2001), in which the picture itself is no noise, unlike in spread spectrum. How far a wave may be moved depends on what
-the cell shows: by a level in flat ones, by up to half a step in texture. There a small push still tells the sign, since
-around zero the sine is odd. Moves follow the picture slowly: what changes with each frame would flicker, and cost a
-codec bits.
+the cell shows: by about a level in flat ones, by up to half a step in texture. There a small push still tells the sign,
+since around zero the sine is odd. Moves follow the picture slowly: what changes with each frame would flicker, and cost
+a codec bits.
 
 How it is read. sin(2 pi c / STEP), averaged over frames, is a soft value; each coded bit has eight. Viterbi's decoder
 finds the message, 48 bits and their CRC-32, and only a message whose CRC fits counts. So no threshold stands on a
 model of pictures: a video without a mark passes with probability 2^-32 an attempt, and there are at most
 ``1 + ATTEMPTS`` of them a video.
 
-The code and its pattern are public, as the C2PA manifest is: the mark tells honest people where a video came from. It is
-no secret that would keep somebody from removing it or from writing another.
+The code and its pattern are public, as the C2PA manifest is: the mark tells honest people where a video came from. It
+is no secret that would keep somebody from removing it or from writing another.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ SAMPLES = 8
 SIDE = CELLS * SAMPLES
 STEP = 8.0
 """Distance of two heights of a wave that mean the same, grey levels."""
-FLAT, MASKED = 1.0, 1.0
+FLAT, MASKED = 0.9, 1.0
 """How far a wave may be moved in a frame of 512 x 512, grey levels: in a flat cell, and more by so much for each level
 of the mean difference between neighbouring samples. A little more in smaller frames, less in larger ones."""
 FOLLOW = 0.3

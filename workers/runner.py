@@ -86,6 +86,9 @@ class StageContext:
     params: Mapping[str, Any]
     device: str
     progress: Progress
+    job_id: str = ""
+    settings: Settings | None = None
+    """Of the deployment; None outside of one."""
 
 
 @dataclass(frozen=True)
@@ -169,8 +172,10 @@ def _publish(context: StageContext) -> Mapping[str, Any]:
 
 
 def _dub(context: StageContext) -> None:
+    from workers.mark import Mark, credentials_of
     from workers.stages import dub
 
+    mark = Mark(context.job_id, credentials_of(context.settings or Settings()))
     dub.run(
         context.inputs["person"],
         context.inputs["recording"],
@@ -180,6 +185,7 @@ def _dub(context: StageContext) -> None:
         expression_video=context.inputs.get("expression_video"),
         seed=context.params["seed"],
         device=context.device,
+        mark=mark,
         progress=context.progress,
     )
 
@@ -210,7 +216,7 @@ STAGES: Mapping[str, StageSpec] = {
         produces=("surroundings.safetensors",),
     ),
     "publish": StageSpec(_publish, "2", params=_LEARNS, weight=2, produces=("person.likeness",)),
-    "dub": StageSpec(_dub, "2", reads=_DRIVES, params=("pose", "seed"), produces=("video.mp4",)),
+    "dub": StageSpec(_dub, "3", reads=_DRIVES, params=("pose", "seed"), produces=("video.mp4",)),
 }
 """Every stage there is, by its name in ``likeness.requests.PLANS``; modules are imported when they run."""
 
@@ -443,7 +449,11 @@ class Runner:
         inputs = self._bring(claim, spec, work)
         progress = self._listener(claim, pulse)
         with self._carrying(claim, work, pulse):
-            result = spec.run(StageContext(work, inputs, claim.params, self.settings.device, progress))
+            result = spec.run(
+                StageContext(
+                    work, inputs, claim.params, self.settings.device, progress, claim.job_id, self.settings
+                )
+            )
         for name in spec.produces:
             if not (work / name).is_file():
                 raise InternalProblem(
