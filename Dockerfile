@@ -73,6 +73,7 @@ COPY weights weights
 COPY problems problems
 COPY faces faces
 COPY media media
+COPY provenance provenance
 COPY training training
 COPY evaluation evaluation
 COPY fitting fitting

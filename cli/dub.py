@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.motion_options import HeadStrengthOption, LipStrengthOption, Pose, SeedOption, SmoothingOption
 from cli.terminal import JsonOption, file_size, long_command, print_json, seconds_of
+
+if TYPE_CHECKING:
+    from workers.mark import Mark
+
+UNMARKED = (
+    "warning: this video will not say that it was made. Article 50 of the EU AI Act wants made videos marked so that "
+    "machines can tell, and people told that they see one; both are now yours to do."
+)
 
 
 class DubPreset(StrEnum):
@@ -62,22 +71,33 @@ def dub(
             help="The whole frame, a square round the face, or what was drawn on nothing: a webm with transparency."
         ),
     ] = Shown.frame,
+    no_provenance: Annotated[
+        bool, typer.Option("--no-provenance", help="Write neither the watermark nor the C2PA manifest.")
+    ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a video of PERSON saying RECORDING, as long as the recording, at the clip's resolution."""
+    """Write a video of PERSON saying RECORDING, as long as the recording, at the clip's resolution.
+
+    The video says that it was made: a number in its pixels and a signed C2PA manifest (docs/provenance.md). Certificate
+    and key are LIKENESS_C2PA_CERTIFICATE and LIKENESS_C2PA_KEY, or made in the data folder.
+    """
     if pose is Pose.reference and pose_video is None:
         raise typer.BadParameter("--pose reference needs --pose-video FILE")
     if pose is not Pose.reference and pose_video is not None:
         raise typer.BadParameter("--pose-video is only used with --pose reference")
     if expression_video is not None and pose is not Pose.reference:
         raise typer.BadParameter("--expression-video needs --pose reference and --pose-video FILE")
+    if no_provenance:
+        print(UNMARKED, file=sys.stderr)
     started = time.monotonic()
     with long_command(as_json=as_json, resume="run the same command again.") as progress:
         from motion.predict import MotionControls
+        from provenance.manifest import can_sign
         from workers.stages import dub as stage
 
+        mark = None if no_provenance else _mark()
         frames = stage.run(
             person,
             recording,
@@ -90,6 +110,7 @@ def dub(
             output=output.value,
             seed=seed,
             device=device,
+            mark=mark,
             progress=progress,
         )
     seconds = seconds_of(started)
@@ -101,7 +122,26 @@ def dub(
                 "pose": pose.value,
                 "frames": frames,
                 "seconds": seconds,
+                "watermark": f"{mark.number:012x}" if mark else None,
+                "c2pa": mark is not None and can_sign(out),
             }
         )
     else:
         print(f"{out}  ({file_size(out)}, {seconds:.0f} s)")
+        if mark is not None:
+            print(_said(mark, signed=can_sign(out)))
+
+
+def _mark() -> Mark:
+    from likeness.ids import new_id
+    from likeness.settings import Settings
+    from workers.mark import Mark, credentials_of
+
+    return Mark(new_id("vid"), credentials_of(Settings.load()))
+
+
+def _said(mark: Mark, *, signed: bool) -> str:
+    """One line on what was written."""
+    if not signed:
+        return f"watermark {mark.number:012x}; a webm can hold no C2PA manifest"
+    return f"watermark {mark.number:012x}; C2PA manifest signed by {mark.credentials.organisation}"

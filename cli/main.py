@@ -25,6 +25,7 @@ from cli import (
     relay,
     train,
     up,
+    verify,
     worker,
 )
 
@@ -42,6 +43,7 @@ for command in (
     personalize,
     motion,
     dub,
+    verify,
     evaluate,
     bench,
     train,

@@ -274,7 +274,15 @@ def request_video(
             "video",
             tenant_id=person.tenant_id,
             scope=f"people/{person.id}",
-            params={"pose": pose, "seed": seed, **(options or {})},
+            params={
+                "pose": pose,
+                "seed": seed,
+                **(options or {}),
+                "consent": {
+                    "id": person.consent_id,
+                    "kind": person.consent.status if person.consent else None,
+                },
+            },
             labels=labels,
             batch_id=batch_id,
             inputs=inputs,

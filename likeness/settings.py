@@ -130,6 +130,10 @@ class Settings(BaseSettings):
     """Seconds between two copies of a running stage's checkpoints to the object store (with a broker only)."""
     stop_grace_s: float = Field(default=20.0, ge=0)
     """Seconds a stopping worker gets to put down its stage before it is killed."""
+    c2pa_certificate: Path | None = None
+    """PEM chain that videos are signed with, the signer's own first; unset: a development one, trusted by nobody."""
+    c2pa_key: Path | None = None
+    """PEM key of the chain's first certificate, without a password."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe log line that is written."""
     log_format: Literal["text", "json"] = "text"
@@ -144,6 +148,12 @@ class Settings(BaseSettings):
     def _heartbeat_fits_lease(self) -> Self:
         if self.heartbeat_s * 2 > self.lease_s:
             raise ValueError("heartbeat_s must be at most half of lease_s, or one late beat loses the lease")
+        return self
+
+    @model_validator(mode="after")
+    def _c2pa_is_whole(self) -> Self:
+        if (self.c2pa_certificate is None) != (self.c2pa_key is None):
+            raise ValueError("c2pa_certificate and c2pa_key belong together: give both or none")
         return self
 
     @model_validator(mode="after")
@@ -179,6 +189,11 @@ class Settings(BaseSettings):
     def work_dir(self) -> Path:
         """Root of the work folders, one per job."""
         return self.data_dir / "work"
+
+    @property
+    def provenance_dir(self) -> Path:
+        """Where the development certificate lies."""
+        return self.data_dir / "provenance"
 
     @property
     def incoming_dir(self) -> Path:

@@ -29,11 +29,14 @@ from problems import InvalidParameter
 
 PAUSES_S = (5.0, 30.0, 120.0, 600.0, 3600.0, 6 * 3600.0, 24 * 3600.0)
 """Before the second, third, ... try."""
-EVENTS = tuple(
-    f"{kind}.{status}"
-    for kind in ("training", "video", "inspection", "consent", "verification")
-    for status in ("succeeded", "failed", "canceled")
-) + ("webhook.test",)
+EVENTS = (
+    *(
+        f"{kind}.{status}"
+        for kind in ("training", "video", "inspection", "consent", "verification")
+        for status in ("succeeded", "failed", "canceled")
+    ),
+    "webhook.test",
+)
 OVERLAP = timedelta(hours=24)
 MOST_ENDPOINTS = 20
 _TIMEOUT_S = 10.0

@@ -89,6 +89,9 @@ class StageContext:
     params: Mapping[str, Any]
     device: str
     progress: Progress
+    job_id: str = ""
+    settings: Settings | None = None
+    """Of the deployment; None outside of one."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,12 @@ def _require_same_face(recording: Path, clip: Path) -> None:
             remedy="train with a clip of the person who gave the consent, or record their consent anew",
             details={"distance": round(distance, 3), "at_most": most},
         )
+
+
+def _verify(context: StageContext) -> Mapping[str, Any]:
+    from workers.stages import verify
+
+    return verify.run(context.inputs["video"], progress=context.progress)
 
 
 def _validate(context: StageContext) -> Mapping[str, Any]:
@@ -201,10 +210,18 @@ def _publish(context: StageContext) -> Mapping[str, Any]:
 
 def _dub(context: StageContext) -> Mapping[str, Any]:
     from motion.predict import MotionControls
+    from workers.mark import Mark, credentials_of
     from workers.stages import dub
 
     params = context.params
     picture = params.get("output", "frame")
+    consent = params.get("consent") or {}
+    mark = Mark(
+        context.job_id,
+        credentials_of(context.settings or Settings()),
+        consent_kind=consent.get("kind"),
+        consent_id=consent.get("id"),
+    )
     frames = dub.run(
         context.inputs["person"],
         context.inputs["recording"],
@@ -221,6 +238,7 @@ def _dub(context: StageContext) -> Mapping[str, Any]:
         expression_video=context.inputs.get("expression_video"),
         seed=params["seed"],
         device=context.device,
+        mark=mark,
         progress=context.progress,
     )
     return {"frames": frames, "video_seconds": frames / dub.FPS}
@@ -232,6 +250,7 @@ _DRIVES = ("person", "recording", "pose_video", "expression_video")
 
 STAGES: Mapping[str, StageSpec] = {
     "consent": StageSpec(_consent, "1", reads=("consent",), params=("passcode", "language")),
+    "verify": StageSpec(_verify, "1", reads=("video",)),
     "inspect": StageSpec(_inspect, "2", reads=("clip",)),
     "validate": StageSpec(
         _validate,
@@ -494,7 +513,11 @@ class Runner:
         inputs = self._bring(claim, spec, work)
         progress = self._listener(claim, pulse, work)
         with self._carrying(claim, work, pulse):
-            result = spec.run(StageContext(work, inputs, claim.params, self.settings.device, progress))
+            result = spec.run(
+                StageContext(
+                    work, inputs, claim.params, self.settings.device, progress, claim.job_id, self.settings
+                )
+            )
         for name in spec.produces:
             if not (work / name).is_file():
                 raise InternalProblem(

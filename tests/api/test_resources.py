@@ -95,7 +95,7 @@ def test_deleting_a_person_who_is_to_stay_in_videos(
     receipt = client.delete(f"/v1/persons/{ada}", params={"keep_videos": True}).json()
     assert receipt["status"] == "done"
     assert client.get(f"/v1/videos/{job}/download").content == content
-    left = [key for key in store.keys() if ada in key]
+    left = [key for key in store.keys("people") if ada in key]
     assert left
     assert all("dub" in key or "video.mp4" in key or "manifest" in key for key in left)
     assert not [key for key in left if "likeness" in key]
@@ -105,7 +105,7 @@ def test_deleting_a_person_who_is_to_stay_in_videos(
     runner.run_all()
     client.get("/v1/deletions")
     assert client.delete(f"/v1/uploads/{upload(client)}").status_code == 200  # purges what waited
-    assert [key for key in store.keys() if ada in key] == []
+    assert [key for key in store.keys("people") if ada in key] == []
     problem(client.get(f"/v1/persons/{ada}"), 404, "not_found")
 
 

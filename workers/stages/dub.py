@@ -14,6 +14,7 @@ from faces.texture import Texture
 from faces.track import FaceTrack, Motion
 from fitting.fit import Person, fit_landmarks, track_clip
 from fitting.photometric import PhotometricFit
+from media.atomic import replacing
 from media.audio import stream_wav
 from media.decode import read_frames
 from media.encode import VideoWriter
@@ -29,6 +30,7 @@ from rendering.renderer import OUTPUTS, FrameRenderer, FrameRendererConfig, Outp
 from rendering.surroundings import Surroundings
 from training.progress import Progress, Tick, silent, ticking
 from training.runtime import limit_threads
+from workers.mark import Mark
 from workers.package import PersonPackage, members_of, open_package
 from workers.presets import preset_named
 
@@ -53,6 +55,7 @@ def run(
     output: str = "frame",
     seed: int = 0,
     device: str = "auto",
+    mark: Mark | None = None,
     progress: Progress = silent,
 ) -> int:
     """Make the person say the recording; returns the number of frames written.
@@ -70,6 +73,8 @@ def run(
         output: ``frame``, the clip's whole picture; ``face``, a square of it; ``alpha``, what was drawn on nothing: a
             webm with transparency (``rendering.renderer``).
         seed: of the sampled head motion.
+        mark: what to write into the pixels and the file about where the video comes from; a webm can hold no C2PA
+            manifest and gets the first only.
 
     Raises:
         InvalidParameter: the preset is neither, the output is unknown or does not go with the file's name, or ``pose``
@@ -110,9 +115,18 @@ def run(
         generator = None if bare else OnnxGenerator(package.path("generator.onnx"), threads=1)
         renderer = FrameRenderer(compositor, generator, config=FrameRendererConfig(output=shown))
         width, height = renderer.size
-        with VideoWriter(out, width, height, fps=FPS, audio=recording, alpha=shown == "alpha") as writer:
-            for image in ticking(renderer.render(motion), progress, "dub", frames):
-                writer.write(image)
+        images = renderer.render(motion)
+        if mark is not None:
+            images = mark.watermark().marked(images)
+        # The manifest comes last, and before the video has its name: nobody sees it without.
+        with replacing(out) as unsigned:
+            with VideoWriter(
+                unsigned, width, height, fps=FPS, audio=recording, alpha=shown == "alpha"
+            ) as writer:
+                for image in ticking(images, progress, "dub", frames):
+                    writer.write(image)
+            if mark is not None:
+                mark.sign(unsigned, out.name)
     return frames
 
 
