@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from faces.track import Motion
@@ -49,6 +47,10 @@ class MotionCurves:
 
     def draw(self, out: Path, *, fps: float = 25.0) -> None:
         """Write the PNG, whole or not at all: turns of the head in degrees above, the jaw (0..1) below."""
+        # A second to import, and few dubs want it.
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+
         euler = np.concatenate([np.zeros((0, 3), np.float32), *self._euler])
         jaw = np.concatenate([np.zeros(0, np.float32), *self._opening])
         step = max(1, -(-len(jaw) // MOST_POINTS))

@@ -184,6 +184,7 @@ def _dub(context: StageContext) -> None:
         expression_video=context.inputs.get("expression_video"),
         seed=context.params["seed"],
         device=context.device,
+        motion_picture=context.work / "motion.png",
         progress=context.progress,
     )
 
@@ -214,7 +215,7 @@ STAGES: Mapping[str, StageSpec] = {
         produces=("surroundings.safetensors",),
     ),
     "publish": StageSpec(_publish, "2", params=_LEARNS, weight=2, produces=("person.likeness",)),
-    "dub": StageSpec(_dub, "2", reads=_DRIVES, params=("pose", "seed"), produces=("video.mp4",)),
+    "dub": StageSpec(_dub, "3", reads=_DRIVES, params=("pose", "seed"), produces=("video.mp4",)),
 }
 """Every stage there is, by its name in ``likeness.requests.PLANS``; modules are imported when they run."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.motion_preview import MotionCurves
 from faces.rotation import compose
 from faces.texture import Texture
 from faces.track import FaceTrack, Motion
@@ -53,6 +54,7 @@ def run(
     output: str = "frame",
     seed: int = 0,
     device: str = "auto",
+    motion_picture: Path | None = None,
     progress: Progress = silent,
 ) -> int:
     """Make the person say the recording; returns the number of frames written.
@@ -70,6 +72,7 @@ def run(
         output: ``frame``, the clip's whole picture; ``face``, a square of it; ``alpha``, what was drawn on nothing: a
             webm with transparency (``rendering.renderer``).
         seed: of the sampled head motion.
+        motion_picture: a PNG to write with the curves of head and jaw (``evaluation.motion_preview``).
 
     Raises:
         InvalidParameter: the preset is neither, the output is unknown or does not go with the file's name, or ``pose``
@@ -105,14 +108,17 @@ def run(
         motion = _motion(
             package, track, sound, pose, reference, exact, controls or MotionControls(), seed, frames
         )
+        curves = MotionCurves(track.expression_names)
         bare = preset == "instant" or "generator.onnx" not in members_of(package.manifest.get("preset"))
         # One thread each: the renderer paints several frames at a time.
         generator = None if bare else OnnxGenerator(package.path("generator.onnx"), threads=1)
         renderer = FrameRenderer(compositor, generator, config=FrameRendererConfig(output=shown))
         width, height = renderer.size
         with VideoWriter(out, width, height, fps=FPS, audio=recording, alpha=shown == "alpha") as writer:
-            for image in ticking(renderer.render(motion), progress, "dub", frames):
+            for image in ticking(renderer.render(curves.watching(motion)), progress, "dub", frames):
                 writer.write(image)
+    if motion_picture is not None:
+        curves.draw(motion_picture)
     return frames
 
 
