@@ -67,7 +67,8 @@ class _Form:
 
     def _header_end(self) -> None:
         name, value = self._header
-        self._headers[name.decode("latin-1").lower()] = value.decode("utf-8", "replace")
+        # latin-1 keeps every byte, and is what the library encodes with: names in UTF-8 come out whole below.
+        self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
         self._header = [b"", b""]
 
     def _headers_finished(self) -> None:

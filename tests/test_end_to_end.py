@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -100,7 +101,9 @@ def test_what_is_shown_can_be_chosen(person: Path, recording: Path, tmp_path: Pa
 
 def test_dub(person: Path, recording: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"
-    assert dub.run(person, recording, out, seed=1, device="cpu") == 43
+    curves = tmp_path / "motion.png"
+    assert dub.run(person, recording, out, seed=1, device="cpu", motion_picture=curves) == 43
+    assert cv2.imread(str(curves)).shape == (240, 600, 3)
     info = probe(out)
     assert info.video is not None
     assert info.audio is not None

@@ -239,6 +239,7 @@ def _dub(context: StageContext) -> Mapping[str, Any]:
         seed=params["seed"],
         device=context.device,
         mark=mark,
+        motion_picture=context.work / "motion.png",
         progress=context.progress,
     )
     return {"frames": frames, "video_seconds": frames / dub.FPS}

@@ -86,10 +86,10 @@ class InspectionPictures:
         image = self._image(index)
         height, width = image.shape[:2]
         for n, (left, top, wide, high) in enumerate(self._places[index]):
-            first = (round(left * width), round(top * height))
-            second = (round((left + wide) * width), round((top + high) * height))
-            cv2.rectangle(image, first, second, _PAPER, 4, cv2.LINE_AA)  # a dark edge: seen on any ground
-            cv2.rectangle(image, first, second, _OTHER if n else _MAIN, 2, cv2.LINE_AA)
+            start = round(left * width), round(top * height)
+            stop = round((left + wide) * width), round((top + high) * height)
+            cv2.rectangle(image, start, stop, _PAPER, 4, cv2.LINE_AA)  # a dark edge: seen on any ground
+            cv2.rectangle(image, start, stop, _OTHER if n else _MAIN, 2, cv2.LINE_AA)
         return image
 
     def _annotated(self, index: int, finding: Finding) -> Image:

@@ -152,3 +152,18 @@ def test_a_deletion_outlives_a_store_that_is_away(
     purge(database, store, settings)
     assert list(store.keys()) == []
     problem(client.get(f"/v1/uploads/{identifier}"), 404, "not_found")
+
+
+@pytest.mark.parametrize("name", ["Łukasz – Probe.mp4", "動画.mp4", "clip 🎬.mov"])
+def test_names_in_any_script(client: TestClient, name: str) -> None:
+    """curl and browsers send them as plain UTF-8."""
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nclip\r\n'
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="'
+        + name.encode()
+        + b'"\r\n\r\nx\r\n--b--\r\n'
+    )
+    answer = client.post(
+        "/v1/uploads", content=body, headers={"Content-Type": "multipart/form-data; boundary=b"}
+    )
+    assert (answer.status_code, answer.json()["filename"]) == (201, name)

@@ -22,7 +22,7 @@ from training.progress import Tick
 from workers.stages.consent import ConsentLimits, run, same_face
 
 Picture = Callable[[int], NDArray[np.uint8]]
-FRAMES = 170
+FRAMES = 160
 LIMITS = ConsentLimits(described=6)
 
 
@@ -98,11 +98,15 @@ def test_the_person_who_speaks_is_accepted(tmp_path: Path, presenter: Presenter,
     assert {tick.stage for tick in ticks} == {"inspect", "consent"}
 
 
-def test_somebody_else_is_refused(tmp_path: Path, presenter: Presenter, astronaut: Path) -> None:
-    report = check(film(tmp_path / "consent.mp4", presenter, presenter.voice), clip=astronaut)
-    assert codes(report, "error") == {"another_person"}
-    assert report["measures"]["identity_distance"] > 0.65
-    assert report["measures"]["identity_strange_frames"] == 1
+def test_somebody_else_and_a_voice_from_elsewhere_are_refused(
+    tmp_path: Path, presenter: Presenter, astronaut: Path
+) -> None:
+    report = check(film(tmp_path / "consent.mp4", presenter, presenter.other), clip=astronaut)
+    assert codes(report, "error") == {"another_person", "lips_strange"}
+    measures = report["measures"]
+    assert measures["identity_distance"] > 0.65
+    assert measures["identity_strange_frames"] == 1
+    assert measures["lips_follow_voice"] < LIMITS.strange_lips
 
 
 def test_faces_are_compared_alone(
@@ -113,12 +117,6 @@ def test_faces_are_compared_alone(
     assert same_face(own, astronaut, limits=LIMITS) > 0.65
     with pytest.raises(NoFace, match="nobody"):
         same_face(film(tmp_path / "nobody.mp4", scenery, None, 10), astronaut, limits=LIMITS)
-
-
-def test_another_sentence_under_the_lips_is_refused(tmp_path: Path, presenter: Presenter) -> None:
-    report = check(film(tmp_path / "consent.mp4", presenter, presenter.other))
-    assert "lips_strange" in codes(report, "error") or "lips_unsure" in codes(report, "warning")
-    assert report["measures"]["lips_follow_voice"] < 0.25
 
 
 def _held_in_the_hand(index: int) -> NDArray[np.uint8]:
@@ -139,9 +137,8 @@ def _only_the_lips(index: int) -> NDArray[np.uint8]:
         (lambda _: moving_face(0), "still_image"),
         (_held_in_the_hand, "mouth_still"),
         (lambda index: np.concatenate([moving_face(index), moving_face(index + 40)], 1), "several_faces"),
-        (scenery, "no_face"),
     ],
-    ids=["photo", "photo in the hand", "two people", "nobody"],
+    ids=["photo", "photo in the hand", "two people"],
 )
 def test_what_is_no_living_person_alone(
     tmp_path: Path, presenter: Presenter, picture: Picture, code: str
@@ -158,8 +155,8 @@ def test_an_animated_photo_is_refused_for_its_head(tmp_path: Path, presenter: Pr
 
 def test_a_recording_without_a_voice(tmp_path: Path, presenter: Presenter) -> None:
     assert codes(check(film(tmp_path / "mute.mp4", moving_face, None, 60)), "error") == {"no_sound"}
-    hiss = np.random.default_rng(0).normal(0, 0.05, (60 * 640, 1)).astype(np.float32)
-    report = check(film(tmp_path / "hiss.mp4", moving_face, hiss, 60))
+    hiss = np.random.default_rng(0).normal(0, 0.05, (52 * 640, 1)).astype(np.float32)
+    report = check(film(tmp_path / "hiss.mp4", moving_face, hiss, 52))
     assert codes(report, "error") == {"no_voice"}
     assert report["measures"]["voice_seconds"] < 1
 
@@ -177,7 +174,7 @@ def test_a_file_that_is_no_video_is_a_finding_and_a_clip_that_is_none_an_error(
 ) -> None:
     (tmp_path / "nothing.mp4").write_text("no media")
     assert codes(check(tmp_path / "nothing.mp4"), "error") == {"unreadable_media"}
-    recording = film(tmp_path / "consent.mp4", presenter, presenter.voice, 60)
+    recording = film(tmp_path / "consent.mp4", presenter, presenter.voice, 52)
     with pytest.raises(UnreadableMedia):
         check(recording, clip=tmp_path / "nothing.mp4")
 

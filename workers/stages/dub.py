@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.motion_preview import MotionCurves
 from faces.rotation import compose
 from faces.texture import Texture
 from faces.track import FaceTrack, Motion
@@ -56,6 +57,7 @@ def run(
     seed: int = 0,
     device: str = "auto",
     mark: Mark | None = None,
+    motion_picture: Path | None = None,
     progress: Progress = silent,
 ) -> int:
     """Make the person say the recording; returns the number of frames written.
@@ -75,6 +77,7 @@ def run(
         seed: of the sampled head motion.
         mark: what to write into the pixels and the file about where the video comes from; a webm can hold no C2PA
             manifest and gets the first only.
+        motion_picture: a PNG to write with the curves of head and jaw (``evaluation.motion_preview``).
 
     Raises:
         InvalidParameter: the preset is neither, the output is unknown or does not go with the file's name, or ``pose``
@@ -110,12 +113,13 @@ def run(
         motion = _motion(
             package, track, sound, pose, reference, exact, controls or MotionControls(), seed, frames
         )
+        curves = MotionCurves(track.expression_names)
         bare = preset == "instant" or "generator.onnx" not in members_of(package.manifest.get("preset"))
         # One thread each: the renderer paints several frames at a time.
         generator = None if bare else OnnxGenerator(package.path("generator.onnx"), threads=1)
         renderer = FrameRenderer(compositor, generator, config=FrameRendererConfig(output=shown))
         width, height = renderer.size
-        images = renderer.render(motion)
+        images = renderer.render(curves.watching(motion))
         if mark is not None:
             images = mark.watermark().marked(images)
         # The manifest comes last, and before the video has its name: nobody sees it without.
@@ -127,6 +131,8 @@ def run(
                     writer.write(image)
             if mark is not None:
                 mark.sign(unsigned, out.name)
+    if motion_picture is not None:
+        curves.draw(motion_picture)
     return frames
 
 
