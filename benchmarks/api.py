@@ -68,8 +68,10 @@ def served_by(database: str) -> Literal["postgres", "sqlite"]:
     Raises:
         InvalidParameter: there is no such choice.
     """
-    if database == "postgres" or database == "sqlite":
-        return database
+    if database == "postgres":
+        return "postgres"
+    if database == "sqlite":
+        return "sqlite"
     raise InvalidParameter(
         f"{database!r} is no database that the API is measured with",
         remedy="use postgres or sqlite",
