@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
 import functools
+=======
+from collections.abc import Callable
+>>>>>>> fetch
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
+from anyio import CapacityLimiter, to_thread
+from anyio.lowlevel import RunVar
 from fastapi import Request
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -20,6 +28,15 @@ from problems import InvalidParameter
 _BATCH = 2**20
 _MAX_FIELD = 2**16
 _MAX_PARTS = 32
+
+# Threads of their own. On those that answer everybody else, each batch of an upload waited for its turn among all
+# requests, and a few files that are hashed and stored at once held up everybody.
+_WRITING: RunVar[CapacityLimiter] = RunVar("writes of uploads")
+_STORING: RunVar[CapacityLimiter] = RunVar("uploads to the store")
+_WRITERS = 4
+_STORERS = 8
+
+_Result = TypeVar("_Result")
 
 
 @dataclass
@@ -129,12 +146,16 @@ async def receive_upload(
             await _read_body(request, intake)
             fields = dict(request.query_params)
             filename, media_type = fields.get("filename", ""), kind.decode("latin-1")
-        upload = await run_in_threadpool(
-            intake.finish,
-            filename=filename,
-            media_type=media_type or "application/octet-stream",
-            purpose=purpose or fields.get("purpose", ""),
-            sha256=fields.get("sha256"),
+        upload = await _apart(
+            _STORING,
+            _STORERS,
+            partial(
+                intake.finish,
+                filename=filename,
+                media_type=media_type or "application/octet-stream",
+                purpose=purpose or fields.get("purpose", ""),
+                sha256=fields.get("sha256"),
+            ),
         )
     return upload, fields
 
@@ -162,17 +183,25 @@ async def _read_body(request: Request, intake: Intake) -> None:
     await pump(request, write)
 
 
-async def pump(request: Request, write: object) -> None:
-    """Hand the body on in batches, on a thread: hashing and disk must not hold up other requests."""
-    assert callable(write)
+async def pump(request: Request, write: Callable[[bytes], object]) -> None:
+    """Hand the body on in batches, on a thread: parsing and disk must not hold up other requests."""
     batch = bytearray()
     async for block in request.stream():
         batch += block
         if len(batch) >= _BATCH:
-            await run_in_threadpool(write, bytes(batch))
+            await _apart(_WRITING, _WRITERS, partial(write, bytes(batch)))
             batch.clear()
     if batch:
-        await run_in_threadpool(write, bytes(batch))
+        await _apart(_WRITING, _WRITERS, partial(write, bytes(batch)))
+
+
+async def _apart(limiter: RunVar[CapacityLimiter], threads: int, call: Callable[[], _Result]) -> _Result:
+    """Call it on one of so many threads, which the event loop keeps for this."""
+    try:
+        limit = limiter.get()
+    except LookupError:
+        limiter.set(limit := CapacityLimiter(threads))
+    return await to_thread.run_sync(call, limiter=limit)
 
 
 def _bad_form(message: str) -> InvalidParameter:

@@ -29,10 +29,17 @@ def redirect(location: str, status: str = "302 Found") -> bytes:
 
 
 class Site:
-    """A server on a free port of 127.0.0.1, a thread a connection."""
+    """A server on a free port of 127.0.0.1, a thread a connection; the page ``*`` stands for all others.
 
-    def __init__(self, pages: dict[str, Script], *, tls: ssl.SSLContext | None = None) -> None:
+    ``whole_bodies``: a request's body is read before it is answered, and counted in ``received``.
+    """
+
+    def __init__(
+        self, pages: dict[str, Script], *, tls: ssl.SSLContext | None = None, whole_bodies: bool = False
+    ) -> None:
         self.pages, self.requests, self._tls = pages, list[str](), tls
+        self.received, self._whole_bodies = 0, whole_bodies
+        self._counting = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
@@ -57,14 +64,25 @@ class Site:
                     return
             if not head:
                 return
-            self.requests.append(head.decode("latin-1"))
-            script = self.pages[head.split()[1].decode()]
+            head, _, body = head.partition(b"\r\n\r\n")
+            self.requests.append(f"{head.decode('latin-1')}\r\n\r\n")
+            if self._whole_bodies:
+                self._read_body(line, head, len(body))
+            path = head.split()[1].decode()
+            script = self.pages[path] if path in self.pages else self.pages["*"]
             for piece in (script,) if isinstance(script, bytes) else script():
                 if isinstance(piece, float):
                     time.sleep(piece)
                 else:
                     line.sendall(piece)
             line.close()
+
+    def _read_body(self, line: socket.socket, head: bytes, count: int) -> None:
+        length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])
+        while count < length and (block := line.recv(2**16)):
+            count += len(block)
+        with self._counting:
+            self.received += count
 
     def close(self) -> None:
         # Closing alone does not wake the thread that accepts.
