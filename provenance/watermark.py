@@ -167,7 +167,7 @@ def _decoded(sines: NDArray[np.floating], frames: int, part: Part | None = None)
     """Summed sines (2, 32, 32) -> the message in them, if its CRC fits."""
     bits, signs = _layout()
     chips = sines.reshape(-1) * signs
-    message = convolution.decode(np.bincount(bits, chips, _CODED))
+    message = convolution.decode(np.bincount(bits, chips, _CODED).astype(np.float64))
     payload = int.from_bytes(np.packbits(message[:PAYLOAD_BITS]).tobytes(), "big")
     size = float(np.abs(chips).sum())
     if size == 0.0 or not np.array_equal(message, _message(payload)):
