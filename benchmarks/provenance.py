@@ -1,6 +1,6 @@
 """The pixel watermark and the manifest under what videos go through: ``python -m benchmarks.provenance [CLIP ...]``.
 
-Each clip's first seconds are marked with a few numbers, written as the product writes them, and attacked. A detection is
+Each clip's first seconds are marked with a few numbers, written as the product writes them, and attacked. Detected is
 the whole right number; bit accuracy counts its 48 bits before the CRC decides. False positives are counted over windows
 of the clips without a mark. Clips that are generated move and differ in what is hard: flat walls, grain, texture.
 """

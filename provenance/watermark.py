@@ -45,7 +45,7 @@ SAMPLES = 8
 SIDE = CELLS * SAMPLES
 STEP = 8.0
 """Distance of two heights of a wave that mean the same, grey levels."""
-FLAT, MASKED = 0.9, 1.0
+FLAT, MASKED = 1.1, 1.3
 """How far a wave may be moved in a frame of 512 x 512, grey levels: in a flat cell, and more by so much for each level
 of the mean difference between neighbouring samples. A little more in smaller frames, less in larger ones."""
 FOLLOW = 0.3
@@ -126,7 +126,7 @@ def read(frames: Iterable[Frame], *, search: bool = True) -> Reading:
 
     Args:
         frames: (H, W, 3) uint8 RGB: some dozens, best spread over the video.
-        search: when the whole frame shows no mark, look whether it is a part of a marked one (about two seconds).
+        search: when the whole frame shows no mark, look whether it is a part of a marked one (a second or two).
     """
     total = np.zeros((2, CELLS, CELLS))
     croppings = _Croppings()
@@ -138,7 +138,7 @@ def read(frames: Iterable[Frame], *, search: bool = True) -> Reading:
             croppings.consider(grey, count)
         count += 1
     found = _decoded(total, count)
-    if found.payload is not None or not search or not count:
+    if found.payload is not None or not search or not np.any(total):
         return found
     for sines, part in croppings.likeliest(ATTEMPTS):
         other = _decoded(sines, count, part)
@@ -167,7 +167,7 @@ def _decoded(sines: NDArray[np.floating], frames: int, part: Part | None = None)
     """Summed sines (2, 32, 32) -> the message in them, if its CRC fits."""
     bits, signs = _layout()
     chips = sines.reshape(-1) * signs
-    message = convolution.decode(np.bincount(bits, chips, _CODED))
+    message = convolution.decode(np.bincount(bits, chips, _CODED).astype(np.float64))
     payload = int.from_bytes(np.packbits(message[:PAYLOAD_BITS]).tobytes(), "big")
     size = float(np.abs(chips).sum())
     if size == 0.0 or not np.array_equal(message, _message(payload)):
@@ -256,15 +256,15 @@ class _Croppings:
     come at once, by filtering with the wave instead of taking it cell by cell.
     """
 
-    FRAMES = 6
-    SIZES = tuple(range(212, SIDE + 1, 4))
-    """Width or height of the part, samples of the plane: 83 to 100 % in steps of 1.6."""
+    FRAMES = 4
+    SIZES = tuple(range(220, SIDE + 1, 4))
+    """Width or height of the part, samples of the plane: 86 to 100 % in steps of 1.6."""
 
     def __init__(self) -> None:
         self._kept: list[Plane] = []
 
     def consider(self, grey: Plane, number: int) -> None:
-        """Keep a frame (H, W) if it is number 0, 1, 2, 4, 8, ...; the last six of them stay."""
+        """Keep a frame (H, W) if it is number 0, 1, 2, 4, 8, ...; the last four of them stay."""
         if number & (number - 1) == 0:
             self._kept.append(cv2.resize(grey, (2 * SIDE, 2 * SIDE), interpolation=cv2.INTER_AREA))
             self._kept = self._kept[-self.FRAMES :]

@@ -18,12 +18,14 @@ from media.audio import read_wav, write_wav
 from media.decode import read_frames
 from media.normalise import normalise_recording
 from media.probe import probe
-from problems import InvalidPackage, InvalidParameter, UnreadableMedia
+from problems import InternalProblem, InvalidPackage, InvalidParameter, UnreadableMedia
+from provenance.credentials import development
 from rendering.discriminator import DiscriminatorConfig
 from rendering.generator import GeneratorConfig
 from rendering.train import RendererConfig
+from workers.mark import Mark
 from workers.package import open_package
-from workers.stages import dub, fit, motion, publish, render, validate
+from workers.stages import dub, fit, motion, publish, render, validate, verify
 
 FRAMES = 90
 TINY = RendererConfig(
@@ -97,6 +99,39 @@ def test_what_is_shown_can_be_chosen(person: Path, recording: Path, tmp_path: Pa
     for output, name in (("alpha", "out.mp4"), ("frame", "out.webm"), ("ghost", "out.mp4")):
         with pytest.raises(InvalidParameter):
             dub.run(person, recording, tmp_path / name, output=output)
+
+
+def test_a_dub_is_marked_and_signed(
+    person: Path, recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = Mark("job_1", development(tmp_path / "credentials"), "attested", "con_1")
+    out = tmp_path / "out.mp4"
+    assert dub.run(person, recording, out, seed=1, preset="instant", mark=mark) == 43
+    dub.run(person, recording, tmp_path / "plain.mp4", seed=1, preset="instant")
+    report = verify.run(out)
+    assert report["watermark"]["payload"] == f"{mark.number:012x}"
+    assert report["c2pa"]["valid"]
+    assert report["c2pa"]["title"] == "out.mp4"
+    assert report["c2pa"]["consent"]["video_id"] == "job_1"
+    assert report["agree"] is True
+    plain = verify.run(tmp_path / "plain.mp4", search=False)
+    assert plain["c2pa"] is None
+    assert not plain["watermark"]["found"]
+    one, other = (np.stack(list(read_frames(path))).astype(float) for path in (out, tmp_path / "plain.mp4"))
+    assert 10 * np.log10(255**2 / ((one - other) ** 2).mean()) > 38  # H.264 on both sides, too
+
+    def fails(*_: object) -> None:
+        raise InternalProblem("no signature", remedy="none")
+
+    monkeypatch.setattr("provenance.manifest.sign", fails)
+    kept = out.read_bytes()
+    with pytest.raises(InternalProblem, match="no signature"):
+        dub.run(person, recording, out, preset="instant", mark=mark)
+    assert out.read_bytes() == kept  # never a video without its manifest
+    dub.run(person, recording, tmp_path / "alpha.webm", preset="instant", output="alpha", mark=mark)
+    webm = verify.run(tmp_path / "alpha.webm")
+    assert webm["c2pa"] is None
+    assert webm["watermark"]["payload"] == f"{mark.number:012x}"
 
 
 def test_dub(person: Path, recording: Path, tmp_path: Path) -> None:

@@ -35,3 +35,14 @@ def test_a_person_file_that_is_none_is_named(tmp_path: Path) -> None:
     assert error["slug"] in {"invalid_package", "unreadable_media", "no_sound"}
     assert error["remedy"]
     assert not out.exists()
+
+
+def test_a_video_without_marks_is_warned_of(tmp_path: Path) -> None:
+    person = tmp_path / "p.likeness"
+    person.write_bytes(b"not a zip")
+    arguments = ["dub", str(person), str(person), "-o", str(tmp_path / "o.mp4")]
+    assert "Article 50" in CliRunner().invoke(app, [*arguments, "--no-provenance"]).stderr
+    assert (
+        "Article 50"
+        not in CliRunner().invoke(app, arguments, env={"LIKENESS_DATA_DIR": str(tmp_path)}).stderr
+    )
