@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-import functools
-=======
 from collections.abc import Callable
->>>>>>> fetch
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -133,9 +129,7 @@ async def receive_upload(
         InvalidParameter, MediaTooLarge, OutOfDisk, UnreadableMedia: as :class:`likeness.intake.Intake` does.
     """
     kind, options = parse_options_header(request.headers.get("content-type", ""))
-    intake = await run_in_threadpool(
-        functools.partial(Intake, settings, database, store, tenant_id=tenant_id)
-    )
+    intake = await run_in_threadpool(partial(Intake, settings, database, store, tenant_id=tenant_id))
     with intake:
         announced = request.headers.get("content-length", "")
         if announced.isdigit():
