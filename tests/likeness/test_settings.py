@@ -56,7 +56,14 @@ POSTGRES = "postgresql://likeness:3f9a8b7c6d5e4f3a@db/likeness"
 
 
 def production(tmp_path: Path, **given: object) -> Settings:
+    given = {"auth": "keys", **given}
     return Settings.load(environment="production", data_dir=tmp_path / "data", **given)
+
+
+def test_production_wants_accounts(tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameter) as caught:
+        production(tmp_path, secret_key=RANDOM, auth="local").require_safe()
+    assert caught.value.details["fields"] == ["LIKENESS_AUTH"]
 
 
 def test_development_refuses_nothing(tmp_path: Path) -> None:
