@@ -20,7 +20,7 @@ from likeness.database import Database
 from likeness.deletion import delete_upload
 from likeness.fetch import fetch
 from likeness.intake import Intake, require_purpose
-from likeness.refusals import FetchFailed, FetchRefused, NotReady, QuotaExceeded
+from likeness.refusals import FetchFailed, FetchRefused, NothingToFetch, NotReady, QuotaExceeded
 from likeness.repositories.uploads import UploadRepository
 from likeness.requests import upload_or_refuse
 from likeness.settings import Settings
@@ -63,7 +63,9 @@ _BODY: dict[str, Any] = {
 @router.post(
     "",
     status_code=201,
-    responses=changes(UnreadableMedia, OutOfDisk, QuotaExceeded, FetchRefused, FetchFailed, NotReady),
+    responses=changes(
+        UnreadableMedia, OutOfDisk, QuotaExceeded, FetchRefused, NothingToFetch, FetchFailed, NotReady
+    ),
     openapi_extra=_BODY,
     summary="Upload a file",
 )

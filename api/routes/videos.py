@@ -16,7 +16,7 @@ from api.schemas import DryRunOut, VideoIn, VideoOut
 from api.views import job_view, video_file
 from likeness.accounts import Account
 from likeness.database import Database
-from likeness.refusals import ConsentMissing, FetchFailed, FetchRefused, QuotaExceeded
+from likeness.refusals import ConsentMissing, FetchFailed, FetchRefused, NothingToFetch, QuotaExceeded
 from likeness.requests import record_or_refuse, request_video
 from likeness.settings import Settings
 from likeness.store import ObjectStore
@@ -31,7 +31,9 @@ router = APIRouter(prefix="/v1/videos", tags=["videos"])
     response_model=VideoOut,
     responses={
         200: {"model": DryRunOut, "description": "With dry_run: nothing is wrong with it"},
-        **changes(NotFound, Conflict, ConsentMissing, QuotaExceeded, FetchRefused, FetchFailed),
+        **changes(
+            NotFound, Conflict, ConsentMissing, QuotaExceeded, FetchRefused, NothingToFetch, FetchFailed
+        ),
     },
     dependencies=[needs("render")],
     summary="Make a video",

@@ -9,6 +9,7 @@ from io import BytesIO
 import pytest
 from fastapi.testclient import TestClient
 
+from likeness.requests import mark_of
 from likeness.store import LocalStore
 from tests.api.calls import CONSENT, person, problem, train, upload
 from tests.workers.tiny_stages import chain
@@ -50,7 +51,8 @@ def test_from_clip_to_video(client: TestClient, runner: Runner) -> None:
     runner.run_all()
     finished = client.get(video).json()
     assert finished["status"] == "succeeded"
-    expected = chain(b"a clip", 3).encode() + b"soundclip"
+    mark = b"mark:" + mark_of(finished["id"]).encode()
+    expected = chain(b"a clip", 3).encode() + b"soundclip" + mark
     assert finished["sha256"] == hashlib.sha256(expected).hexdigest()
     whole = client.get(finished["download_url"])
     assert (whole.status_code, whole.content) == (200, expected)
