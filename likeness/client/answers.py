@@ -360,3 +360,9 @@ class System:
     workers: tuple[Worker, ...]
     queues: dict[str, dict[str, int]]
     """Stages that wait and run, by queue."""
+
+
+@dataclass(frozen=True)
+class Health:
+    status: str
+    version: str

@@ -13,7 +13,8 @@ from likeness.client.account_calls import (
     read_system,
     read_usage,
 )
-from likeness.client.answers import System, Usage
+from likeness.client.answers import Health, System, Usage
+from likeness.client.decoding import decode
 from likeness.client.job_calls import Batches, Inspections, Jobs, Trainings, Verifications, Videos
 from likeness.client.people_calls import Consents, Deletions, Persons, Uploads
 from likeness.client.transport import RetryConfig, Transport
@@ -57,6 +58,10 @@ class Client:
     def usage(self, since: datetime | None = None, until: datetime | None = None) -> Usage:
         """What was used, by default since the beginning of this month, with the limits."""
         return read_usage(self._transport, since, until)
+
+    def health(self) -> Health:
+        """Whether it answers at all; needs no key."""
+        return decode(Health, self._transport.call("GET", "/healthz"))
 
     def system(self) -> System:
         """The deployment: its parts, who works, what waits."""
