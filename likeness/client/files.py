@@ -22,6 +22,8 @@ from likeness.client.transport import BROKEN, Transport, query_of
 ONE_PIECE = 8 * 2**20
 """Bytes up to which a file is sent in one request."""
 _BLOCK = 2**18
+_COMPLETE_S = 600.0
+"""The service reads the whole file once before it answers."""
 _ROUNDS = 5
 """Times that the service is asked which parts are missing, after addresses expired or it lost some."""
 
@@ -94,7 +96,7 @@ def send_parts(
             break
         try:
             _send_missing(transport, upload, path, progress)
-            upload = decode(Upload, transport.call("POST", f"/v1/uploads/{upload.id}/complete"))
+            upload = _complete(transport, upload.id)
         except ApiProblem as problem:
             # Addresses are good for an hour, and a store may lose a part: both are mended by asking again.
             stale = problem.status == 403 and problem.code in ("signature_refused", "unexpected_answer")
@@ -103,8 +105,13 @@ def send_parts(
             upload = decode(Upload, transport.call("GET", f"/v1/uploads/{upload.id}"))
     if upload.status == "awaiting":
         _send_missing(transport, upload, path, progress)
-        upload = decode(Upload, transport.call("POST", f"/v1/uploads/{upload.id}/complete"))
+        upload = _complete(transport, upload.id)
     return _whole(upload, sha256)
+
+
+def _complete(transport: Transport, upload_id: str) -> Upload:
+    answer = transport.call("POST", f"/v1/uploads/{upload_id}/complete", timeout_s=_COMPLETE_S)
+    return decode(Upload, answer)
 
 
 def _send_missing(transport: Transport, upload: Upload, path: Path, progress: Sent | None) -> None:

@@ -27,7 +27,7 @@ from likeness.client.files import Sent, receive_file
 from likeness.client.following import follow
 from likeness.client.pages import each_of, list_of
 from likeness.client.transport import Transport
-from likeness.client.waiting import POLL_S, wait_until
+from likeness.client.waiting import FETCH_S, POLL_S, wait_until
 
 AnyJob = TypeVar("AnyJob", bound=Job)
 Seen = Callable[[AnyJob], None]
@@ -106,8 +106,17 @@ class JobCalls(Generic[AnyJob]):
         """Stop it and delete what it made."""
         return decode(Deletion, self._transport.call("DELETE", self._at(job_id)))
 
-    def _start(self, path: str, body: Mapping[str, Any], idempotency_key: str | None) -> AnyJob:
-        return self._read(self._transport.call("POST", path, body, idempotency_key=idempotency_key))
+    def _start(
+        self,
+        path: str,
+        body: Mapping[str, Any],
+        idempotency_key: str | None,
+        timeout_s: float | None = None,
+    ) -> AnyJob:
+        answer = self._transport.call(
+            "POST", path, body, idempotency_key=idempotency_key, timeout_s=timeout_s
+        )
+        return self._read(answer)
 
     def _read(self, data: Any) -> AnyJob:
         return decode(self._kind, data)
@@ -193,7 +202,7 @@ class Videos(JobCalls[Video]):
             preset=preset,
             metadata=metadata,
         )
-        return self._start(self._path, body, idempotency_key)
+        return self._start(self._path, body, idempotency_key, FETCH_S if audio_url else None)
 
     def check(self, request: Mapping[str, Any]) -> DryRun:
         """Check a request (:func:`video_request`) and queue nothing.

@@ -13,7 +13,7 @@ from likeness.client.errors import ApiProblem
 from likeness.client.files import ONE_PIECE, Sent, receive_file, resume_file, send_file
 from likeness.client.pages import each_of, list_of
 from likeness.client.transport import Transport
-from likeness.client.waiting import POLL_S, wait_until
+from likeness.client.waiting import FETCH_S, POLL_S, wait_until
 
 
 class Uploads:
@@ -60,9 +60,10 @@ class Uploads:
     ) -> Upload:
         """Have the service fetch a file from a public address."""
         body = {"source_url": url, "purpose": purpose, "filename": filename, "sha256": sha256}
-        return decode(
-            Upload, self._transport.call("POST", "/v1/uploads", body, idempotency_key=idempotency_key)
+        answer = self._transport.call(
+            "POST", "/v1/uploads", body, idempotency_key=idempotency_key, timeout_s=FETCH_S
         )
+        return decode(Upload, answer)
 
     def get(self, upload_id: str) -> Upload:
         return decode(Upload, self._transport.call("GET", f"/v1/uploads/{quote(upload_id, safe='')}"))

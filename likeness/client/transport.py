@@ -45,7 +45,7 @@ class RetryConfig:
     longest_pause_s: float = 60.0
     """A ``Retry-After`` that is longer is left to the caller, seconds."""
     timeout_s: float = 60.0
-    """Longest that the service may send nothing, seconds; it hashes large uploads before it answers."""
+    """Longest that the service may send nothing, seconds; longer where it reads or fetches whole files first."""
 
     def pause_s(self, attempt: int) -> float:
         """Seconds before the try after ``attempt`` (0 is the first); spread, so that clients don't come in step."""
@@ -87,8 +87,10 @@ class Transport:
         *,
         query: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
+        timeout_s: float | None = None,
     ) -> Any:
-        """Send JSON; returns the answer's JSON, or None when it has none.
+        """Send JSON; returns the answer's JSON, or None when it has none. ``timeout_s`` is for what the service needs
+        long for.
 
         Raises:
             ApiProblem: the service refused, or could not be reached.
@@ -101,6 +103,7 @@ class Transport:
             len(content),
             "application/json" if body is not None else None,
             idempotency_key=idempotency_key,
+            timeout_s=timeout_s,
         )
 
     def send(
@@ -113,6 +116,7 @@ class Transport:
         *,
         idempotency_key: str | None = None,
         signed: bool = False,
+        timeout_s: float | None = None,
     ) -> Any:
         """Send ``size`` bytes; returns the answer's JSON, or None when it has none.
 
@@ -129,7 +133,10 @@ class Transport:
             headers["Idempotency-Key"] = idempotency_key or str(uuid.uuid4())
         for attempt in range(self.retry.tries):
             try:
-                with self._exchange(method, path, headers, body if size else None, signed=signed) as answer:
+                given = body if size else None
+                with self._exchange(
+                    method, path, headers, given, signed=signed, timeout_s=timeout_s
+                ) as answer:
                     content = answer.read()
                     if answer.status < 300:
                         return _json(answer, content)

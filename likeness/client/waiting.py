@@ -11,6 +11,8 @@ from likeness.client.transport import Transport
 
 POLL_S = 1.0
 """Between two looks."""
+FETCH_S = 330.0
+"""The service gives up fetching a file from an address after 300 s."""
 Looked = TypeVar("Looked")
 
 
