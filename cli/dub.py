@@ -6,11 +6,12 @@ import sys
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli.motion_options import HeadStrengthOption, LipStrengthOption, Pose, SeedOption, SmoothingOption
+from cli.remote import ServerOption, remote_command
 from cli.terminal import JsonOption, file_size, long_command, print_json, seconds_of
 
 if TYPE_CHECKING:
@@ -42,7 +43,12 @@ def register(app: typer.Typer) -> None:
 
 
 def dub(
-    person: Annotated[Path, typer.Argument(help="A PERSON file that `likeness personalize` wrote.")],
+    person: Annotated[
+        Path,
+        typer.Argument(
+            help="A PERSON file that `likeness personalize` wrote; with --server also a person's id (per_…)."
+        ),
+    ],
     recording: Annotated[Path, typer.Argument(help="What to say: a sound or video file of any length.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The mp4 to write (webm with --output alpha).")],
     pose: Annotated[
@@ -76,6 +82,7 @@ def dub(
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
     seed: SeedOption = 0,
+    server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write a video of PERSON saying RECORDING, as long as the recording, at the clip's resolution.
@@ -89,9 +96,32 @@ def dub(
         raise typer.BadParameter("--pose-video is only used with --pose reference")
     if expression_video is not None and pose is not Pose.reference:
         raise typer.BadParameter("--expression-video needs --pose reference and --pose-video FILE")
+    if no_provenance and server is not None:
+        raise typer.BadParameter("--no-provenance does not go with --server: a service marks every video")
     if no_provenance:
         print(UNMARKED, file=sys.stderr)
     started = time.monotonic()
+    if server is not None:
+        with remote_command(server, as_json=as_json) as work:
+            video = work.dub(
+                work.person_id(person),
+                recording,
+                out,
+                pose={
+                    "mode": pose.value,
+                    "seed": seed,
+                    "lip_strength": lip_strength,
+                    "head_strength": head_strength,
+                    "smoothing": smoothing,
+                },
+                pose_video=pose_video,
+                expression_video=expression_video,
+                output=output.value,
+                preset=preset.value if preset else None,
+            )
+        ids = {"video_id": video.id, "person_id": video.person_id, "sha256": video.sha256}
+        _say(out, started, as_json, {"pose": pose.value, **ids})
+        return
     with long_command(as_json=as_json, resume="run the same command again.") as progress:
         from motion.predict import MotionControls
         from provenance.manifest import can_sign
@@ -113,23 +143,20 @@ def dub(
             mark=mark,
             progress=progress,
         )
+    signed = mark is not None and can_sign(out)
+    marks = {"watermark": f"{mark.number:012x}" if mark else None, "c2pa": signed}
+    facts = {"pose": pose.value, "frames": frames, **marks}
+    _say(out, started, as_json, facts, said=_said(mark, signed=signed) if mark else "")
+
+
+def _say(out: Path, started: float, as_json: bool, facts: dict[str, Any], said: str = "") -> None:
     seconds = seconds_of(started)
     if as_json:
-        print_json(
-            {
-                "video": str(out),
-                "bytes": out.stat().st_size,
-                "pose": pose.value,
-                "frames": frames,
-                "seconds": seconds,
-                "watermark": f"{mark.number:012x}" if mark else None,
-                "c2pa": mark is not None and can_sign(out),
-            }
-        )
-    else:
-        print(f"{out}  ({file_size(out)}, {seconds:.0f} s)")
-        if mark is not None:
-            print(_said(mark, signed=can_sign(out)))
+        print_json({"video": str(out), "bytes": out.stat().st_size, **facts, "seconds": seconds})
+        return
+    print(f"{out}  ({file_size(out)}, {seconds:.0f} s)")
+    if said:
+        print(said)
 
 
 def _mark() -> Mark:

@@ -18,6 +18,7 @@ from cli import (
     evaluate,
     fit,
     inspect,
+    keys,
     migrate,
     models,
     motion,
@@ -52,6 +53,7 @@ for command in (
     worker,
     relay,
     migrate,
+    keys,
     doctor,
 ):
     command.register(app)

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cli.remote import ServerOption, remote_command
 from cli.terminal import JsonOption, file_size, long_command, print_json, seconds_of
 
 
@@ -53,14 +54,40 @@ def personalize(
             help="An imported morphable model (likeness models list).", show_default="the shipped head"
         ),
     ] = None,
+    server: ServerOption = None,
+    consent: Annotated[
+        str | None, typer.Option(help="With --server: the consent to learn on (con_…).")
+    ] = None,
+    subject: Annotated[
+        str | None, typer.Option(help="With --server, instead: the full name of the person shown.")
+    ] = None,
+    attest: Annotated[
+        bool, typer.Option("--attest", help="With --subject: you attest that this person agreed.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Learn a person from CLIP and write one PERSON file.
 
-    You need the consent of the person in the clip. Run the same command again after an interruption: finished stages
-    are kept, and training goes on from its last checkpoint.
+    You need the consent of the person in the clip; a service asks for it (--consent, or --subject and --attest). Run
+    the same command again after an interruption: finished stages are kept, and training goes on from its last
+    checkpoint.
     """
     started = time.monotonic()
+    if server is not None:
+        for name, value in (("--frames", frames), ("--work", work), ("--model", model)):
+            if value is not None:
+                raise typer.BadParameter(f"{name} is only used without --server")
+        if (consent is None) == (subject is None and not attest) or (subject is None) == attest:
+            raise typer.BadParameter("--server needs --consent ID, or --subject NAME together with --attest")
+        with remote_command(server, as_json=as_json) as remote:
+            consent_id = remote.consent(consent, subject)
+            training = remote.personalize(
+                clip, out, consent_id=consent_id, name=subject or out.stem, preset=preset.value, seed=seed
+            )
+        _say(out, preset, started, as_json, {"person_id": training.person_id, "training_id": training.id})
+        return
+    if consent is not None or subject is not None or attest:
+        raise typer.BadParameter("--consent, --subject and --attest are only used with --server")
     resume = (
         "run the same command again: finished stages are kept and training goes on from its last checkpoint."
     )
@@ -78,11 +105,22 @@ def personalize(
             work=work,
             model=model,
         )
+    _say(out, preset, started, as_json, {})
+
+
+def _say(out: Path, preset: Preset, started: float, as_json: bool, ids: dict[str, str]) -> None:
+    """What was written; ``ids`` are what a service knows it by."""
     seconds = seconds_of(started)
     if as_json:
         print_json(
-            {"person": str(out), "bytes": out.stat().st_size, "preset": preset.value, "seconds": seconds}
+            {
+                "person": str(out),
+                "bytes": out.stat().st_size,
+                "preset": preset.value,
+                "seconds": seconds,
+                **ids,
+            }
         )
     else:
         print(f"{out}  ({file_size(out)}, {seconds:.0f} s)")
-        print(f"Next: likeness dub {out} RECORDING -o OUT.mp4")
+        print(f"Next: likeness dub {ids.get('person_id', out)} RECORDING -o OUT.mp4")

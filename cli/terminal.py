@@ -1,8 +1,8 @@
 """What every long command shares at the terminal: progress bars with an ETA, errors in two lines, exit codes, JSON.
 
 Exit codes: 0 done; 1 a fault of the product; 2 wrong usage (typer); 3 the input can't be used; 4 the machine ran out
-of memory, disk or time; 130 stopped by Ctrl-C or SIGTERM. Progress and errors go to stderr; stdout holds the result,
-with ``--json`` as one object on the last line (an error is ``{"error": {...}}``).
+of memory, disk or time, or a service is away; 130 stopped by Ctrl-C or SIGTERM. Progress and errors go to stderr;
+stdout holds the result, with ``--json`` as one object on the last line (an error is ``{"error": {...}}``).
 """
 
 from __future__ import annotations
@@ -155,6 +155,8 @@ def exit_code(problem: Problem) -> int:
         return EXIT_STOPPED
     if isinstance(problem, ResourceExhausted) and problem.retryable:
         return EXIT_RESOURCES
+    if problem.retryable and problem.status in (429, 502, 503):
+        return EXIT_RESOURCES  # a service that is away or busy
     return EXIT_FAULT if problem.status >= 500 else EXIT_INPUT
 
 

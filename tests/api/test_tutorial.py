@@ -1,65 +1,122 @@
-"""The commands of docs/api.md, run as they stand there, against a service with a worker on tiny stages."""
+"""docs/api.md: its commands, run as they stand there against a service with a worker on tiny stages; its tables."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-import socket
 import subprocess
-import threading
-import time
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import uvicorn
 
+import likeness.refusals  # noqa: F401 - its problems belong to the family
 from api.app import create_app
-from likeness.database import Database
+from cli.main import TUNED
+from likeness.accounts import SCOPES
 from likeness.settings import Settings
-from likeness.store import LocalStore
+from likeness.stores import store_of
+from likeness.webhooks import EVENTS
+from problems import Problem
+from tests.served import Service, served
 from tests.workers.tiny_stages import chain
-from workers.runner import Runner, work_forever
 
-TUTORIAL = Path(__file__).parents[2] / "docs" / "api.md"
+ROOT = Path(__file__).parents[2]
+TUTORIAL = ROOT / "docs" / "api.md"
+TEXT = TUTORIAL.read_text()
 
 
 @pytest.fixture
-def address(settings: Settings, database: Database, runner: Runner) -> Iterator[str]:
-    """A served address, with a worker in a thread."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None))
-    threads = [
-        threading.Thread(target=server.run, kwargs={"sockets": [listener]}),
-        threading.Thread(target=work_forever, args=(runner,)),
-    ]
-    for thread in threads:
-        thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    runner.stop.set()
-    for thread in threads:
-        thread.join()
-    listener.close()
+def service(settings: Settings) -> Iterator[Service]:
+    with served(settings.model_copy(update={"auth": "keys"})) as service:
+        yield service
+
+
+@pytest.fixture
+def folder(tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where somebody types along: with a clip, a recording, the `likeness` command and the service's address."""
+    folder = tmp_path / "typed"
+    folder.mkdir()
+    (folder / "clip.mp4").write_bytes(b"a clip")
+    (folder / "recording.wav").write_bytes(b"sound")
+    command = tmp_path / "bin" / "likeness"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m cli.main "$@"\n')
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv(TUNED, "1")
+    monkeypatch.setenv("LIKENESS_DATA_DIR", str(service.settings.data_dir))
+    monkeypatch.setenv("LIKENESS_SERVER", service.url)
+    return folder
+
+
+def blocks(language: str) -> str:
+    return "\n".join(re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL))
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the tutorial uses curl")
-def test_the_tutorial(address: str, tmp_path: Path, store: LocalStore) -> None:
-    (tmp_path / "clip.mp4").write_bytes(b"a clip")
-    (tmp_path / "recording.wav").write_bytes(b"sound")
-    script = "\n".join(re.findall(r"```bash\n(.*?)```", TUTORIAL.read_text(), re.DOTALL))
-    assert script.count("http://127.0.0.1:8000") == 1
-    script = script.replace("http://127.0.0.1:8000", address)
+def test_the_tutorial(service: Service, folder: Path) -> None:
     done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60
+        ["bash", "-euo", "pipefail", "-c", blocks("bash")],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "'trainable': True" in done.stdout
-    assert (tmp_path / "video.mp4").read_bytes() == chain(b"a clip", 0).encode() + b"soundlearned"
-    assert (tmp_path / "ada.likeness").read_bytes().startswith(b"PK")
-    assert list(store.keys("people")) == [], "the last command deleted the person"
+    assert "event: stage" in done.stdout
+    assert "event: end" in done.stdout
+    assert (folder / "video.mp4").read_bytes().startswith(chain(b"a clip", 0).encode() + b"soundlearned")
+    assert (folder / "ada.likeness").read_bytes().startswith(b"PK")
+    assert "\nTrue\n" in done.stdout, "the video was known as ours"
+    assert '"status":"done"' in done.stdout.splitlines()[-1], "the receipt"
+    assert list(store_of(service.settings).keys("people")) == [], "the last command deleted the person"
+
+
+def test_the_python_of_the_tutorial(service: Service, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = subprocess.run(
+        ["likeness", "keys", "create", "--tenant", "acme"], capture_output=True, text=True, check=True
+    )
+    monkeypatch.setenv("LIKENESS_API_KEY", made.stdout.strip())
+    monkeypatch.chdir(folder)
+    exec(compile(blocks("python"), str(TUTORIAL), "exec"), {})
+    assert (folder / "bea.mp4").read_bytes().startswith(chain(b"a clip", 0).encode() + b"soundclip")
+
+
+def _family(kind: type[Problem] = Problem) -> list[type[Problem]]:
+    return [member for child in kind.__subclasses__() for member in (child, *_family(child))]
+
+
+def test_the_table_of_errors_is_the_family() -> None:
+    rows = re.findall(r"^\| `([a-z_]+)` \| (\d{3}) \| (yes|no) \|", TEXT, re.MULTILINE)
+    told = {code: (int(status), retryable == "yes") for code, status, retryable in rows}
+    assert len(told) == len(rows), "no code twice"
+    served_kinds = [
+        kind
+        for kind in _family()
+        if kind.__module__.split(".")[0] in ("problems", "api") or kind.__module__ == "likeness.refusals"
+    ]
+    for kind in served_kinds:
+        assert told.get(kind.slug) == (kind.status, kind.retryable), kind.slug
+
+
+def test_what_the_reference_names_is_there(settings: Settings) -> None:
+    for scope in SCOPES:
+        assert f"| `{scope}` |" in TEXT
+    for event in EVENTS:
+        kind, _, ending = event.partition(".")
+        assert f"`{kind}`" in TEXT or f"`{event}`" in TEXT
+        assert f"`.{ending}`" in TEXT or f"`{event}`" in TEXT
+    known = {re.sub(r"\{\w+\}", "{}", path) for path in create_app(settings).openapi()["paths"]}
+    named = {
+        re.sub(r"\{\w+\}", "{}", path) for path in re.findall(r"/v1/[a-z-]+(?:/(?:[a-z-]+|\{\w+\}))*", TEXT)
+    }
+    assert len(named) > 20
+    assert named <= known
 
 
 def test_the_operations_page_lists_every_setting() -> None:

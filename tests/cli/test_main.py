@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from cli import main
 
-COMMANDS = ("inspect", "personalize", "dub", "evaluate", "up", "worker", "migrate", "doctor")
+COMMANDS = ("inspect", "personalize", "dub", "evaluate", "up", "worker", "migrate", "keys", "doctor")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -1,0 +1,94 @@
+"""The real service on a port of this machine, with a worker on tiny stages in a thread."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from api.app import create_app
+from likeness.database import Database
+from likeness.requests import mark_of
+from likeness.schema import migrate
+from likeness.settings import Settings
+from likeness.stores import store_of
+from tests.workers.tiny_stages import REGISTRY, dub
+from workers.runner import Runner, StageContext, StageSpec, work_forever
+
+
+def marked_dub(context: StageContext) -> Mapping[str, Any]:
+    """The tiny video with its mark at the end, where a real one has it in the pixels."""
+    facts = dub(context)
+    video = context.work / "video.mp4"
+    if b"mark:" not in video.read_bytes():
+        video.write_bytes(video.read_bytes() + b"mark:" + mark_of(context.work.name).encode())
+    return facts
+
+
+def verify(context: StageContext) -> Mapping[str, Any]:
+    content = context.inputs["video"].read_bytes()
+    payload = content[-12:].decode() if b"mark:" in content else None
+    return {"c2pa": None, "watermark": {"found": payload is not None, "payload": payload}}
+
+
+STAGES = {
+    **REGISTRY,
+    "dub": replace(REGISTRY["dub"], run=marked_dub),
+    "verify": StageSpec(verify, "1", reads=("video",)),
+}
+
+
+@dataclass(frozen=True)
+class Service:
+    """What a test needs of it."""
+
+    url: str
+    settings: Settings
+    database: Database
+    runner: Runner
+
+
+@contextmanager
+def listening(app: ASGIApp) -> Iterator[str]:
+    """The address of an application that is served in a thread."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    # A stream that is still followed must not hold the test up.
+    config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    while not server.started:
+        assert thread.is_alive(), "the service did not start"
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+@contextmanager
+def served(settings: Settings, *, works: bool = True) -> Iterator[Service]:
+    """The service with its worker; without one it takes jobs that nobody does (``works=False``)."""
+    database = Database.of(settings)
+    migrate(database)
+    runner = Runner(database, store_of(settings), settings, registry=STAGES)
+    worker = threading.Thread(target=work_forever, args=(runner,))
+    with listening(create_app(settings)) as url:
+        if works:
+            worker.start()
+        try:
+            yield Service(url, settings, database, runner)
+        finally:
+            runner.stop.set()
+            if works:
+                worker.join()
+    database.close()
