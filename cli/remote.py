@@ -41,7 +41,9 @@ class RemoteWork:
         self._client, self._progress = client, progress
         self.job: Job | None = None
         """What goes on at the service now, for whoever stops the command."""
-        self._open: tuple[str, int] | None = None
+        self._stage: str | None = None
+        self._said: tuple[int, int, str] | None = None
+        self._before: tuple[int, int, str] | None = None
 
     def upload(self, path: Path, purpose: str) -> Upload:
         """Send a file, with a bar."""
@@ -120,7 +122,7 @@ class RemoteWork:
     def _follow(self, calls: JobCalls[AnyJob], job: AnyJob) -> AnyJob:
         from likeness.client import succeeded
 
-        self.job = job
+        self.job, self._stage, self._said, self._before = job, None, None, None
         # The wait itself raises what the job failed of, after its last look was drawn.
         done = succeeded(calls.wait(job.id, poll_s=_POLL_S, progress=self._draw))
         self.job = None
@@ -131,20 +133,30 @@ class RemoteWork:
         from training.progress import Tick
 
         stage, progress = job.stage or job.object, job.progress
-        if self._open is not None and self._open[0] != stage:
-            self._progress(Tick(self._open[0], self._open[1], self._open[1]))
         if job.status == "queued":
             waits = f"waits; {job.queue_position} before it" if job.queue_position else "waits"
             self._progress(Tick(stage, 0, 0, progress.message or waits))
             return
-        total = progress.total or 1
-        done = total if job.status == "succeeded" else progress.done
-        self._open = (stage, total)
+        said = (progress.done, progress.total, progress.message)
+        if stage != self._stage:
+            if self._stage is not None:
+                self._progress(Tick(self._stage, 1, 1))
+            self._stage, self._before = stage, self._said
+        self._said = said
         left = "" if progress.eta_seconds is None else f", {clock(progress.eta_seconds)} left"
         whole = f"{progress.percent:.0f} % of all{left}"
-        metrics = {name: value for name, value in progress.metrics.items() if value is not None}
-        message = f"{whole}  {progress.message}".rstrip()
-        self._progress(Tick(stage, done, total, message, metrics))
+        if job.status == "succeeded":
+            self._progress(Tick(stage, progress.total or 1, progress.total or 1, whole))
+        elif said == self._before:
+            # Until a stage says something the row has what the one before it said last.
+            self._progress(Tick(stage, 0, 0, whole))
+        else:
+            # Its parts are counted one after another: it is not done because one of them is.
+            done = min(progress.done, max(0, progress.total - 1))
+            metrics = {name: value for name, value in progress.metrics.items() if value is not None}
+            self._progress(
+                Tick(stage, done, progress.total, f"{whole}  {progress.message}".rstrip(), metrics)
+            )
 
     def _transfer(self, what: str) -> Callable[[int, int], None]:
         from training.progress import Tick

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import TUNED, app
+from cli.remote import RemoteWork
 from likeness.accounts import create_key, create_tenant
 from likeness.client import Client
+from likeness.client.answers import Job, Progress
 from likeness.database import Database
 from likeness.schema import migrate
 from likeness.settings import Settings
@@ -195,3 +198,40 @@ def test_a_service_that_is_not_there(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["inspect", str(clip), "--server", "http://127.0.0.1:9"])
     assert result.exit_code == 4
     assert "likeness up" in result.stderr
+
+
+def test_each_stage_has_its_bar() -> None:
+    # What a row says while a stage has not said anything yet is the former one's, which must not end it.
+    now = datetime.now(UTC)
+    ticks: list[tuple[str, int, int, str]] = []
+    work = RemoteWork(
+        Client("http://127.0.0.1:9"),
+        lambda tick: ticks.append((tick.stage, tick.done, tick.total, tick.message)),  # type: ignore[arg-type]
+    )
+
+    def look(
+        status: str, stage: str, percent: float, done: int, total: int, eta: float | None = None
+    ) -> None:
+        progress = Progress(percent, done, total, eta)
+        job = Job(
+            id="job_1", object="training", status=status, stage=stage, progress=progress, created_at=now
+        )
+        work._draw(job)
+
+    look("queued", "validate", 0, 0, 0)
+    look("running", "validate", 2, 5, 10, 90)
+    look("running", "validate", 5, 10, 10)
+    look("running", "fit", 5, 10, 10, 61)
+    look("running", "fit", 9, 300, 300)
+    look("running", "fit", 12, 1, 20)
+    look("succeeded", "fit", 100, 20, 20)
+    assert ticks == [
+        ("validate", 0, 0, "waits"),
+        ("validate", 5, 10, "2 % of all, 1:30 left"),
+        ("validate", 9, 10, "5 % of all"),
+        ("validate", 1, 1, ""),
+        ("fit", 0, 0, "5 % of all, 1:01 left"),
+        ("fit", 299, 300, "9 % of all"),
+        ("fit", 1, 20, "12 % of all"),
+        ("fit", 20, 20, "100 % of all"),
+    ]
