@@ -75,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
 def show(event: WebhookEvent) -> None:
     """One line an event."""
     error = event.data.get("error") or {}
-    print(event.type, event.data.get("id", ""), error.get("message", ""), flush=True)
+    print(event.type, event.data.get("id", ""), error.get("detail", ""), flush=True)
 
 
 def main(arguments: list[str]) -> int:

@@ -5,44 +5,20 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from api.app import create_app
 from likeness.database import Database
-from likeness.requests import mark_of
 from likeness.schema import migrate
 from likeness.settings import Settings
 from likeness.stores import store_of
-from tests.workers.tiny_stages import REGISTRY, dub
-from workers.runner import Runner, StageContext, StageSpec, work_forever
-
-
-def marked_dub(context: StageContext) -> Mapping[str, Any]:
-    """The tiny video with its mark at the end, where a real one has it in the pixels."""
-    facts = dub(context)
-    video = context.work / "video.mp4"
-    if b"mark:" not in video.read_bytes():
-        video.write_bytes(video.read_bytes() + b"mark:" + mark_of(context.work.name).encode())
-    return facts
-
-
-def verify(context: StageContext) -> Mapping[str, Any]:
-    content = context.inputs["video"].read_bytes()
-    payload = content[-12:].decode() if b"mark:" in content else None
-    return {"c2pa": None, "watermark": {"found": payload is not None, "payload": payload}}
-
-
-STAGES = {
-    **REGISTRY,
-    "dub": replace(REGISTRY["dub"], run=marked_dub),
-    "verify": StageSpec(verify, "1", reads=("video",)),
-}
+from tests.workers.tiny_stages import REGISTRY
+from workers.runner import Runner, work_forever
 
 
 @dataclass(frozen=True)
@@ -80,7 +56,7 @@ def served(settings: Settings, *, works: bool = True) -> Iterator[Service]:
     """The service with its worker; without one it takes jobs that nobody does (``works=False``)."""
     database = Database.of(settings)
     migrate(database)
-    runner = Runner(database, store_of(settings), settings, registry=STAGES)
+    runner = Runner(database, store_of(settings), settings, registry=REGISTRY)
     worker = threading.Thread(target=work_forever, args=(runner,))
     with listening(create_app(settings)) as url:
         if works:

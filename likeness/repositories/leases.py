@@ -337,6 +337,8 @@ class LeaseRepository:
             following[0].queued_at = stage.queued_at
             following[0].attempt = 0
             job.stage = following[0].name
+            # Of the stage that is done; the next one has not said anything yet.
+            job.progress = {**job.progress, "done": 0, "total": 0, "message": "", "metrics": {}}
             OutboxRepository(self.session).wake(following[0], now)
         else:
             self._succeed_job(job, artifact, now)

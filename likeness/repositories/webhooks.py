@@ -90,17 +90,26 @@ class WebhookRepository:
         return self.session.get(WebhookDelivery, delivery_id, options=[joinedload(WebhookDelivery.endpoint)])
 
 
+def _error(kept: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A job's problem under the names that the API has for its parts."""
+    if kept is None:
+        return None
+    names = {"slug": "code", "title": "title", "message": "detail", "remedy": "remedy"}
+    names |= {"retryable": "retryable", "details": "details"}
+    return {shown: kept.get(name) for name, shown in names.items()}
+
+
 def _payload(job: Job, event: str, now: datetime) -> dict[str, Any]:
     return {
         "type": event,
         "timestamp": now.isoformat(),
         "data": {
             "id": job.id,
-            "object": job.kind,
+            "object": "consent_check" if job.kind == "consent" else job.kind,
             "status": job.status,
             "stage": job.stage,
             "person_id": job.person_id,
-            "error": job.error,
+            "error": _error(job.error),
             "result": job.result,
         },
     }
