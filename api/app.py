@@ -47,7 +47,10 @@ from likeness.stores import store_of
 from problems import InvalidParameter
 
 _STATIC = Path(__file__).parent / "dashboard" / "static"
-_UPLOADS = re.compile(r"/v1/uploads|/people|/people/[^/]+/videos|/inspections|/v1/objects/.+")
+_UPLOADS = re.compile(
+    r"/v1/uploads|/v1/objects/.+|/people|/people/[^/]+/(videos|trainings)|/inspections|/verifications"
+    r"|/consents/[^/]+/recording"
+)
 
 
 def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = None) -> FastAPI:

@@ -32,20 +32,23 @@ MAX_BODY = 2**20
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SAFE = ("GET", "HEAD", "OPTIONS")
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; media-src {media}; "
-    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src {stored}; media-src {stored} blob:; "
+    "connect-src {stored}; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     # Not no-referrer: with it browsers send "Origin: null" with our own forms.
     "Referrer-Policy": "same-origin",
+    # Our own pages record consents and speech; nothing else is asked of the browser.
+    "Permissions-Policy": "camera=(self), microphone=(self), geolocation=(), display-capture=()",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
 
 class Gate:
-    """ASGI middleware. ``media_origin`` is where else videos may play from: a player that is redirected to the
-    object store asks there, and browsers hold the page's policy against the redirect too.
+    """ASGI middleware. ``media_origin`` is where else videos and pictures may come from and parts of uploads go to:
+    a player that is redirected to the object store asks there, and browsers hold the page's policy against the
+    redirect too. ``blob:`` is what the page itself has just recorded.
     """
 
     def __init__(
@@ -59,7 +62,7 @@ class Gate:
     ) -> None:
         self._app, self._hosts, self._uploads = app, frozenset(allowed_hosts), upload_paths
         self._measures = measures
-        policy = _POLICY.format(media=f"'self' {media_origin}".strip())
+        policy = _POLICY.format(stored=f"'self' {media_origin}".strip())
         self._headers = {"Content-Security-Policy": policy, **_HEADERS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import RedirectResponse
 
-from api.dashboard.pages import render
+from api.dashboard.render import render
 from api.dependencies import DatabaseDep, SettingsDep
 from api.doorkeeper import COOKIE
 from likeness.accounts import SESSION_S, authenticate, session_of

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
-import pytest
 from fastapi.testclient import TestClient
 
+from api.app import create_app
+from likeness.accounts import create_key, create_tenant
+from likeness.database import Database
+from likeness.requests import create_person
+from likeness.settings import Settings
 from likeness.store import LocalStore
 from tests.api.calls import person, train, upload
-from workers.runner import Runner
+from workers.runner import Runner, StageContext, StageSpec
 
 FORM = {"name": "Ada", "subject_name": "Ada Example", "attested": "yes", "preset": "preview"}
 PAGE = {"Accept": "text/html"}
@@ -40,7 +45,12 @@ def test_from_the_form_to_the_video(client: TestClient, runner: Runner, store: L
     source = re.search(r'<video[^>]*src="([^"]+)"', shown)
     assert source is not None
     assert b"soundstill" in client.get(source.group(1)).content
-    client.post(f"{page}/delete")
+    refused = client.post(f"{page}/delete", data={"confirm": "ada"}, headers=PAGE)
+    assert (refused.status_code, "type &#39;Ada&#39;" in refused.text) == (422, True)
+    receipt = client.post(f"{page}/delete", data={"confirm": "Ada"})
+    assert "/deletions/del_" in str(receipt.url)
+    assert "Rows that went" in receipt.text
+    assert "renderer.safetensors" in receipt.text
     assert list(store.keys()) == []
     assert "Nobody yet" in client.get("/").text
 
@@ -62,8 +72,16 @@ def test_names_are_shown_and_never_run(client: TestClient, runner: Runner) -> No
     attack = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
     page = learn(client, name=attack, subject_name=attack)
     runner.run_all()
-    for path in ("/", page, f"{page}/activity", "/jobs"):
-        text = client.get(path).text
+    clip = upload(client, name=attack + ".mp4")
+    consent = client.post("/consents", data={"subject_name": attack, "purposes": ["train", "dub"]}).url.path
+    client.post("/settings/keys", data={"name": attack, "scopes": ["read"]})
+    inspection = client.post("/inspections", data={"upload_id": clip}).url.path
+    runner.run_all()
+    paths = ("/", page, f"{page}/activity", f"{page}/videos/new", "/jobs", "/consents", consent, inspection)
+    for path in (*paths, "/settings/keys", "/settings/audit", "/people/new"):
+        answer = client.get(path)
+        assert answer.status_code == 200
+        text = answer.text
         assert "<script>alert" not in text
         assert "<img src=x" not in text
     assert "&lt;script&gt;" in client.get(page).text
@@ -108,15 +126,22 @@ def test_fragments_end_their_own_polling(client: TestClient, runner: Runner) -> 
         assert answer.headers["hx-refresh"] == "true"
 
 
-@pytest.mark.parametrize("path", ["/", "/jobs", "/help/errors", "/nowhere"])
-def test_pages_load_nothing_from_elsewhere(client: TestClient, path: str) -> None:
-    text = client.get(path, headers=PAGE).text
-    assert "<h1" in text
-    for link in re.findall(r'(?:src|href|action)="([^"]+)"', text):
-        assert link.startswith(("/", "#")), link
-        if link.startswith("/static/"):
-            assert client.get(link).status_code == 200
-    assert "style=" not in text
+EVERY_PAGE = (
+    *("/", "/people/new", "/jobs", "/inspections/new", "/verifications/new", "/consents", "/consents/new"),
+    *("/settings/usage", "/settings/keys", "/settings/webhooks", "/settings/audit", "/settings/system"),
+    *("/deletions", "/help/errors", "/sign-in", "/nowhere"),
+)
+
+
+def test_pages_load_nothing_from_elsewhere(client: TestClient) -> None:
+    for path in EVERY_PAGE:
+        text = client.get(path, headers=PAGE).text
+        assert text.count("<h1") == 1, path
+        for link in re.findall(r'(?:src|href|action)="([^"]+)"', text):
+            assert link.startswith(("/", "#", "?")), link
+            if link.startswith("/static/"):
+                assert client.get(link).status_code == 200
+        assert not re.search(r"style=|<script>|<style|onclick=", text), path
 
 
 def test_every_kind_of_error_is_explained(client: TestClient) -> None:
@@ -129,3 +154,217 @@ def test_the_vendored_script_has_its_licence_beside_it() -> None:
     static = Path(__file__).parents[2] / "api" / "dashboard" / "static"
     for script in static.glob("*.min.js"):
         assert "Zero-Clause BSD" in script.with_name(script.name.replace(".min.js", ".LICENSE")).read_text()
+
+
+def test_an_upload_that_was_sent_before_is_named_by_its_id(client: TestClient, runner: Runner) -> None:
+    clip = upload(client)
+    form = {**FORM, "upload_id": clip}
+    refused = client.post("/people", data={**form, "attested": ""}, headers=PAGE)
+    assert refused.status_code == 403
+    assert client.get(f"/v1/uploads/{clip}").status_code == 200, "it can be used once the form is right"
+    page = client.post("/people", data=form, follow_redirects=False).headers["location"]
+    runner.run_all()
+    sound = upload(client, b"sound", "recording", "a.wav")
+    asked = {"pose": "clip", "seed": "7", "head_strength": "0.5", "lip_strength": "1.2", "picture": "face"}
+    wrong = client.post(f"{page}/videos", data={**asked, "upload_id": sound, "smoothing": "9"}, headers=PAGE)
+    assert (wrong.status_code, "smoothing" in wrong.text) == (422, True)
+    video = client.post(f"{page}/videos", data={**asked, "upload_id": sound})
+    assert re.fullmatch(r"/jobs/job_\w+", video.url.path)
+    runner.run_all()
+    text = client.get(video.url.path).text
+    assert "data-compare" in text
+    assert "clip, strength 0.5" in text
+    assert client.get(f"{page}/clip").content == b"a clip"
+    empty = client.post("/people", data=FORM, headers=PAGE)
+    assert (empty.status_code, "choose a file" in empty.text) == (422, True)
+
+
+def test_an_error_leads_back_to_the_form(client: TestClient) -> None:
+    there = {**PAGE, "Referer": "http://testserver/people/new"}
+    assert 'href="/people/new">Back' in client.post("/people", data=FORM, headers=there).text
+    elsewhere = {**PAGE, "Referer": "http://elsewhere.example/people/new"}
+    assert ">Back to where" not in client.post("/people", data=FORM, headers=elsewhere).text
+
+
+def test_versions_are_promoted_and_deleted(client: TestClient, runner: Runner) -> None:
+    page = learn(client)
+    runner.run_all()
+    clip = client.get("/v1/uploads").json()["data"][0]["id"]
+    client.post(f"{page}/trainings", data={"upload_id": clip, "preset": "standard"})
+    runner.run_all()
+    text = client.get(page).text
+    assert text.index("Version 2") < text.index("in use") < text.index("Version 1")
+    text = client.post(f"{page}/versions/1/promote").text
+    assert text.index("Version 1") < text.index("in use")
+    text = client.post(f"{page}/versions/2/delete").text
+    assert "Version 2" not in text
+    refused = client.post(f"{page}/versions/1/delete", headers=PAGE)
+    assert (refused.status_code, "promote another first" in refused.text) == (409, True)
+
+
+def test_jobs_are_filtered_and_paged(client: TestClient, runner: Runner) -> None:
+    ada = learn(client).rsplit("/", 1)[1]
+    bob = learn(client, b"no face", name="Bob").rsplit("/", 1)[1]
+    for _ in range(26):
+        client.post("/inspections", files={"file": ("a.mp4", b"x")}, follow_redirects=False)
+    runner.run_all()
+
+    def listed(query: str) -> list[str]:
+        return re.findall(r'<td><a href="/jobs/job_\w+">([\w ]+)</a>', client.get(f"/jobs?{query}").text)
+
+    assert listed("kind=training") == ["training", "training"]
+    assert listed("kind=&status=failed&person_id=") == ["training"]
+    assert listed(f"person_id={ada}&status=succeeded") == ["training"]
+    assert listed(f"person_id={bob}&status=succeeded") == []
+    first = client.get("/jobs?kind=inspection").text
+    older = re.search(r'href="(\?cursor=[^"]+)">Older', first)
+    assert older is not None
+    assert listed(older.group(1)[1:].replace("&amp;", "&")) == ["inspection"]
+
+
+def test_findings_show_their_frames(client: TestClient, runner: Runner) -> None:
+    runner.registry = {**runner.registry, "inspect": StageSpec(_inspect_with_pictures, "1", reads=("clip",))}
+    job = client.post("/inspections", files={"file": ("a.mp4", b"a clip")}).url.path
+    runner.run_all()
+    text = client.get(job).text
+    assert f'src="{job}/pictures/finding-dark-0.jpg"' in text
+    assert f'src="{job}/pictures/overview.jpg"' in text
+    assert "pictures/finding-gone-0.jpg" not in text, "a picture that is not there is not asked for"
+    assert client.get(f"{job}/pictures/finding-dark-0.jpg").content == b"dark"
+    assert client.get(f"{job}/pictures/report.txt").status_code == 404
+    assert client.get(f"{job}/pictures/..%2Foverview.jpg").status_code == 404
+
+
+def _inspect_with_pictures(context: StageContext) -> dict[str, Any]:
+    (context.work / "finding-dark-0.jpg").write_bytes(b"dark")
+    (context.work / "overview.jpg").write_bytes(b"all")
+    (context.work / "report.txt").write_bytes(b"not a picture")
+    found = {"severity": "warning", "message": "the face is dark", "remedy": "turn on a lamp", "frames": [3]}
+    return {
+        "trainable": True,
+        "findings": [{**found, "pictures": ["finding-dark-0.jpg", "finding-gone-0.jpg"]}],
+    }
+
+
+def test_held_out_frames_are_shown_while_it_runs(
+    client: TestClient, runner: Runner, store: LocalStore, tmp_path: Path
+) -> None:
+    page = learn(client)
+    runner.run_once()
+    job = client.get("/v1/jobs").json()["data"][0]["id"]
+    (tmp_path / "picture").write_bytes(b"frames")
+    name = "preview-200.jpg"
+    store.put_file(f"people/{page.rsplit('/', 1)[1]}/previews/{job}/{name}", tmp_path / "picture")
+    assert f'src="/jobs/{job}/previews/{name}"' in client.get(f"/jobs/{job}/card").text
+    assert client.get(f"/jobs/{job}/previews/{name}").content == b"frames"
+    assert client.get(f"/jobs/{job}/previews/preview-1.jpg").status_code == 404
+
+
+def test_a_consent_from_its_statement_to_its_end(client: TestClient, runner: Runner) -> None:
+    runner.registry = {**runner.registry, "consent": StageSpec(_consent, "1", reads=("consent",))}
+    page = client.post(
+        "/consents", data={"subject_name": "Ada Example", "purposes": ["train", "dub"]}
+    ).url.path
+    text = client.get(page).text
+    assert "I am Ada Example" in text
+    assert 'data-recorder="video"' in text
+    shown = client.post(f"{page}/recording", files={"file": ("a.webm", b"silence")})
+    assert (shown.url.path, "being checked" in shown.text) == (page, True)
+    assert "hx-trigger" in client.get(f"{page}/standing").text
+    runner.run_all()
+    standing = client.get(f"{page}/standing")
+    assert standing.headers["hx-refresh"] == "true"
+    assert "switch the microphone on" in standing.text
+    client.post(f"{page}/recording", data={"upload_id": upload(client, b"spoken", "consent")})
+    runner.run_all()
+    assert "verified" in client.get(page).text
+    form = {"name": "Ada", "consent_id": page.rsplit("/", 1)[1], "preset": "preview"}
+    person_page = client.post("/people", data=form, files={"file": ("a.mp4", b"a clip")}).url.path
+    runner.run_all()
+    assert "Make a video" in client.get(person_page).text
+    client.post(f"{page}/revoke")
+    text = client.get(person_page).text
+    assert "The consent was taken back" in text
+    assert "/videos/new" not in text
+
+
+def _consent(context: StageContext) -> dict[str, Any]:
+    silent = b"silence" in context.inputs["consent"].read_bytes()
+    found = {"severity": "error", "message": "no voice", "remedy": "switch the microphone on", "frames": []}
+    return {"accepted": not silent, "findings": [found] if silent else []}
+
+
+def test_keys_and_webhook_secrets_are_shown_once(client: TestClient) -> None:
+    made = client.post("/settings/keys", data={"name": "ci", "scopes": ["read", "train"]})
+    secret = re.search(r"lk_\w{40,}", made.text)
+    assert secret is not None
+    assert made.headers["cache-control"] == "no-store"
+    assert secret.group() not in client.get("/settings/keys").text
+    key = re.search(r"/settings/keys/(key_\w+)/revoke", made.text)
+    assert key is not None
+    assert "revoked" in client.post(f"/settings/keys/{key.group(1)}/revoke").text
+    hook = client.post("/settings/webhooks", data={"url": "https://example.org/hook"})
+    path = re.search(r"/settings/webhooks/whk_\w+", hook.text)
+    assert path is not None
+    assert "whsec_" in hook.text
+    assert "whsec_" not in client.get(path.group()).text
+    assert "webhook.test" in client.post(f"{path.group()}/test").text
+    assert "whsec_" in client.post(f"{path.group()}/rotate").text
+    delivery = re.search(
+        r"deliveries/whd_\w+/redeliver|deliveries/\w+/redeliver", client.get(path.group()).text
+    )
+    assert delivery is not None
+    assert client.post(f"{path.group()}/{delivery.group()}").status_code == 200
+    assert "Off" in client.post(f"{path.group()}/enabled", data={"enabled": "no"}).text
+    assert "None yet" in client.post(f"{path.group()}/delete").text
+    refused = client.post("/settings/webhooks", data={"url": "http://10.0.0.1/"}, headers=PAGE)
+    assert refused.status_code in (400, 403, 422)
+
+
+def test_what_was_used_and_done_is_told(client: TestClient, runner: Runner) -> None:
+    learn(client)
+    runner.run_all()
+    assert "<rect" in client.get("/settings/usage").text
+    assert "add person" in client.get("/settings/audit").text
+    system = client.get("/settings/system").text
+    assert "alive" in system
+    assert "gpu" in system
+
+
+def test_a_key_sees_its_own_tenant_and_what_it_may(settings: Settings, database: Database) -> None:
+    guarded = settings.model_copy(update={"auth": "keys"})
+    theirs = create_tenant(database, "theirs")
+    _, reader = create_key(database, tenant_id=theirs, name="reader", scopes=["read"])
+    ada = create_person(database, name="Ada Embedded", consent_subject="Ada", attested=True).id
+    with TestClient(create_app(guarded)) as client:
+        asked = client.get("/settings/keys", follow_redirects=False, headers=PAGE)
+        assert asked.headers["location"].startswith("/sign-in?next=")
+        assert client.post("/sign-in", data={"key": "lk_wrong"}).status_code == 401
+        client.post("/sign-in", data={"key": reader})
+        home = client.get("/", headers=PAGE).text
+        assert "Nobody yet" in home
+        assert "/sign-out" in home
+        assert client.get(f"/people/{ada}", headers=PAGE).status_code == 404
+        assert client.get(f"/people/{ada}/clip", headers=PAGE).status_code == 404
+        assert client.get("/settings/keys", headers=PAGE).status_code == 403
+        assert client.get("/people/new", headers=PAGE).status_code == 403
+        assert client.post("/people", data=FORM, headers=PAGE).status_code == 403
+        assert "/settings/keys" not in client.get("/settings/usage").text
+        client.post("/sign-out")
+        assert client.get("/", follow_redirects=False).status_code == 303
+
+
+def test_where_consents_are_recorded_nobody_attests(settings: Settings, database: Database) -> None:
+    strict = settings.model_copy(update={"consent": "recorded"})
+    with TestClient(create_app(strict)) as client:
+        assert "attest" not in client.get("/people/new").text
+        refused = client.post("/people", data=FORM, files={"file": ("a.mp4", b"x")}, headers=PAGE)
+        assert (refused.status_code, "record one" in refused.text) == (403, True)
+        assert client.get("/v1/persons").json()["data"] == []
+
+
+def test_pages_may_record_and_play_what_they_recorded(client: TestClient) -> None:
+    headers = client.get("/").headers
+    assert "camera=(self), microphone=(self)" in headers["permissions-policy"]
+    assert "media-src 'self' blob:" in headers["content-security-policy"]
+    assert "script-src 'self';" in headers["content-security-policy"]

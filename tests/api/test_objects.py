@@ -193,7 +193,7 @@ def test_downloads_of_a_store_that_is_elsewhere(
         assert answer.headers["location"].startswith(f"{moto}/downloads/people/")
         assert answer.headers["digest"].startswith("sha-256=")
         policy = answer.headers["content-security-policy"]
-        assert f"media-src 'self' {moto};" in policy
+        assert f"media-src 'self' {moto} blob:;" in policy
         assert client.delete(f"/v1/persons/{learned}").json()["status"] == "done"
         assert list(store.keys()) == []
         problem(client.get("/v1/objects/people/a?expires=1&signature=0"), 404, "not_found")

@@ -1,0 +1,292 @@
+"""People: who is there, one of them with everything that is theirs, and how they go."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Request, Response
+
+from api.dashboard.forms import choice, receive_form, see
+from api.dashboard.render import render
+from api.dependencies import AccountDep, Cursor, DatabaseDep, SettingsDep, StoreDep, WatchDep, needs
+from api.routes.deleting import purge_quietly
+from api.routes.persons import promote_version
+from api.schemas import DeletionOut
+from api.views import ACTIVE, consent_view, deletion_view, job_view, person_view, version_view
+from likeness.accounts import Account
+from likeness.database import Database
+from likeness.deletion import delete_person, delete_version
+from likeness.health import checks
+from likeness.refusals import ConsentMissing
+from likeness.repositories.consents import ConsentRepository
+from likeness.repositories.deletions import DeletionRepository
+from likeness.repositories.job_records import JobRecords
+from likeness.repositories.jobs import JobRepository
+from likeness.repositories.people import PersonRepository
+from likeness.requests import Preset, create_person, person_or_refuse, request_training, usable_consent
+from likeness.settings import Settings
+from problems import InvalidParameter, NotFound
+
+router = APIRouter()
+PRESETS: tuple[Preset, ...] = ("preview", "instant", "standard", "best")
+
+
+@router.get("/", dependencies=[needs("read")])
+def home(
+    request: Request,
+    account: AccountDep,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    watch: WatchDep,
+    cursor: Cursor = None,
+) -> Response:
+    with database.read() as session:
+        page = PersonRepository(session).page(limit=60, cursor=cursor, tenant_id=account.tenant_id)
+        latest = JobRepository(session).latest_of_people([person.id for person in page.rows], "training")
+        cards = [person_view(person, latest.get(person.id)) for person in page.rows]
+        recent = JobRecords(session).page(limit=6, cursor=None, tenant_id=account.tenant_id).rows
+        jobs = [job_view(session, job) for job in recent]
+        names = PersonRepository(session).names({job.person_id for job in recent if job.person_id})
+    trouble = [check for check in checks(database, settings, watch) if not check.ok]
+    return render(
+        request,
+        "home.html",
+        people=cards,
+        jobs=jobs,
+        names=names,
+        trouble=trouble,
+        next_cursor=page.next_cursor,
+    )
+
+
+@router.get("/people/new", dependencies=[needs("train")])
+def new_person(request: Request, account: AccountDep, database: DatabaseDep, consent: str = "") -> Response:
+    return render(
+        request, "person_new.html", consents=_given_consents(database, account), chosen=consent[:64]
+    )
+
+
+@router.post("/people", dependencies=[needs("train")])
+async def add_person(
+    request: Request, account: AccountDep, database: DatabaseDep, settings: SettingsDep, store: StoreDep
+) -> Response:
+    """The form has the clip and the person in one: upload, enter, train."""
+    sent = await receive_form(request, account, settings, database, store, purpose="clip")
+
+    def start() -> str:
+        fields = sent.fields
+        preset = choice(fields, "preset", PRESETS, "preview")
+        return enter_and_train(
+            database,
+            account,
+            settings,
+            upload_id=sent.upload_id,
+            name=fields.get("name", ""),
+            preset=preset,
+            consent_id=fields.get("consent_id") or None,
+            subject_name=fields.get("subject_name", ""),
+            attested=fields.get("attested") == "yes",
+        )
+
+    return see(f"/people/{await sent.start(start, database, store, settings)}")
+
+
+def enter_and_train(
+    database: Database,
+    account: Account,
+    settings: Settings,
+    *,
+    upload_id: str,
+    name: str,
+    preset: Preset,
+    consent_id: str | None,
+    subject_name: str,
+    attested: bool,
+) -> str:
+    """Enter a person with a clip and train; returns the person's id. Nobody is entered whose training is refused."""
+    if consent_id is None and settings.consent == "recorded":
+        raise ConsentMissing(
+            "here a person's consent is recorded, and nobody can give it for them",
+            remedy="record one on the page Consents, then choose it here",
+            details={"field": "consent_id"},
+        )
+    person = create_person(
+        database,
+        name=name,
+        consent_subject=subject_name,
+        attested=attested,
+        consent_id=consent_id,
+        tenant_id=account.tenant_id,
+    )
+    try:
+        _train(database, account, settings, person.id, upload_id, preset)
+    except BaseException:
+        delete_person(database, person.id, tenant_id=account.tenant_id)
+        raise
+    return person.id
+
+
+def _train(
+    database: Database, account: Account, settings: Settings, person_id: str, upload_id: str, preset: Preset
+) -> str:
+    return request_training(
+        database,
+        person_id=person_id,
+        upload_id=upload_id,
+        preset=preset,
+        seed=0,
+        tenant_id=account.tenant_id,
+        recorded=settings.consent == "recorded",
+    )
+
+
+@router.get("/people/{person_id}", dependencies=[needs("read")])
+def show_person(request: Request, person_id: str, account: AccountDep, database: DatabaseDep) -> Response:
+    return _person_page(request, person_id, account, database, "person.html")
+
+
+@router.get("/people/{person_id}/activity", dependencies=[needs("read")])
+def person_activity(request: Request, person_id: str, account: AccountDep, database: DatabaseDep) -> Response:
+    """The part of the page that changes while jobs run."""
+    return _person_page(request, person_id, account, database, "activity.html")
+
+
+def _person_page(
+    request: Request, person_id: str, account: Account, database: Database, template: str
+) -> Response:
+    with database.read() as session:
+        person = person_or_refuse(session, person_id, usable=False, tenant_id=account.tenant_id)
+        rows = JobRecords(session).of_person(person_id)
+        jobs = [job_view(session, job) for job in rows]
+        latest = next((job for job in rows if job.kind == "training"), None)
+        card = person_view(person, latest)
+        versions = [
+            version_view(each, person.package_artifact_id)
+            for each in PersonRepository(session).versions(person_id)
+        ]
+    consents = _given_consents(database, account) if template == "person.html" else []
+    active = any(job.status in ACTIVE for job in jobs)
+    response = render(
+        request,
+        template,
+        person=card,
+        trainings=[job for job in jobs if job.object == "training"],
+        videos=[job for job in jobs if job.object == "video"],
+        versions=versions,
+        consents=consents,
+        active=active,
+    )
+    if template == "activity.html" and not active:
+        response.headers["HX-Refresh"] = "true"  # the form to make a video may have become of use
+    return response
+
+
+@router.post("/people/{person_id}/trainings", dependencies=[needs("train")])
+async def train_again(
+    request: Request,
+    person_id: str,
+    account: AccountDep,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    store: StoreDep,
+) -> Response:
+    """With another clip, or with one that is there already."""
+    sent = await receive_form(request, account, settings, database, store, purpose="clip")
+
+    def start() -> str:
+        preset = choice(sent.fields, "preset", PRESETS, "preview")
+        return _train(database, account, settings, person_id, sent.upload_id, preset)
+
+    return see(f"/jobs/{await sent.start(start, database, store, settings)}")
+
+
+@router.post("/people/{person_id}/consent", dependencies=[needs("train")])
+def change_consent(
+    person_id: str,
+    account: AccountDep,
+    database: DatabaseDep,
+    consent_id: Annotated[str, Form(max_length=64)],
+) -> Response:
+    """From now on they are learned on this consent."""
+    with database.write() as session:
+        person = person_or_refuse(session, person_id, tenant_id=account.tenant_id)
+        person.consent = usable_consent(session, consent_id, account.tenant_id)
+    return see(f"/people/{person_id}")
+
+
+@router.post("/people/{person_id}/versions/{number}/promote", dependencies=[needs("train")])
+def promote(person_id: str, number: int, account: AccountDep, database: DatabaseDep) -> Response:
+    promote_version(person_id, number, account, database)
+    return see(f"/people/{person_id}#versions")
+
+
+@router.post("/people/{person_id}/versions/{number}/delete", dependencies=[needs("train")])
+def remove_version(
+    person_id: str,
+    number: int,
+    account: AccountDep,
+    database: DatabaseDep,
+    store: StoreDep,
+    settings: SettingsDep,
+) -> Response:
+    delete_version(database, person_id, number, tenant_id=account.tenant_id)
+    purge_quietly(database, store, settings)
+    return see(f"/people/{person_id}#versions")
+
+
+@router.post("/people/{person_id}/delete", dependencies=[needs("train")])
+def remove_person(
+    person_id: str,
+    account: AccountDep,
+    database: DatabaseDep,
+    store: StoreDep,
+    settings: SettingsDep,
+    confirm: Annotated[str, Form(max_length=200)] = "",
+    keep_videos: Annotated[str, Form(max_length=8)] = "",
+) -> Response:
+    """The name has to be typed: what goes does not come back."""
+    with database.read() as session:
+        name = person_or_refuse(session, person_id, usable=False, tenant_id=account.tenant_id).name
+    if confirm.strip() != name:
+        raise InvalidParameter(
+            "the name that was typed is not this person's",
+            remedy=f"go back and type {name!r} to delete them, with capitals as shown",
+            details={"field": "confirm"},
+        )
+    deletion_id = delete_person(
+        database, person_id, tenant_id=account.tenant_id, keep_videos=keep_videos == "yes"
+    )
+    purge_quietly(database, store, settings)
+    return see(f"/deletions/{deletion_id}")
+
+
+@router.get("/deletions", dependencies=[needs("read")])
+def list_receipts(
+    request: Request, account: AccountDep, database: DatabaseDep, cursor: Cursor = None
+) -> Response:
+    with database.read() as session:
+        page = DeletionRepository(session).page(account.tenant_id, limit=25, cursor=cursor)
+        receipts = [deletion_view(row) for row in page.rows]
+    return render(request, "deletions.html", receipts=receipts, next_cursor=page.next_cursor)
+
+
+@router.get("/deletions/{deletion_id}", dependencies=[needs("read")])
+def show_receipt(request: Request, deletion_id: str, account: AccountDep, database: DatabaseDep) -> Response:
+    """What went, and what still has to."""
+    receipt = _receipt(database, account, deletion_id)
+    return render(request, "deletion.html", receipt=receipt, active=receipt.status == "pending")
+
+
+def _receipt(database: Database, account: Account, deletion_id: str) -> DeletionOut:
+    with database.read() as session:
+        deletion = DeletionRepository(session).get(deletion_id)
+        if deletion is None or deletion.tenant_id != account.tenant_id:
+            raise NotFound(f"there is no deletion {deletion_id!r}", remedy="the page Receipts lists them all")
+        return deletion_view(deletion)
+
+
+def _given_consents(database: Database, account: Account) -> list[object]:
+    """Recorded consents that can be used, newest first."""
+    with database.read() as session:
+        rows = ConsentRepository(session).page(account.tenant_id, limit=100, cursor=None).rows
+        return [consent_view(row) for row in rows if row.status == "verified"]

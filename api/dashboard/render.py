@@ -1,0 +1,79 @@
+"""Templates, and the few words in which pages say sizes, times and names."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from fastapi.templating import Jinja2Templates
+
+from api.schemas import ProblemDetails
+from api.views import ACTIVE
+from likeness import VERSION
+
+_templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
+_NOUNS = {"consent_check": "consent check"}
+
+
+def _bytes(count: int | None) -> str:
+    size = float(count or 0)
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _moment(value: datetime | None) -> str:
+    return value.strftime("%Y-%m-%d %H:%M UTC") if value else ""
+
+
+def _noun(kind: str) -> str:
+    return _NOUNS.get(kind, kind)
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+_templates.env.filters.update(bytes=_bytes, duration=_duration, moment=_moment, noun=_noun, words=_words)
+_templates.env.globals.update(version=VERSION, ACTIVE=ACTIVE)
+
+
+def render(request: Request, template: str, code: int = 200, **context: Any) -> HTMLResponse:
+    """A page. Every one knows who looks (``account``), where they are (``here``) and the deployment's settings."""
+    context.setdefault("account", request.scope.get("account"))
+    return _templates.TemplateResponse(
+        request,
+        template,
+        {"here": request.url.path, "settings": request.app.state.settings, **context},
+        status_code=code,
+    )
+
+
+def error_page(request: Request, problem: ProblemDetails) -> HTMLResponse:
+    """The page of a request that failed, with the way back to where it was made."""
+    return render(request, "error.html", problem.status, problem=problem, back=_came_from(request))
+
+
+def _came_from(request: Request) -> str | None:
+    """The page of ours that the browser was on."""
+    referrer = urlsplit(request.headers.get("referer", ""))
+    if referrer.netloc != request.headers.get("host") or not referrer.path.startswith("/"):
+        return None
+    return None if referrer.path.startswith("//") else referrer.path
