@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, fail_after, to_thread
 from anyio.lowlevel import RunVar
 from fastapi import Request
 from python_multipart.exceptions import MultipartParseError
@@ -16,11 +16,14 @@ from starlette.concurrency import run_in_threadpool
 
 from likeness.database import Database
 from likeness.intake import Intake
+from likeness.refusals import UploadStalled
 from likeness.settings import Settings
 from likeness.store import ObjectStore
 from likeness.tables import EMBEDDED, Upload
 from problems import InvalidParameter
 
+LONGEST_SILENCE_S = 60.0
+"""Between two pieces of a body: who sends nothing for so long must not keep a file and a connection open."""
 _BATCH = 2**20
 _MAX_FIELD = 2**16
 _MAX_PARTS = 32
@@ -178,9 +181,25 @@ async def _read_body(request: Request, intake: Intake) -> None:
 
 
 async def pump(request: Request, write: Callable[[bytes], object]) -> None:
-    """Hand the body on in batches, on a thread: parsing and disk must not hold up other requests."""
+    """Hand the body on in batches, on a thread: parsing and disk must not hold up other requests.
+
+    Raises:
+        UploadStalled: the client went silent without closing the line.
+    """
     batch = bytearray()
-    async for block in request.stream():
+    blocks = aiter(request.stream())
+    while True:
+        try:
+            with fail_after(LONGEST_SILENCE_S):
+                block = await anext(blocks)
+        except StopAsyncIteration:
+            break
+        except TimeoutError:
+            raise UploadStalled(
+                f"nothing came for {LONGEST_SILENCE_S:g} s",
+                remedy="send the file again; over a bad line in parts, which go on where they were cut off",
+                details={"seconds": LONGEST_SILENCE_S},
+            ) from None
         batch += block
         if len(batch) >= _BATCH:
             await _apart(_WRITING, _WRITERS, partial(write, bytes(batch)))

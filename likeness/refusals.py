@@ -18,6 +18,7 @@ Problem
 ├── FetchRefused (422)      an address that the service does not call: not http, private, or spelt to be misread
 ├── NothingToFetch (422)    there is no file at an address: a web page, 404 and the like, redirects without end
 ├── FetchFailed (502)       the network or a server failed while a file was fetched; retryable
+├── UploadStalled (408)     a client stopped in the middle of a body; retryable
 ├── TookTooLong (503)       a stage ran longer than the deployment allows
 └── Poisoned (500)          a stage took its worker down too often to be tried again by itself
 """
@@ -93,6 +94,10 @@ class NothingToFetch(Problem):
 
 class FetchFailed(Problem):
     slug, title, status, retryable = "fetch_failed", "The file could not be fetched", 502, True
+
+
+class UploadStalled(Problem):
+    slug, title, status, retryable = "upload_stalled", "The upload stopped in its middle", 408, True
 
 
 class TookTooLong(Problem):

@@ -18,7 +18,7 @@ from api.dependencies import SettingsDep, StoreDep
 from api.problem_details import answers, changes
 from api.receive import pump
 from likeness.intake import require_free_disk
-from likeness.refusals import SignatureRefused
+from likeness.refusals import SignatureRefused, UploadStalled
 from likeness.settings import MEBIBYTE, Settings
 from likeness.signed_urls import Grant
 from likeness.store import LocalStore, ObjectStore
@@ -61,7 +61,7 @@ def read_object(
     response_class=Response,
     responses={
         200: {"description": "Taken; the ETag header is the part's tag"},
-        **changes(SignatureRefused, NotFound, OutOfDisk),
+        **changes(SignatureRefused, NotFound, UploadStalled, OutOfDisk),
     },
     openapi_extra={
         "requestBody": {

@@ -20,7 +20,14 @@ from likeness.database import Database
 from likeness.deletion import delete_upload
 from likeness.fetch import fetch
 from likeness.intake import Intake, require_purpose
-from likeness.refusals import FetchFailed, FetchRefused, NothingToFetch, NotReady, QuotaExceeded
+from likeness.refusals import (
+    FetchFailed,
+    FetchRefused,
+    NothingToFetch,
+    NotReady,
+    QuotaExceeded,
+    UploadStalled,
+)
 from likeness.repositories.uploads import UploadRepository
 from likeness.requests import upload_or_refuse
 from likeness.settings import Settings
@@ -64,7 +71,14 @@ _BODY: dict[str, Any] = {
     "",
     status_code=201,
     responses=changes(
-        UnreadableMedia, OutOfDisk, QuotaExceeded, FetchRefused, NothingToFetch, FetchFailed, NotReady
+        UnreadableMedia,
+        UploadStalled,
+        OutOfDisk,
+        QuotaExceeded,
+        FetchRefused,
+        NothingToFetch,
+        FetchFailed,
+        NotReady,
     ),
     openapi_extra=_BODY,
     summary="Upload a file",
