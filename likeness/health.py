@@ -12,7 +12,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import redis
 from botocore.exceptions import BotoCoreError, ClientError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -22,7 +21,6 @@ from likeness.repositories.deployment import DeploymentRepository
 from likeness.repositories.leases import QUEUES
 from likeness.repositories.outbox import OutboxRepository
 from likeness.repositories.workers import WorkerRepository
-from likeness.schema import current_revision, head_revision
 from likeness.settings import MEBIBYTE, Settings
 from likeness.store import ObjectStore
 from problems import InvalidParameter, Problem
@@ -65,6 +63,9 @@ def alive_within(settings: Settings) -> timedelta:
 
 def check_database(database: Database) -> Check:
     """Reachable, and on the schema that this code was written for."""
+    # Alembic takes a quarter of a second to import, which an API need not wait for before it answers.
+    from likeness.schema import current_revision, head_revision
+
     try:
         found = current_revision(database)
     except SQLAlchemyError as error:
@@ -199,6 +200,8 @@ def check_broker(settings: Settings) -> list[Check]:
     """Redis answers, drops nothing when memory is short, and keeps what it has over a restart."""
     if not settings.broker_url:
         return [Check("broker", True, "none: one embedded worker beside the API")]
+    import redis  # a third of a second, and for those who have a broker only
+
     try:
         with redis.Redis.from_url(
             settings.broker_url, socket_timeout=5, socket_connect_timeout=5, decode_responses=True
