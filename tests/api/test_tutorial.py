@@ -102,6 +102,7 @@ def test_the_table_of_errors_is_the_family() -> None:
     ]
     for kind in served_kinds:
         assert told.get(kind.slug) == (kind.status, kind.retryable), kind.slug
+    assert set(told) <= {kind.slug for kind in _family()}, "a code that there is not"
 
 
 def test_what_the_reference_names_is_there(settings: Settings) -> None:
