@@ -86,6 +86,7 @@ def test_instant_dub_needs_no_network(person: Path, recording: Path, tmp_path: P
         dub.run(person, recording, tmp_path / "best.mp4", preset="best")
 
 
+@pytest.mark.slow
 def test_what_is_shown_can_be_chosen(person: Path, recording: Path, tmp_path: Path) -> None:
     assert dub.run(person, recording, tmp_path / "face.mp4", preset="instant", output="face") == 43
     assert dub.run(person, recording, tmp_path / "alpha.webm", preset="instant", output="alpha") == 43
@@ -158,6 +159,7 @@ def test_dub(person: Path, recording: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.glob(".*")), "temporary files are left"
 
 
+@pytest.mark.slow
 def test_same_seed_same_video_other_seed_other_head(person: Path, recording: Path, tmp_path: Path) -> None:
     pictures = []
     for name, seed in (("a", 3), ("b", 3), ("c", 4)):

@@ -29,6 +29,7 @@ def plausible(result: dict[str, Any]) -> None:
     assert result["upload_mb_per_s"] > 0.5
 
 
+@pytest.mark.slow
 def test_a_small_load_on_an_api_that_it_starts() -> None:
     result = run(ApiBench("sqlite", clients=6, uploads=3, upload_mb=3, poll_s=2.0, jobs=2))
     plausible(result)

@@ -63,6 +63,7 @@ def test_check_never_runs_a_pickles_code(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.slow
 def test_import_then_list_then_import_again(tmp_path: Path, folder: Path) -> None:
     model, expressions = write_bfm2009(tmp_path)
     command = ["models", "import", str(model), "--expressions", str(expressions), "--name", "basel", "--json"]

@@ -162,6 +162,7 @@ def test_consent_has_no_meaning_here(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, arguments).exit_code == 2
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_the_job_running_and_says_so(tmp_path: Path) -> None:
     # Nobody works here, so the job waits for as long as the test needs.
     (tmp_path / "c.mp4").write_bytes(b"a clip")

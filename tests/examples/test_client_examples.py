@@ -128,6 +128,7 @@ def shell(*arguments: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the script uses curl")
 def test_the_shell_script(at_service: Service, files: tuple[Path, Path, Path]) -> None:
     clip, recording, out = files

@@ -196,4 +196,4 @@ def test_the_end_of_a_job_and_its_announcement_are_one_transaction(
         for delivery in deliveries:
             assert delivery.event == delivery.payload["type"] == "training.failed"
             assert delivery.payload["data"]["id"] == job
-            assert delivery.payload["data"]["error"]["slug"] == "no_face"
+            assert delivery.payload["data"]["error"]["code"] == "no_face"

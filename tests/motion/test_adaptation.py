@@ -47,6 +47,7 @@ def test_no_frames_change_nothing_and_more_trust_changes_more(adaptation: Adapta
     assert sizes[0] > sizes[1] > sizes[2] > 0
 
 
+@pytest.mark.slow
 def test_gradients_reach_the_hidden_states_and_the_strengths(adaptation: Adaptation) -> None:
     hidden, _, left = someone(60)
     double = adaptation.double()

@@ -24,6 +24,7 @@ SMALL = RendererConfig(
 )
 
 
+@pytest.mark.slow
 def test_a_person_begins_better_with_what_others_taught(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

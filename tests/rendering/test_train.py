@@ -203,6 +203,7 @@ class Crowded(MovingBlobs):
         return super().batch(indices, generator)
 
 
+@pytest.mark.slow
 def test_out_of_memory_goes_down_the_ladder_and_says_so(tmp_path: Path) -> None:
     config = replace(TINY, batch=8)
     report = train(tmp_path, config, dataset=Crowded(2))

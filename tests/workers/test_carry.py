@@ -208,6 +208,7 @@ SMALL = RendererConfig(
 )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_fine_tune_killed_ten_times_ends_with_the_weights_of_one_that_was_not(
     database: Database, store: LocalStore, settings: Settings, tmp_path: Path
 ) -> None:

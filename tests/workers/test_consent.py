@@ -109,6 +109,7 @@ def test_somebody_else_and_a_voice_from_elsewhere_are_refused(
     assert measures["lips_follow_voice"] < LIMITS.strange_lips
 
 
+@pytest.mark.slow
 def test_faces_are_compared_alone(
     presenter: Presenter, astronaut: Path, sample_clip: Path, tmp_path: Path
 ) -> None:
@@ -131,6 +132,7 @@ def _only_the_lips(index: int) -> NDArray[np.uint8]:
     return image
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("picture", "code"),
     [
@@ -147,12 +149,14 @@ def test_what_is_no_living_person_alone(
     assert code in codes(report, "error")
 
 
+@pytest.mark.slow
 def test_an_animated_photo_is_refused_for_its_head(tmp_path: Path, presenter: Presenter) -> None:
     report = check(film(tmp_path / "consent.mp4", _only_the_lips, presenter.voice, 80))
     assert report["measures"]["mouth_range"] > LIMITS.min_mouth_range
     assert "head_static" in codes(report, "error")
 
 
+@pytest.mark.slow
 def test_a_recording_without_a_voice(tmp_path: Path, presenter: Presenter) -> None:
     assert codes(check(film(tmp_path / "mute.mp4", moving_face, None, 60)), "error") == {"no_sound"}
     hiss = np.random.default_rng(0).normal(0, 0.05, (52 * 640, 1)).astype(np.float32)

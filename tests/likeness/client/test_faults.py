@@ -91,6 +91,7 @@ def breaking(
         line.close()
 
 
+@pytest.mark.slow
 def test_a_large_file_over_a_line_that_breaks(service: Service, large: Path) -> None:
     seen: list[tuple[int, int]] = []
     # the announcement passes; then the first part breaks in its middle, twice; then the second

@@ -28,6 +28,7 @@ def gathered(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return clips, out
 
 
+@pytest.mark.slow
 def test_examples_of_a_clip_are_drawn_and_a_short_one_is_named(gathered: tuple[Path, Path]) -> None:
     _, out = gathered
     people = load_people([out])
