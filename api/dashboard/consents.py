@@ -9,11 +9,13 @@ from fastapi import APIRouter, Form, Request, Response
 from api.dashboard.forms import receive_form, see
 from api.dashboard.render import render
 from api.dependencies import AccountDep, Cursor, DatabaseDep, SettingsDep, StoreDep, needs
-from api.routes.consents import revoke
+from api.routes.consents import review, revoke
+from api.routes.downloads import FILE_EXPIRES_S
+from api.schemas import ReviewIn
 from api.views import consent_view
 from likeness.consents import attest_consent, record_consent, request_consent
 from likeness.repositories.consents import ConsentRepository
-from likeness.requests import consent_or_refuse
+from likeness.requests import consent_or_refuse, upload_or_refuse
 
 router = APIRouter(prefix="/consents")
 
@@ -100,6 +102,29 @@ async def add_recording(
         return consent_id
 
     return see(f"/consents/{await sent.start(start, database, store, settings)}")
+
+
+@router.get("/{consent_id}/recording", dependencies=[needs("admin")])
+def play_recording(consent_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep) -> Response:
+    """What the person said, for whoever reviews it."""
+    with database.read() as session:
+        consent = consent_or_refuse(session, consent_id, tenant_id=account.tenant_id)
+        upload = upload_or_refuse(session, consent.recording_upload_id or "", tenant_id=account.tenant_id)
+    kind = upload.media_type if upload.media_type.startswith("video/") else "video/mp4"
+    return see(store.signed_get(upload.object_key, expires_s=FILE_EXPIRES_S, media_type=kind))
+
+
+@router.post("/{consent_id}/review", dependencies=[needs("admin")])
+def review_consent(
+    consent_id: str,
+    account: AccountDep,
+    database: DatabaseDep,
+    store: StoreDep,
+    words: Annotated[Literal["heard", "missing"], Form()],
+) -> Response:
+    """Enter whether the words were heard."""
+    review(consent_id, ReviewIn(words_heard=words == "heard"), account, database, store)
+    return see(f"/consents/{consent_id}")
 
 
 @router.post("/{consent_id}/revoke", dependencies=[needs("train")])

@@ -130,6 +130,19 @@ def test_somebody_listens(client: TestClient, runner: Runner) -> None:
     assert not_heard["status"] == "rejected"
 
 
+def test_somebody_listens_in_the_dashboard(client: TestClient, runner: Runner) -> None:
+    consent = ask(client)
+    record(client, consent)
+    runner.run_all()
+    page = f"/consents/{consent['id']}"
+    assert consent["passcode"] in client.get(page).text
+    assert client.get(f"{page}/recording").content == b"video " + consent["passcode"].encode()
+    assert "Yes, says local." in client.post(f"{page}/review", data={"words": "heard"}).text
+    client.post(f"{page}/review", data={"words": "missing"})
+    assert status(client, consent) == "rejected"
+    assert "Were the words said?" not in client.get(page).text
+
+
 def test_only_what_was_agreed_to(client: TestClient, runner: Runner) -> None:
     consent = client.post(
         "/v1/consents", json={"subject_name": "Ada", "attested": True, "purposes": ["train"]}
