@@ -66,10 +66,13 @@ def delete_person(
             if not (keep_videos and job.kind == "video" and job.status == "succeeded")
         ]
         files = uploads.only_of_person(person_id)
-        if person.consent is not None and len(ConsentRepository(session).people(person.consent.id)) == 1:
-            recording = person.consent.recording_upload_id
-            files += [recording] if recording and recording not in files else []
-            jobs += [person.consent.job_id] if person.consent.job_id else []
+        consent = person.consent
+        if consent is not None and len(ConsentRepository(session).people(consent.id)) == 1:
+            # Only what is still there: a receipt that waits for what went before would wait for ever.
+            recording = uploads.get(consent.recording_upload_id) if consent.recording_upload_id else None
+            files += [recording.id] if recording is not None and recording.id not in files else []
+            check = JobRepository(session).get(consent.job_id) if consent.job_id else None
+            jobs += [check.id] if check is not None else []
         uploads.mark_deleting(files, moment)
         for upload_id in files:
             jobs += uploads.inspection_jobs(upload_id)
@@ -112,6 +115,12 @@ def delete_upload(database: Database, upload_id: str, *, tenant_id: str | None =
                 f"the upload {upload_id} is being read by {', '.join(readers)}",
                 remedy="wait for the job or cancel it, then delete the upload",
                 details={"jobs": readers},
+            )
+        if (consent := ConsentRepository(session).proved_by(upload_id)) is not None:
+            raise Conflict(
+                f"the upload {upload_id} is the recording of the consent {consent.id}",
+                remedy="take the consent back first, or delete the person; both delete what was learned on it",
+                details={"consent_id": consent.id},
             )
         uploads.mark_deleting([upload_id], now())
         _mark_jobs(session, inspections)

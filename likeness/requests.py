@@ -190,10 +190,11 @@ def request_training(
             raise _purpose_missing("train", consent)
         clip = _upload(session, upload_id, "clip", "upload_id", tenant_id)
         inputs = {"clip": clip}
-        if consent.status == "verified" and consent.recording_upload_id:
-            recording = UploadRepository(session).get(consent.recording_upload_id)
-            if recording is not None:
-                inputs["consent"] = recording  # the clip must show who spoke the consent
+        if consent.status == "verified":
+            # The clip must show who spoke the consent.
+            inputs["consent"] = _upload(
+                session, consent.recording_upload_id or "", None, "consent", tenant_id
+            )
         latest = JobRepository(session).latest_of_people([person_id], "training").get(person_id)
         if latest is not None and latest.status in ("queued", "running", "canceling"):
             raise Conflict(

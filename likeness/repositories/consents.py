@@ -25,6 +25,13 @@ class ConsentRepository:
         query = select(Consent).where(Consent.tenant_id == tenant_id)
         return read_page(self.session, query, Consent.id, limit=limit, cursor=cursor)
 
+    def proved_by(self, upload_id: str) -> Consent | None:
+        """The consent whose recording an upload is, while something may be done on it."""
+        query = select(Consent).where(
+            Consent.recording_upload_id == upload_id, Consent.status.in_(("verifying", "verified"))
+        )
+        return self.session.scalar(query.limit(1))
+
     def people(self, consent_id: str) -> list[Person]:
         """Who is learned on this consent."""
         return list(self.session.scalars(select(Person).where(Person.consent_id == consent_id)))

@@ -143,6 +143,27 @@ def test_somebody_listens_in_the_dashboard(client: TestClient, runner: Runner) -
     assert "Were the words said?" not in client.get(page).text
 
 
+def test_the_recording_stays_while_the_consent_does(
+    client: TestClient, runner: Runner, store: LocalStore
+) -> None:
+    consent = ask(client)
+    record(client, consent)
+    runner.run_all()
+    recording = client.get(f"/v1/consents/{consent['id']}").json()["recording_upload_id"]
+    refused = problem(client.delete(f"/v1/uploads/{recording}"), 409, "conflict")
+    assert refused["details"] == {"consent_id": consent["id"]}
+    who = client.post("/v1/persons", json={"name": "Ada", "consent_id": consent["id"]}).json()["id"]
+    train(client, who, upload(client))
+    runner.run_all()
+    check = client.get(f"/v1/consents/{consent['id']}").json()["job_id"]
+    assert client.delete(f"/v1/jobs/{check}").status_code == 200
+    receipt = client.delete(f"/v1/persons/{who}").json()
+    assert (receipt["status"], receipt["waiting"]) == ("done", [])
+    assert recording in receipt["deleted"]
+    assert list(store.keys()) == []
+    problem(client.get(f"/v1/consents/{consent['id']}"), 404, "not_found")
+
+
 def test_only_what_was_agreed_to(client: TestClient, runner: Runner) -> None:
     consent = client.post(
         "/v1/consents", json={"subject_name": "Ada", "attested": True, "purposes": ["train"]}
