@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
@@ -178,6 +179,7 @@ def test_downloads_of_a_store_that_is_elsewhere(
             "s3_access_key": "a",
             "s3_secret_key": SecretStr("b"),
             "s3_make_bucket": True,
+            "max_upload_mb": 16,
         }
     )
     store = store_of(elsewhere)
@@ -194,6 +196,26 @@ def test_downloads_of_a_store_that_is_elsewhere(
         assert answer.headers["digest"].startswith("sha-256=")
         policy = answer.headers["content-security-policy"]
         assert f"media-src 'self' {moto} blob:;" in policy
+        _in_parts(client, moto)
         assert client.delete(f"/v1/persons/{learned}").json()["status"] == "done"
         assert list(store.keys()) == []
         problem(client.get("/v1/objects/people/a?expires=1&signature=0"), 404, "not_found")
+
+
+def _in_parts(client: TestClient, bucket: str) -> None:
+    """A file of two parts goes straight to the bucket, and is read there once."""
+    content = bytes(range(256)) * 33000  # 8.4 MB: one part of 8 MiB, and a rest
+    announced = {"purpose": "clip", "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    made = client.post("/v1/uploads", json=announced).json()
+    assert [part["size"] for part in made["parts"]] == [8 * 2**20, len(content) - 8 * 2**20]
+    for part in made["parts"]:
+        assert part["url"].startswith(f"{bucket}/downloads/uploads/")
+        start = (part["number"] - 1) * made["part_size"]
+        httpx.put(part["url"], content=content[start : start + part["size"]]).raise_for_status()
+    assert [part["received"] for part in client.get(f"/v1/uploads/{made['id']}").json()["parts"]] == [
+        True,
+        True,
+    ]
+    whole = client.post(f"/v1/uploads/{made['id']}/complete")
+    assert (whole.status_code, whole.json()["status"]) == (200, "ready"), whole.text
+    assert client.delete(f"/v1/uploads/{made['id']}").json()["status"] == "done"
