@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 from datetime import datetime
@@ -17,6 +18,11 @@ def new_id(prefix: str) -> str:
 def least_id(prefix: str, moment: datetime) -> str:
     """An id that is smaller than all that are made from ``moment`` on, and greater than earlier ones."""
     return _spell(prefix, max(0, int(moment.timestamp() * 1000)), 0)
+
+
+def mark_of(video_id: str) -> str:
+    """The 48 bits that the watermark of a video holds, as 12 hexadecimal digits: the first of the id's SHA-256."""
+    return hashlib.sha256(video_id.encode()).hexdigest()[:12]
 
 
 def _spell(prefix: str, milliseconds: int, random: int) -> str:

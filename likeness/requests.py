@@ -6,7 +6,6 @@ themselves; nothing else has to be told.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from sqlalchemy.orm import Session
 from likeness.accounts import require_room_for_job
 from likeness.clock import now
 from likeness.database import Database
-from likeness.ids import new_id
+from likeness.ids import mark_of, new_id
 from likeness.refusals import ConsentMissing, StoreUnavailable
 from likeness.repositories.artifacts import ArtifactRepository
 from likeness.repositories.consents import ConsentRepository
@@ -539,11 +538,6 @@ def _require_consent(given: bool) -> None:
             remedy='ask them, then send "consent": {"attested": true, "subject_name": "their full name"}',
             details={"field": "consent"},
         )
-
-
-def mark_of(job_id: str) -> str:
-    """The 48 bits that the watermark of a video holds, in hexadecimal."""
-    return hashlib.sha256(job_id.encode()).hexdigest()[:12]
 
 
 def add_job(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from likeness import VERSION
+from likeness.ids import mark_of
 from likeness.settings import Settings
 from provenance import credentials, manifest
 from provenance.credentials import Credentials
@@ -55,7 +55,7 @@ class Mark:
 
 def watermark_id(video_id: str) -> int:
     """The 48 bits that stand for an id: the first of its SHA-256. The pixels hold no more."""
-    return int.from_bytes(hashlib.sha256(video_id.encode()).digest()[: PAYLOAD_BITS // 8], "big")
+    return int(mark_of(video_id), 16)
 
 
 def spelled(number: int) -> str:

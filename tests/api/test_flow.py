@@ -9,7 +9,7 @@ from io import BytesIO
 import pytest
 from fastapi.testclient import TestClient
 
-from likeness.requests import mark_of
+from likeness.ids import mark_of
 from likeness.store import LocalStore
 from tests.api.calls import CONSENT, person, problem, train, upload
 from tests.workers.tiny_stages import chain

@@ -14,6 +14,7 @@ from celery.exceptions import SoftTimeLimitExceeded
 
 from likeness.clock import now
 from likeness.database import Database
+from likeness.ids import mark_of
 from likeness.logs import bound_ids
 from likeness.repositories.jobs import JobRepository
 from likeness.repositories.leases import LeaseRepository
