@@ -1,13 +1,14 @@
-"""Frames and sound into an H.264 mp4, or a VP9 webm with transparency, that appears whole or not at all."""
+"""Frames and sound into an mp4, webm or mov, with transparency or without, that appears whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, get_args
 
 import av
 import av.error
@@ -27,30 +28,82 @@ _ENOSPC = 28
 _SCALER = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
 
 
+Container = Literal["mp4", "webm", "mov"]
+CONTAINERS: tuple[Container, ...] = get_args(Container)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What kind of video file is wanted.
+
+    Raises:
+        InvalidParameter: out of range.
+    """
+
+    container: Container = "mp4"
+    """``mp4``: H.264 and AAC, for everything; ``webm``: VP9 and Opus, for the web; ``mov``: ProRes and PCM, for
+    editors: nothing is lost to speak of, ten times the size. The last two carry transparency, too."""
+    height: int | None = None
+    """Lines; the width follows. 64 to 2160, None: as the frames are."""
+    fps: float = 25.0
+    """Frames a second, 10 to 60."""
+    crf: int = 18
+    """Quality of H.264 and VP9 on x264's scale: 10, nothing is seen to be lost, to 35, small."""
+
+    def __post_init__(self) -> None:
+        if self.container not in CONTAINERS:
+            raise _out_of_range("format", self.container, f"use one of {', '.join(CONTAINERS)}")
+        if self.height is not None and not 64 <= self.height <= 2160:
+            raise _out_of_range("height", self.height, "use 64 to 2160 lines, or leave it out")
+        if not 10 <= self.fps <= 60:
+            raise _out_of_range("fps", self.fps, "use 10 to 60 frames a second")
+        if not 10 <= self.crf <= 35:
+            raise _out_of_range("crf", self.crf, "use 10 (best) to 35 (smallest)")
+
+    def size(self, width: int, height: int) -> tuple[int, int]:
+        """The size that frames of (width, height) get: even sides, the shape as it is."""
+        if self.height is None:
+            return width, height
+        lines = self.height - self.height % 2
+        return max(2 * round(width * lines / height / 2), 2), lines
+
+
+def _out_of_range(field: str, value: object, remedy: str) -> InvalidParameter:
+    return InvalidParameter(
+        f"a video can't be written with {field} {value}", remedy=remedy, details={"field": f"output.{field}"}
+    )
+
+
 class VideoWriter:
     """Write frames one by one; on a clean exit the sound is added and the file takes its name.
 
-    The result is BT.709 limited-range 4:2:0, its index stands in front (it plays while it loads), and it
-    lasts exactly as many frames as were written: the sound is cut or padded with silence to that length. If
-    the block ends with an error nothing is left behind.
+    The result is BT.709 limited-range, its index stands in front (it plays while it loads), and it lasts exactly as
+    many frames as were written: the sound is cut or padded with silence to that length. If the block ends with an error
+    nothing is left behind.
 
-    With ``alpha`` it is a VP9 4:2:0 webm with transparency and Opus sound instead, which browsers and editors lay over
-    other pictures.
+    ========= =================== ================== =====
+    container colours             with alpha         sound
+    ========= =================== ================== =====
+    mp4       H.264 4:2:0         (none)             AAC
+    webm      VP9 4:2:0           VP9 4:2:0          Opus
+    mov       ProRes 422 HQ       ProRes 4444        PCM
+    ========= =================== ================== =====
 
     Args:
-        path: the mp4 (or webm) to write.
+        path: the file to write.
         width, height: frame size, px. Odd sizes are padded by one repeated column or row.
         fps: frames a second.
         crf: x264's quality, 0 (lossless) to 51.
         preset: x264's speed.
-        audio: a file whose sound is added as AAC 160 kbit/s, from its beginning; decoded in a limited child
-            process.
+        audio: a file whose sound is added, AAC and Opus at 160 kbit/s, from its beginning; decoded in a limited
+            child process.
         keyframe_every: longest distance between key frames, frames.
         bframes: longest run of B-frames; 0 for cheap random access.
         alpha: frames are RGBA.
+        container: see :class:`Encoding`; webm with ``alpha`` and mp4 without by default.
 
     Raises:
-        InvalidParameter: sizes or rates out of range.
+        InvalidParameter: sizes or rates out of range, or a container without transparency for RGBA.
         NoSound, UnreadableMedia: ``audio`` has no sound or can't be read (on entering, before any work is
         done).
         TooShort: no frame was written.
@@ -70,7 +123,15 @@ class VideoWriter:
         keyframe_every: int = 125,
         bframes: int = 3,
         alpha: bool = False,
+        container: Container | None = None,
     ) -> None:
+        self._kind: Container = container or ("webm" if alpha else "mp4")
+        if alpha and self._kind == "mp4":
+            raise InvalidParameter(
+                "an mp4 holds no transparency",
+                remedy="use webm (for the web) or mov (for editors)",
+                details={"field": "output.format"},
+            )
         if not (1 <= width <= 16384 and 1 <= height <= 16384 and 1 <= fps <= 240 and 0 <= crf <= 51):
             raise InvalidParameter(
                 f"a video of {width}x{height} at {fps} fps and crf {crf} can't be written",
@@ -91,17 +152,17 @@ class VideoWriter:
         self._place = replacing(self.path)
         self._final = self._place.__enter__()
         # Without sound the picture is the file; with sound it is an ingredient.
-        kind = "webm" if self._alpha else "mp4"
+        kind = self._kind
         self._picture = self._final if self._audio is None else self._final.with_suffix(f".picture.{kind}")
         try:
-            flags = {"movflags": "+faststart"} if self._audio is None and not self._alpha else {}
+            flags = _flags(kind) if self._audio is None else {}
             self._container = av.open(str(self._picture), "w", format=kind, options=flags)
-            self._stream = (_vp9_stream if self._alpha else _h264_stream)(
+            self._stream = _stream(
                 self._container,
+                *_codec(kind, self._alpha, self._options),
                 self.width + self.width % 2,
                 self.height + self.height % 2,
                 self._rate,
-                self._options,
             )
         except BaseException as error:
             self._place.__exit__(type(error), error, error.__traceback__)
@@ -175,7 +236,7 @@ class VideoWriter:
             str(self._audio),
             str(self._final),
             seconds,
-            "webm" if self._alpha else "mp4",
+            self._kind,
             memory_mb=budget.memory_mb,
             cpu_s=budget.cpu_s,
             wall_s=budget.wall_s,
@@ -183,21 +244,28 @@ class VideoWriter:
         )
 
 
-def _h264_stream(container: Any, width: int, height: int, rate: Fraction, options: dict[str, str]) -> Any:
-    return _stream(container, "libx264", "yuv420p", width, height, rate, options)
+def _flags(kind: str) -> dict[str, str]:
+    return {} if kind == "webm" else {"movflags": "+faststart"}
 
 
-def _vp9_stream(container: Any, width: int, height: int, rate: Fraction, options: dict[str, str]) -> Any:
-    # libvpx's scale is longer than x264's. Its slower speeds are for another day than the dub's.
-    chosen = {
-        "crf": str(min(round(float(options["crf"])) + 6, 63)), "b": "0", "deadline": "realtime", "cpu-used": "7",
-        "row-mt": "1", "g": options["g"], "auto-alt-ref": "0",
-    }  # fmt: skip
-    return _stream(container, "libvpx-vp9", "yuva420p", width, height, rate, chosen)
+def _codec(kind: Container, alpha: bool, options: dict[str, str]) -> tuple[str, str, dict[str, str]]:
+    """The encoder's name, its pixels and its options, from x264's."""
+    if kind == "mp4":
+        return "libx264", "yuv420p", options
+    if kind == "webm":
+        # libvpx's scale is longer than x264's. Its slower speeds are for another day than the dub's.
+        chosen = {
+            "crf": str(min(round(float(options["crf"])) + 6, 63)), "b": "0", "deadline": "realtime", "cpu-used": "7",
+            "row-mt": "1", "g": options["g"], "auto-alt-ref": "0",
+        }  # fmt: skip
+        return "libvpx-vp9", "yuva420p" if alpha else "yuv420p", chosen
+    # QuickTime and editors look for Apple's mark, and for no other.
+    profile = {"profile": "4444" if alpha else "hq", "vendor": "apl0"}
+    return "prores_ks", "yuva444p10le" if alpha else "yuv422p10le", profile
 
 
 def _stream(
-    container: Any, codec: str, pixels: str, width: int, height: int, rate: Fraction, options: dict[str, str]
+    container: Any, codec: str, pixels: str, options: dict[str, str], width: int, height: int, rate: Fraction
 ) -> Any:
     stream = container.add_stream(codec, rate=rate, options=options)
     stream.width, stream.height, stream.pix_fmt = width, height, pixels
@@ -217,18 +285,21 @@ def require_sound(path: str) -> None:
             )
 
 
+_SOUND = {"mp4": "aac", "webm": "libopus", "mov": "pcm_s16le"}
+
+
 def mux_sound(picture: str, sound: str, out: str, seconds: float, kind: str = "mp4") -> None:
-    """Copy ``picture``'s packets and add ``sound`` as AAC (mp4) or Opus (webm), cut or padded to ``seconds``."""
-    flags = {"movflags": "+faststart"} if kind == "mp4" else {}
-    with av.open(picture) as source, av.open(out, "w", format=kind, options=flags) as target:
+    """Copy ``picture``'s packets and add ``sound`` in the container's way, cut or padded to ``seconds``."""
+    with av.open(picture) as source, av.open(out, "w", format=kind, options=_flags(kind)) as target:
         video_in = source.streams.video[0]
         video_out = target.add_stream_from_template(video_in)
         rate, channels = _sound_shape(Path(sound))
-        rate = rate if kind == "mp4" else 48000  # all that Opus knows
-        audio_out = target.add_stream(
-            "aac" if kind == "mp4" else "libopus", rate=rate, layout="mono" if channels == 1 else "stereo"
+        rate = 48000 if kind == "webm" else rate  # all that Opus knows
+        audio_out: Any = target.add_stream(
+            _SOUND[kind], rate=rate, layout="mono" if channels == 1 else "stereo"
         )
-        audio_out.bit_rate = 160_000
+        if kind != "mov":
+            audio_out.bit_rate = 160_000
         packets = (packet for packet in source.demux(video_in) if packet.dts is not None)
         waiting = next(packets, None)
         written = 0

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from faces.track import Motion
 from motion.blinks import BlinkSampler
+from motion.extension import Extension, extended, followed
 from motion.features import ACTIVITY, DIMENSION, FeatureStream
 from motion.lips import FADE, HANGOVER, shown_mouth, speech_gate
 from motion.model import MotionModel
@@ -85,17 +86,19 @@ class MotionPredictor:
         seed: int = 0,
         reference: Motion | None = None,
         controls: MotionControls = MotionControls(),
+        extension: Extension = "bounce",
     ) -> Motion:
         """The motion for a whole sound.
 
         Args:
             samples: (N,) 16 kHz in [-1, 1].
-            pose: ``learned`` samples the person's own head motion; ``clip`` replays the clip's head, brows and eyes
-                forth and back; ``still`` keeps the mean pose with a breath of sway; ``reference`` takes another
-                motion's head, relative to its mean.
+            pose: ``learned`` samples the person's own head motion; ``clip`` replays the clip's head, brows and eyes;
+                ``still`` keeps the mean pose with a breath of sway; ``reference`` takes another motion's head, relative
+                to its mean.
             seed: of everything that is sampled.
             reference: with ``pose="reference"``.
             controls: strengths and smoothing.
+            extension: how ``clip`` and ``reference`` go on after their last frame (``motion.extension``).
 
         Returns:
             T = ceil(N / 640) frames.
@@ -103,7 +106,16 @@ class MotionPredictor:
         Raises:
             InvalidParameter: no reference, an unknown mode, or sound that is not finite and mono.
         """
-        parts = list(self.stream([samples], pose=pose, seed=seed, reference=reference, controls=controls))
+        parts = list(
+            self.stream(
+                [samples],
+                pose=pose,
+                seed=seed,
+                reference=reference,
+                controls=controls,
+                extension=extension,
+            )
+        )
         return Motion.concatenate(parts) if parts else self._nothing()
 
     def stream(
@@ -114,12 +126,13 @@ class MotionPredictor:
         seed: int = 0,
         reference: Motion | None = None,
         controls: MotionControls = MotionControls(),
+        extension: Extension = "bounce",
     ) -> Iterator[Motion]:
         """The same for a sound that comes in consecutive pieces, in flat memory; together equal to :meth:`predict`.
 
         Frames come at most ``WINDOW`` + ``MARGIN`` frames and 8 s after their sound.
         """
-        driver = _Driver(self.model, pose, seed, reference, controls)
+        driver = _Driver(self.model, pose, seed, reference, controls, extension)
         for values, before, after in _windows(chunks):
             yield driver.drive(values, before, after)
 
@@ -157,7 +170,13 @@ class _Driver:
     """The running state of one prediction: samplers, the last pose, the frame number."""
 
     def __init__(
-        self, model: MotionModel, pose: str, seed: int, reference: Motion | None, controls: MotionControls
+        self,
+        model: MotionModel,
+        pose: str,
+        seed: int,
+        reference: Motion | None,
+        controls: MotionControls,
+        extension: Extension,
     ) -> None:
         if pose not in ("learned", "clip", "still", "reference"):
             raise InvalidParameter(
@@ -171,7 +190,7 @@ class _Driver:
                 remedy="give a video whose head motion is to be taken",
                 details={"field": "reference"},
             )
-        self._model, self._mode, self._controls = model, pose, controls
+        self._model, self._mode, self._controls, self._extension = model, pose, controls, extension
         names, style = model.expression_names, model.style
         self._mouth, self._lids = mouth_mask(names), lid_mask(names)
         self._face = ~self._mouth & ~self._lids
@@ -210,8 +229,6 @@ class _Driver:
 
         # (T, C) drawn in every mode, so that modes differ in the head only
         sample = self._sway.next(frames, spoken_prosody(values)[before:])
-        clip_index = ping_pong(np.arange(self._frame, self._frame + frames), len(style.clip))
-        clip = style.clip[clip_index]
         faces = int(self._face.sum())
         face = sample[:, POSE : POSE + faces]
         gaze = style.gaze + sample[:, POSE + faces : POSE + faces + 2]
@@ -219,41 +236,37 @@ class _Driver:
         blinks = self._blinks.next(frames)
         expression = np.zeros((frames, expressions), np.float32)
         expression[:, self._mouth] = mouth[:, self._mouth]
+        mean = model.mean[:expressions]
+        expression[:, self._face] = (mean + gate * scaled[:, :expressions])[:, self._face] + face
+        # A lid that closes covers what is left of the opening; it does not add to a lowered lid.
+        expression[:, self._lids] = lids + blinks * np.clip(1 - (lids - style.lids), 0, 1)
         if self._mode == "clip":
-            expression[:, ~self._mouth] = clip.expression[:, ~self._mouth]
-            gaze = clip.gaze
-        else:
-            mean = model.mean[:expressions]
-            expression[:, self._face] = (mean + gate * scaled[:, :expressions])[:, self._face] + face
-            # A lid that closes covers what is left of the opening; it does not add to a lowered lid.
-            expression[:, self._lids] = lids + blinks * np.clip(1 - (lids - style.lids), 0, 1)
-        rotation, translation = self._head(sample[:, :POSE], gate * scaled[:, expressions:], clip_index)
+            led, rest = self._led(len(style.clip), frames), ~self._mouth
+            shown = self._extended(style.clip.expression, frames)[:, rest]
+            expression[:, rest] += led * (shown - expression[:, rest])
+            gaze = gaze + led * (self._extended(style.clip.gaze, frames) - gaze)
+        rotation, translation = self._head(sample[:, :POSE], gate * scaled[:, expressions:])
         self._frame += frames
         return Motion(rotation, translation, np.clip(expression, 0, 1), gaze.astype(np.float32))
 
-    def _head(self, sample: Array, spoken: Array, clip_index: NDArray[np.int64]) -> tuple[Array, Array]:
+    def _extended(self, values: Array, frames: int) -> Array:
+        return extended(values, self._frame, frames, self._extension)
+
+    def _led(self, length: int, frames: int) -> Array:
+        return followed(self._frame, frames, length, self._extension)
+
+    def _head(self, sample: Array, spoken: Array) -> tuple[Array, Array]:
         style, strength = self._model.style, self._controls.head_strength
-        if self._mode == "clip":
-            deviation = style.pose.deviation(style.clip)[clip_index]
-        elif self._mode == "reference":
-            assert self._reference is not None
-            index = ping_pong(np.arange(self._frame, self._frame + len(sample)), len(self._reference))
-            deviation = self._reference[index]
-        elif self._mode == "still":
-            deviation = 0.08 * sample
+        breath = 0.08 * sample
+        if self._mode in ("clip", "reference"):
+            leader = self._reference if self._reference is not None else style.pose.deviation(style.clip)
+            led = self._led(len(leader), len(sample))
+            deviation = self._extended(leader, len(sample)) + (1 - led) * breath
         else:
-            deviation = spoken + sample
+            deviation = breath if self._mode == "still" else spoken + sample
         deviation = deviation * strength
         if self._mode in ("learned", "still"):
             limits = style.speed_limits * max(strength, 1e-6)
             deviation = limit_speed(deviation, limits, self._last_pose)
             self._last_pose = deviation[-1]
         return style.pose.pose(deviation.astype(np.float32))
-
-
-def ping_pong(index: NDArray[np.int64], length: int) -> NDArray[np.int64]:
-    """Frame numbers forth and back through ``length`` frames: 0 1 2 1 0 1 ..."""
-    if length <= 1:
-        return np.zeros_like(index)
-    folded = index % (2 * length - 2)
-    return np.where(folded < length, folded, 2 * length - 2 - folded)

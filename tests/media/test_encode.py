@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from media.decode import read_frames
-from media.encode import VideoWriter
+from media.encode import Container, Encoding, VideoWriter
 from media.probe import probe
 from media.sound import read_sound
 from problems import InvalidParameter, NoSound, TooShort, UnreadableMedia
@@ -190,3 +190,69 @@ def test_transparency_needs_four_channels(tmp_path: Path) -> None:
     ):
         writer.write(numbered(0))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("container", "alpha", "codec", "pixels", "sound"),
+    [
+        ("webm", False, "vp9", "yuv420p", "opus"),
+        ("mov", False, "prores", "yuv422p10le", "pcm_s16le"),
+        ("mov", True, "prores", "yuva444p10le", "pcm_s16le"),
+    ],
+)
+def test_other_containers(
+    tmp_path: Path, container: Container, alpha: bool, codec: str, pixels: str, sound: str
+) -> None:
+    soundfile.write(tmp_path / "r.wav", tone(0.5, 44100), 44100)
+    picture = quadrants(96, 64)
+    if alpha:
+        clear = np.full((64, 96, 1), 255, np.uint8)
+        clear[:, :48] = 0
+        picture = np.concatenate([picture, clear], axis=2)
+    path = tmp_path / f"out.{container}"
+    with VideoWriter(path, 96, 64, 50, audio=tmp_path / "r.wav", alpha=alpha, container=container) as writer:
+        for _ in range(25):
+            writer.write(picture)
+    assert sorted(os.listdir(tmp_path)) == [path.name, "r.wav"]
+    with av.open(str(path)) as opened:
+        stream, heard = opened.streams.video[0], opened.streams.audio[0]
+        assert codec in stream.codec_context.name
+        assert sound in heard.codec_context.name
+        assert stream.average_rate == 50
+        frames = list(opened.decode(stream))
+    assert len(frames) == 25
+    assert frames[0].format.name == pixels
+    shown = frames[12].to_ndarray(format="rgba")
+    # ProRes is near lossless; VP9 is not, and halves the colours.
+    where = shown[8:24, 56:88, :3].astype(int)
+    assert np.abs(where - picture[8:24, 56:88, :3]).mean() < (3 if codec == "prores" else 8)
+    if alpha:
+        assert shown[:, :40, 3].max() < 4
+        assert shown[:, 56:, 3].min() > 251
+    assert probe(path, isolated=False).duration_s == pytest.approx(0.5, abs=0.03)
+
+
+def test_an_mp4_holds_no_transparency(tmp_path: Path) -> None:
+    with pytest.raises(InvalidParameter, match="transparency"):
+        VideoWriter(tmp_path / "out.mp4", 96, 64, alpha=True, container="mp4")
+
+
+@pytest.mark.parametrize(
+    ("height", "expected"), [(None, (1281, 721)), (360, (640, 360)), (361, (640, 360)), (1080, (1918, 1080))]
+)
+def test_a_height_keeps_the_shape_and_even_sides(height: int | None, expected: tuple[int, int]) -> None:
+    assert Encoding(height=height).size(1281, 721) == expected
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"container": "avi"}, {"height": 63}, {"height": 2161}, {"fps": 9.9}, {"fps": 61}, {"crf": 9},
+        {"crf": 36},
+    ],
+)  # fmt: skip
+def test_encodings_out_of_range_are_named(wrong: dict) -> None:
+    with pytest.raises(InvalidParameter) as caught:
+        Encoding(**wrong)
+    field = next(iter(wrong)).replace("container", "format")
+    assert caught.value.details["field"] == f"output.{field}"

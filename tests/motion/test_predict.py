@@ -7,10 +7,11 @@ import pytest
 
 from faces.rotation import compose
 from faces.track import Motion
+from motion.extension import SEAM, ping_pong
 from motion.features import extract
 from motion.lips import speech_gate
 from motion.matching import match_sources
-from motion.predict import MARGIN, WINDOW, MotionControls, MotionPredictor, PoseMode, ping_pong
+from motion.predict import MARGIN, WINDOW, MotionControls, MotionPredictor, PoseMode
 from motion.targets import mouth_mask
 from problems import InvalidParameter
 from tests.motion.conftest import FRAME, Person, speak
@@ -187,6 +188,19 @@ def test_loading_gives_the_same_motion(person: Person) -> None:
     )
 
 
-def test_ping_pong() -> None:
-    assert ping_pong(np.arange(8), 3).tolist() == [0, 1, 2, 1, 0, 1, 2, 1]
-    assert ping_pong(np.arange(3), 1).tolist() == [0, 0, 0]
+def test_a_clip_may_go_on_in_three_ways(person: Person) -> None:
+    predictor, sound = person.predictor, speak(650, seed=38).samples
+    bounce, loop, hold = (
+        predictor.predict(sound, pose="clip", extension=how) for how in ("bounce", "loop", "hold")
+    )
+    length = len(predictor.model.style.clip)
+    assert len(bounce) > length + 50
+    for other in (loop, hold):
+        assert np.array_equal(bounce.rotation[:length], other.rotation[:length])
+    again = slice(length + SEAM, min(2 * length, len(loop)))
+    first = slice(SEAM, again.stop - length)
+    assert np.allclose(loop.rotation[again], loop.rotation[first], atol=1e-5)
+    # Held, the head stays but breathes, and the eyes blink on.
+    rest = hold.rotation[length + SEAM :]
+    assert 0 < rest.std(0).max() < 0.25 * bounce.rotation.std(0).max()
+    assert hold.gaze[length + SEAM :].std(0).max() > 0

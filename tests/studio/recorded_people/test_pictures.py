@@ -44,6 +44,7 @@ def test_examples_of_a_clip_are_drawn_and_a_short_one_is_named(gathered: tuple[P
     assert next(iter(skipped)).startswith("short")
 
 
+@pytest.mark.slow
 def test_finished_people_are_kept(gathered: tuple[Path, Path]) -> None:
     clips, out = gathered
     (folder,) = (path for path in out.iterdir() if path.is_dir())
