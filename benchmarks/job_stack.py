@@ -116,7 +116,7 @@ class Processes:
     def api(self) -> str:
         """Start an API, wait until it answers, and return its address."""
         port = free_port()
-        self.start("-m", "cli.main", "up", "--port", str(port))
+        self.start("-m", "cli", "up", "--port", str(port))
         deadline = time.monotonic() + 60
         while True:
             with suppress(OSError):
@@ -149,7 +149,7 @@ class Processes:
             for value in (getattr(self.settings, name),)
         }
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        return {**handed_on, "PYTHONPATH": os.pathsep.join(paths), "LIKENESS_PROCESS_TUNED": "1"}
+        return {**handed_on, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 class JobStack(Processes):
@@ -218,7 +218,7 @@ class JobStack(Processes):
 
     def relay(self) -> subprocess.Popen[bytes]:
         """Start a relay."""
-        return self.start("-m", "cli.main", "relay")
+        return self.start("-m", "cli", "relay")
 
 
 def kill_group(process: subprocess.Popen[bytes]) -> None:

@@ -186,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             command = [
                 sys.executable,
                 "-m",
-                "cli.main",
+                "cli",
                 "evaluate",
                 str(path.resolve()),
                 "-o",

@@ -14,7 +14,7 @@ import pytest
 
 import likeness.refusals  # noqa: F401 - its problems belong to the family
 from api.app import create_app
-from cli.main import TUNED
+from cli.tuning import TUNED
 from likeness.accounts import SCOPES
 from likeness.settings import Settings
 from likeness.stores import store_of
@@ -43,7 +43,7 @@ def folder(tmp_path: Path, service: Service, monkeypatch: pytest.MonkeyPatch) ->
     (folder / "recording.wav").write_bytes(b"sound")
     command = tmp_path / "bin" / "likeness"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m cli.main "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m cli "$@"\n')
     command.chmod(0o755)
     monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -38,36 +37,13 @@ def test_an_unknown_command_is_wrong_usage() -> None:
     assert CliRunner().invoke(main.app, ["fly"]).exit_code == 2
 
 
-def test_the_process_starts_again_once_with_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[str, list[str], dict[str, str]]] = []
-    monkeypatch.setattr(os, "execve", lambda *call: calls.append(call))
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(sys, "argv", ["likeness", "inspect", "a.mp4"])
-    monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "cli.main", "inspect", "a.mp4"])
-    monkeypatch.delenv(main.TUNED, raising=False)
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    main.tune_process()
-    [(program, arguments, environment)] = calls
-    assert program == sys.executable
-    assert arguments == [sys.executable, "-m", "cli.main", "inspect", "a.mp4"]
-    assert environment["OMP_NUM_THREADS"] == "7", "what the user has set is kept"
-    assert int(environment["MALLOC_MMAP_THRESHOLD_"]) > 32 * 2**20
-    monkeypatch.setenv(main.TUNED, "1")
-    main.tune_process()
-    assert len(calls) == 1
-
-
-def test_threads_are_no_more_than_the_cores_allowed() -> None:
-    assert 1 <= main.allowed_cores() <= len(os.sched_getaffinity(0))
-
-
 def test_an_input_that_is_not_there_ends_in_two_lines(tmp_path: Path) -> None:
     # Through the real entry point: restart, command, stage, error and exit code together.
     result = subprocess.run(
         [
             sys.executable,
             "-m",
-            "cli.main",
+            "cli",
             "personalize",
             str(tmp_path / "none.mp4"),
             "-o",

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from cli.main import TUNED, app
+from cli.main import app
 from cli.remote import RemoteWork
+from cli.tuning import TUNED
 from likeness.accounts import create_key, create_tenant
 from likeness.client import Client
 from likeness.client.answers import Job, Progress
@@ -168,7 +169,7 @@ def test_ctrl_c_leaves_the_job_running_and_says_so(tmp_path: Path) -> None:
     (tmp_path / "c.mp4").write_bytes(b"a clip")
     with served(deployment(tmp_path), works=False) as service:
         client = Client(service.url)
-        command = [sys.executable, "-m", "cli.main", "inspect", "c.mp4", "--server", service.url]
+        command = [sys.executable, "-m", "cli", "inspect", "c.mp4", "--server", service.url]
         process = subprocess.Popen(
             command,
             cwd=tmp_path,
