@@ -306,10 +306,23 @@ def _solve_windows(
     return FitState(rotation, translation, expression, start.identity)
 
 
-def track_clip(frames: Iterable[NDArray[np.uint8]], total: int, progress: Progress = silent) -> Landmarks:
-    """Landmarks of a clip's frames (H, W, 3) RGB, with progress."""
-    from fitting.landmarks import FaceLandmarker
+def track_clip(
+    frames: Iterable[NDArray[np.uint8]],
+    total: int,
+    progress: Progress = silent,
+    *,
+    near: tuple[float, float] | None = None,
+) -> Landmarks:
+    """Landmarks of a clip's frames (H, W, 3) RGB, with progress.
+
+    Args:
+        near: which face, when there are several (:meth:`fitting.landmarks.FaceLandmarker.track`).
+
+    Raises:
+        InvalidParameter: no face is there.
+    """
+    from fitting.landmarks import MOST_FACES, FaceLandmarker
     from training.progress import ticking
 
-    with FaceLandmarker() as landmarker:
-        return landmarker.track(ticking(frames, progress, "fit.landmarks", total))
+    with FaceLandmarker(max_faces=1 if near is None else MOST_FACES) as landmarker:
+        return landmarker.track(ticking(frames, progress, "fit.landmarks", total), near=near)

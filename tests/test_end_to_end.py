@@ -5,6 +5,7 @@ On the bundled sample; `./dev long` also takes a real clip where there is one be
 
 from __future__ import annotations
 
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import cv2
@@ -12,17 +13,21 @@ import numpy as np
 import pytest
 
 from faces.mouth import mouth_opening
-from faces.track import FaceTrack
+from faces.track import FaceTrack, Motion
 from fitting.landmarks import FaceLandmarker
 from media.audio import read_wav, write_wav
 from media.decode import read_frames
+from media.encode import Encoding
 from media.normalise import normalise_recording
 from media.probe import probe
+from media.sound import read_sound
+from motion.predict import MotionControls, MotionPredictor
 from problems import InternalProblem, InvalidPackage, InvalidParameter, UnreadableMedia
 from provenance.credentials import development
 from rendering.discriminator import DiscriminatorConfig
 from rendering.generator import GeneratorConfig
 from rendering.train import RendererConfig
+from workers.driving import MISMATCHES, driven_motion, frames_to_make
 from workers.mark import Mark
 from workers.package import open_package
 from workers.stages import dub, fit, motion, publish, render, validate, verify
@@ -97,9 +102,82 @@ def test_what_is_shown_can_be_chosen(person: Path, recording: Path, tmp_path: Pa
     assert face.audio is not None
     assert alpha.audio is not None
     assert abs(alpha.duration_s - 1.7) <= 1 / 25 + 0.01
-    for output, name in (("alpha", "out.mp4"), ("frame", "out.webm"), ("ghost", "out.mp4")):
+    for output, name in (("alpha", "out.mp4"), ("frame", "out.avi"), ("ghost", "out.mp4")):
         with pytest.raises(InvalidParameter):
             dub.run(person, recording, tmp_path / name, output=output)
+    with pytest.raises(InvalidParameter, match="mov"):
+        dub.run(person, recording, tmp_path / "out.mp4", encoding=Encoding("mov"))
+
+
+def test_size_rate_and_container_can_be_chosen(person: Path, recording: Path, tmp_path: Path) -> None:
+    """43 frames of the clock are 52 at 30 a second, drawn at their own moments: none repeats the one before."""
+    out = tmp_path / "out.mov"
+    assert (
+        dub.run(person, recording, out, preset="instant", encoding=Encoding("mov", height=200, fps=30)) == 52
+    )
+    info = probe(out)
+    assert info.video is not None
+    assert info.audio is not None
+    assert (info.video.height, info.video.frames_estimate) == (200, 52)
+    assert info.video.fps == pytest.approx(30)
+    assert abs(info.duration_s - 1.72) <= 1 / 25 + 0.01
+    frames = [image.astype(int) for image in read_frames(out, fps=30)]
+    moved = [np.abs(a - b).mean() for a, b in pairwise(frames)]
+    assert min(moved) > 0
+
+
+def test_the_motion_is_as_long_as_was_asked_for(person: Path, recording: Path, tmp_path: Path) -> None:
+    long = tmp_path / "long.wav"
+    write_wav(long, np.tile(read_wav(recording), 3)[: 115 * 640])
+    with open_package(person) as package:
+        track = FaceTrack.load(package.path("track.safetensors"))
+        clip = len(MotionPredictor.load(package.path("motion.safetensors")).model.style.clip)
+        assert 43 < clip < 115
+        for sound, heard in ((recording, 43), (long, 115)):
+            made = {}
+            for mismatch in MISMATCHES:
+                frames = frames_to_make(package, heard, "clip", None, mismatch)
+                chunks = driven_motion(
+                    package, track, sound, "clip", None, False, MotionControls(), 0, frames, mismatch
+                )
+                made[mismatch] = Motion.concatenate([motion for motion, _ in chunks])
+                assert len(made[mismatch]) == frames
+            lengths = {mismatch: len(motion) for mismatch, motion in made.items()}
+            assert lengths == {
+                **dict.fromkeys(("bounce", "loop", "hold"), heard),
+                "cut": min(heard, clip),
+                "silence": max(heard, clip),
+            }
+            if heard > clip:
+                ends = [made[how].rotation[-1] for how in ("bounce", "loop", "hold")]
+                assert all(np.abs(a - b).max() > 1e-4 for a, b in combinations(ends, 2))
+
+
+@pytest.mark.slow
+def test_silence_follows_a_sound_that_ends_before_the_motion(
+    person: Path, recording: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.mp4"
+    frames = dub.run(person, recording, out, preset="instant", pose="clip", length_mismatch="silence")
+    assert frames > 43
+    info = probe(out)
+    assert info.audio is not None
+    assert abs(info.audio.duration_s - frames / 25) <= 1 / 25 + 0.01
+    heard = np.concatenate(list(read_sound(out, rate=16000)))
+    assert np.abs(heard[: 43 * 640]).max() > 0.05
+    assert np.abs(heard[45 * 640 :]).max() < 1e-3
+
+
+def test_choices_that_contradict_each_other_are_refused(
+    person: Path, recording: Path, tmp_path: Path
+) -> None:
+    for wrong, said in (
+        ({"pose": "still", "length_mismatch": "loop"}, "no mismatch"),
+        ({"pose": "clip", "length_mismatch": "rewind"}, "rewind"),
+        ({"pose": "clip", "face": (0.5, 0.5)}, "reference video"),
+    ):
+        with pytest.raises(InvalidParameter, match=said):
+            dub.run(person, recording, tmp_path / "out.mp4", **wrong)
 
 
 def test_a_dub_is_marked_and_signed(

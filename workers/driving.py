@@ -20,6 +20,7 @@ from media.decode import read_frames
 from media.frames import FrameStore
 from media.limits import ClipLimits
 from media.normalise import normalise_clip
+from motion.extension import Extension, extended, extension_named
 from motion.matching import SourceMatcher, reachable_pose
 from motion.predict import MotionControls, MotionPredictor
 from problems import InvalidParameter
@@ -27,13 +28,28 @@ from training.progress import Progress, Tick
 from workers.package import PersonPackage
 
 POSES = ("learned", "clip", "still", "reference")
+MISMATCHES = ("bounce", "loop", "hold", "cut", "silence")
+"""What happens when a clip's or a reference's motion and the sound are not equally long. A longer sound: the motion
+goes on forth and back, from its beginning, or stays. ``cut``: the video ends with the shorter of the two. ``silence``:
+with the longer, the sound followed by silence (or the motion going forth and back)."""
+_SAMPLES_PER_FRAME = 640
 
 MotionChunks = Iterator[tuple[Motion, NDArray[np.integer]]]
 
 
 def check_driving(
-    pose: str, pose_video: Path | None, expression_video: Path | None, controls: MotionControls | None
+    pose: str,
+    pose_video: Path | None,
+    expression_video: Path | None,
+    controls: MotionControls | None,
+    length_mismatch: str = "bounce",
+    face: tuple[float, float] | None = None,
 ) -> None:
+    """Refuse choices that contradict each other, before any work.
+
+    Raises:
+        InvalidParameter: which, and what to do.
+    """
     if expression_video is not None and controls not in (None, MotionControls()):
         raise InvalidParameter(
             "strengths and smoothing act on predicted motion, and here a video gives all of it",
@@ -58,6 +74,37 @@ def check_driving(
             remedy="use --pose reference with it",
             details={"field": "pose"},
         )
+    if length_mismatch not in MISMATCHES:
+        raise InvalidParameter(
+            f"there is no length mismatch {length_mismatch!r}",
+            remedy=f"use one of {', '.join(MISMATCHES)}",
+            details={"field": "length_mismatch"},
+        )
+    if length_mismatch != "bounce" and pose not in ("clip", "reference"):
+        raise InvalidParameter(
+            f"with pose {pose} the motion is as long as the sound: there is no mismatch to settle",
+            remedy="leave the length mismatch out, or use pose clip or reference",
+            details={"field": "length_mismatch"},
+        )
+    if face is not None and pose != "reference":
+        raise InvalidParameter(
+            "a face is chosen among those of a reference video, and there is none",
+            remedy="leave the face out, or use pose reference with a video",
+            details={"field": "face"},
+        )
+
+
+def frames_to_make(
+    package: PersonPackage, sound_frames: int, pose: str, reference: tuple[Motion, bool] | None, mismatch: str
+) -> int:
+    """How many frames (25 a second) the video gets; see :data:`MISMATCHES`."""
+    if mismatch not in ("cut", "silence"):
+        return sound_frames
+    if reference is not None:
+        led = len(reference[0])
+    else:
+        led = len(MotionPredictor.load(package.path("motion.safetensors")).model.style.clip)
+    return min(sound_frames, led) if mismatch == "cut" else max(sound_frames, led)
 
 
 def driven_motion(
@@ -70,21 +117,37 @@ def driven_motion(
     controls: MotionControls,
     seed: int,
     frames: int,
+    mismatch: str = "bounce",
 ) -> MotionChunks:
     """Chunks of motion with their source frames: ``frames`` in all."""
+    extension: Extension = "bounce" if mismatch in ("cut", "silence") else extension_named(mismatch)
     if reference is not None and reference[1]:
-        whole = _to_length(reference[0], frames)
+        whole = _to_length(reference[0], frames, extension)
         chunks: Iterator[Motion] = (whole[start : start + 250] for start in range(0, frames, 250))
     else:
         predictor = MotionPredictor.load(package.path("motion.safetensors"))
         chunks = predictor.stream(
-            (chunk.samples[chunk.body] for chunk in stream_wav(sound, chunk_s=20.0)),
+            _sound_of(sound, frames),
             pose=pose,  # type: ignore[arg-type]
             seed=seed,
             reference=reference[0] if reference is not None else None,
             controls=controls,
+            extension=extension,
         )
     yield from _matched(_first(chunks, frames), track, pull=not exact)
+
+
+def _sound_of(sound: Path, frames: int) -> Iterator[NDArray[np.float32]]:
+    """The recording's samples in pieces, then silence for as long as the video goes on after them."""
+    left = frames * _SAMPLES_PER_FRAME
+    for chunk in stream_wav(sound, chunk_s=20.0):
+        samples = chunk.samples[chunk.body]
+        left -= len(samples)
+        yield samples
+    second = 25 * _SAMPLES_PER_FRAME
+    while left >= _SAMPLES_PER_FRAME:
+        yield np.zeros(min(left, second), np.float32)
+        left -= second
 
 
 def _matched(chunks: Iterator[Motion], track: FaceTrack, *, pull: bool, context: int = 24) -> MotionChunks:
@@ -132,11 +195,10 @@ def _first(chunks: Iterator[Motion], frames: int) -> Iterator[Motion]:
         yield Motion.concatenate([last] * left)
 
 
-def _to_length(motion: Motion, frames: int) -> Motion:
-    """Play to and fro until ``frames`` are reached."""
-    period = max(2 * len(motion) - 2, 1)
-    index = np.arange(frames) % period
-    return motion[np.where(index < len(motion), index, period - index)]
+def _to_length(motion: Motion, frames: int, extension: Extension) -> Motion:
+    """So many frames of a motion that goes on after its last frame."""
+    parts = (motion.rotation, motion.translation, motion.expression, motion.gaze)
+    return Motion(*(extended(part, 0, frames, extension) for part in parts))
 
 
 def reference_motion(
@@ -146,14 +208,17 @@ def reference_motion(
     known: tuple[FaceTrack, FrameStore] | None,
     scratch: Path,
     progress: Progress,
+    face: tuple[float, float] | None = None,
 ) -> tuple[Motion, bool] | None:
     """The reference motion in this person's terms, and whether its expressions count.
+
+    ``face`` says whose motion, where the pose video shows several people (``fitting.landmarks.FollowedFace``).
 
     With ``known``, the person's own track and clip, the videos are other parts of that recording and taken exactly.
     """
     if pose_video is None:
         return None
-    posed = _track_video(pose_video, known, scratch / "pose.mp4", progress)
+    posed = _track_video(pose_video, known, scratch / "pose.mp4", progress, face)
     expressed = posed
     if expression_video is not None and expression_video != pose_video:
         expressed = _track_video(expression_video, known, scratch / "expression.mp4", progress)
@@ -172,12 +237,16 @@ def reference_motion(
         )
     if expression_video is None:
         return motion, False
-    face = _to_length(expressed.motion, len(motion))
-    return Motion(motion.rotation, motion.translation, face.expression, face.gaze), True
+    shown = _to_length(expressed.motion, len(motion), "bounce")
+    return Motion(motion.rotation, motion.translation, shown.expression, shown.gaze), True
 
 
 def _track_video(
-    video: Path, known: tuple[FaceTrack, FrameStore] | None, normalised: Path, progress: Progress
+    video: Path,
+    known: tuple[FaceTrack, FrameStore] | None,
+    normalised: Path,
+    progress: Progress,
+    face: tuple[float, float] | None = None,
 ) -> FaceTrack:
     """Track a driving video; with ``known``, as that person in the same picture, from landmarks and pixels."""
     normalise_clip(video, normalised, normalised.with_suffix(".wav"), limits=ClipLimits(max_seconds=None))
@@ -189,7 +258,7 @@ def _track_video(
                 size.append((image.shape[1], image.shape[0]))
             yield image
 
-    landmarks = track_clip(frames(), 0, progress)
+    landmarks = track_clip(frames(), 0, progress, near=face)
     own = known[0] if known else None
     if own is not None and size[0] != (own.camera.width, own.camera.height):
         raise InvalidParameter(

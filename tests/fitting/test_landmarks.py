@@ -3,9 +3,11 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from faces.mouth import eye_aperture, inter_ocular_distance, mouth_opening
-from fitting.landmarks import LANDMARKS, FaceLandmarker
+from fitting.landmarks import LANDMARKS, FaceLandmarker, FollowedFace
+from problems import InvalidParameter
 from tests.generated_clip import FRAMES, HEIGHT, WIDTH, detected_landmarks, generated_clip, wall
 
 
@@ -80,3 +82,50 @@ def test_pixels_are_those_of_the_given_picture(shape: tuple[int, int]) -> None:
         found = landmarker.detect(cut)
     truth = generated_clip().track.landmarks[0]
     assert np.linalg.norm(found[0][:, :2] - truth, axis=1).mean() < 0.06 * inter_ocular_distance(truth)
+
+
+def _two_people(frames: int) -> list[NDArray[np.uint8]]:
+    """A smaller face at the left, a larger one at the right."""
+    pictures = []
+    for one in list(generated_clip().frames[:frames]):
+        small = cv2.resize(one, None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA)
+        both = np.concatenate([wall(), one], axis=1)
+        both[20 : 20 + small.shape[0], 10 : 10 + small.shape[1]] = small
+        pictures.append(both)
+    return pictures
+
+
+@pytest.mark.parametrize(("near", "left"), [((0.2, 0.4), True), ((0.75, 0.5), False)])
+def test_the_chosen_face_is_followed(near: tuple[float, float], left: bool) -> None:
+    frames = _two_people(6)
+    with FaceLandmarker(max_faces=3, min_confidence=0.3) as landmarker:
+        found = landmarker.track(frames, near=near)
+    assert found.found.sum() >= 5
+    centres = np.nanmean(found.points, axis=1)[found.found]
+    assert np.all((centres[:, 0] < WIDTH) == left)
+
+
+def test_a_place_without_a_face_is_an_error_that_names_the_faces() -> None:
+    with (
+        FaceLandmarker(max_faces=3, min_confidence=0.3) as landmarker,
+        pytest.raises(InvalidParameter, match=r"no face at 0\.50,0\.02") as caught,
+    ):
+        landmarker.track(_two_people(2), near=(0.5, 0.02))
+    assert len(caught.value.details["faces"]) in (1, 2)
+
+
+def face_at(x: float, y: float, side: float = 100) -> NDArray[np.float32]:
+    corners = np.array([[-1, -1, 0], [1, 1, 0]], np.float32) * side / 2
+    return corners + np.array([x, y, 0], np.float32)
+
+
+def test_a_followed_face_is_lost_rather_than_mixed_up() -> None:
+    followed = FollowedFace((0.25, 0.5))
+    [first] = followed.among([face_at(750, 500, 300), face_at(250, 500)], 1000, 1000)
+    assert first[:, 0].mean() == 250
+    [moved] = followed.among([face_at(750, 500, 300), face_at(290, 500)], 1000, 1000)
+    assert moved[:, 0].mean() == 290
+    assert followed.among([face_at(750, 500, 300)], 1000, 1000) == []
+    assert followed.among([], 1000, 1000) == []
+    [back] = followed.among([face_at(340, 510), face_at(750, 500, 300)], 1000, 1000)
+    assert back[:, 0].mean() == 340
