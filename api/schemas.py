@@ -122,8 +122,29 @@ class AudioIn(Strict):
 class OutputIn(Strict):
     picture: Literal["frame", "face", "alpha"] = Field(
         default="frame",
-        description="frame: the clip's whole picture; face: a square of it; alpha: what was drawn, on nothing (webm)",
+        description="frame: the clip's whole picture; face: a square of it; alpha: what was drawn, on nothing",
     )
+    format: Literal["mp4", "webm", "mov"] | None = Field(
+        default=None,
+        description="mp4: H.264, for everything, without alpha; webm: VP9, for the web; mov: ProRes, for editors, "
+        "large. null: mp4, or webm with alpha",
+    )
+    height: int | None = Field(
+        default=None, ge=64, le=2160, description="Lines; the width follows. null: as in the clip"
+    )
+    fps: float = Field(
+        default=25.0, ge=10, le=60, description="Frames a second, each drawn at its own moment"
+    )
+    crf: int = Field(
+        default=18, ge=10, le=35, description="Quality of mp4 and webm: 10 (best) to 35 (smallest)"
+    )
+
+
+class FaceIn(Strict):
+    """A place in the first frame that shows a face, in parts of the picture's sides."""
+
+    x: float = Field(ge=0, le=1, description="From the left")
+    y: float = Field(ge=0, le=1, description="From the top")
 
 
 class PoseIn(Strict):
@@ -139,6 +160,9 @@ class PoseIn(Strict):
     expression_upload_id: str | None = Field(
         default=None, max_length=64, description="Mode reference: expressions"
     )
+    face: FaceIn | None = Field(
+        default=None, description="Mode reference: whose motion, where the video shows several people"
+    )
     head_strength: float = Field(default=1.0, ge=0, le=2, description="1 is the person's own")
     lip_strength: float = Field(default=1.0, ge=0, le=2, description="1 is the person's own")
     smoothing: float = Field(default=0.0, ge=0, le=5, description="Frames over which the mouth is smoothed")
@@ -149,6 +173,12 @@ class VideoIn(Strict):
     audio: AudioIn
     pose: PoseIn = Field(default_factory=PoseIn)
     output: OutputIn = Field(default_factory=OutputIn)
+    length_mismatch: Literal["bounce", "loop", "hold", "cut", "silence"] = Field(
+        default="bounce",
+        description="When the motion of pose mode clip or reference and the sound are not equally long. A longer "
+        "sound: the motion goes forth and back (bounce), from its beginning again (loop), or stays (hold). cut: the "
+        "video ends with the shorter of the two; silence: with the longer",
+    )
     preset: Literal["instant"] | None = Field(
         default=None, description="instant: layers only, without the network: faster"
     )
@@ -333,6 +363,8 @@ class VideoOut(JobOut):
     audio_upload_id: str | None
     pose_mode: str
     seed: int
+    output: OutputIn = Field(description="As it was asked for; the format is the file's")
+    length_mismatch: str
     batch_id: str | None
     download_url: str | None = Field(description="Once it has succeeded")
     sha256: str | None

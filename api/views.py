@@ -30,6 +30,7 @@ from likeness.health import GONE_AFTER
 from likeness.repositories.job_records import JobRecord, JobRecords, StageRecord
 from likeness.repositories.jobs import JobRepository
 from likeness.repositories.workers import WorkerRepository
+from likeness.requests import container_of
 from likeness.tables import Consent, Deletion, Job, Person, PersonVersion, Upload
 from likeness.upload_sessions import PartAddress
 
@@ -168,6 +169,8 @@ def job_view(session: Session, job: JobRecord) -> AnyJob:
                 "audio_upload_id": job.input_id("recording"),
                 "pose_mode": job.params["pose"],
                 "seed": job.params["seed"],
+                "output": _output(job),
+                "length_mismatch": job.params.get("length_mismatch", "bounce"),
                 "batch_id": job.batch_id,
                 "download_url": f"/v1/videos/{job.id}/download" if entry else None,
                 "sha256": entry["sha256"] if entry else None,
@@ -210,8 +213,16 @@ def video_file(job: JobRecord) -> dict[str, object] | None:
     """The manifest's entry of the finished video, with its ``key`` in the store."""
     if job.output is None or job.status != "succeeded":
         return None
-    entry = next(file for file in job.output["files"] if file["name"] in ("video.mp4", "video.webm"))
+    entry = next(file for file in job.output["files"] if file["name"].startswith("video."))
     return {**entry, "key": f"{job.output['prefix']}/{entry['name']}"}
+
+
+def _output(job: JobRecord) -> dict[str, object]:
+    """What a video's picture and file are to be; jobs from before there was a choice have the defaults."""
+    asked = job.params
+    given = {name: asked[name] for name in ("format", "height", "fps", "crf") if asked.get(name) is not None}
+    picture = asked.get("output") or "frame"
+    return {"picture": picture, "format": container_of(picture, None), **given}
 
 
 def package_file(person: Person) -> dict[str, object] | None:

@@ -6,7 +6,7 @@ import sys
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
@@ -17,6 +17,8 @@ from cli.terminal import JsonOption, file_size, long_command, print_json, second
 if TYPE_CHECKING:
     from workers.mark import Mark
 
+_Container = Literal["mp4", "webm", "mov"]
+_CONTAINERS: tuple[_Container, ...] = get_args(_Container)
 UNMARKED = (
     "warning: this video will not say that it was made. Article 50 of the EU AI Act wants made videos marked so that "
     "machines can tell, and people told that they see one; both are now yours to do."
@@ -37,6 +39,16 @@ class Shown(StrEnum):
     alpha = "alpha"
 
 
+class Mismatch(StrEnum):
+    """What happens where sound and motion differ in length; ``workers.driving.MISMATCHES``."""
+
+    bounce = "bounce"
+    loop = "loop"
+    hold = "hold"
+    cut = "cut"
+    silence = "silence"
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("dub")(dub)
@@ -50,7 +62,15 @@ def dub(
         ),
     ],
     recording: Annotated[Path, typer.Argument(help="What to say: a sound or video file of any length.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The mp4 to write (webm with --output alpha).")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            help="The video to write: .mp4 (for everything), .webm (for the web) or .mov (ProRes, for editors); "
+            "--output alpha needs one of the last two.",
+        ),
+    ],
     pose: Annotated[
         Pose,
         typer.Option(
@@ -64,6 +84,22 @@ def dub(
         Path | None,
         typer.Option(help="Take the expressions of this video too, instead of the sound's: reenactment."),
     ] = None,
+    face: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X,Y",
+            help="With --pose-video: whose head, where it shows several people, as a place in its first frame: 0 to 1 "
+            "from the left and the top.",
+        ),
+    ] = None,
+    length_mismatch: Annotated[
+        Mismatch,
+        typer.Option(
+            help="With --pose clip or reference, when that motion and the recording are not equally long. A longer "
+            "recording: the motion goes forth and back, loops, or holds. cut: end with the shorter; silence: with the "
+            "longer."
+        ),
+    ] = Mismatch.bounce,
     lip_strength: LipStrengthOption = 1.0,
     head_strength: HeadStrengthOption = 1.0,
     smoothing: SmoothingOption = 0.0,
@@ -74,9 +110,19 @@ def dub(
     output: Annotated[
         Shown,
         typer.Option(
-            help="The whole frame, a square round the face, or what was drawn on nothing: a webm with transparency."
+            help="The whole frame, a square round the face, or what was drawn on nothing, with transparency."
         ),
     ] = Shown.frame,
+    height: Annotated[
+        int | None,
+        typer.Option(min=64, max=2160, help="Lines; the width follows.", show_default="the clip's"),
+    ] = None,
+    fps: Annotated[
+        float, typer.Option(min=10, max=60, help="Frames a second, each drawn at its own moment.")
+    ] = 25.0,
+    crf: Annotated[
+        int, typer.Option(min=10, max=35, help="Quality of mp4 and webm: 10 (best) to 35 (smallest).")
+    ] = 18,
     no_provenance: Annotated[
         bool, typer.Option("--no-provenance", help="Write neither the watermark nor the C2PA manifest.")
     ] = False,
@@ -85,7 +131,7 @@ def dub(
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a video of PERSON saying RECORDING, as long as the recording, at the clip's resolution.
+    """Write a video of PERSON saying RECORDING, as long as it and as large as the clip unless told otherwise.
 
     The video says that it was made: a number in its pixels and a signed C2PA manifest (docs/provenance.md). Certificate
     and key are LIKENESS_C2PA_CERTIFICATE and LIKENESS_C2PA_KEY, or made in the data folder.
@@ -96,6 +142,14 @@ def dub(
         raise typer.BadParameter("--pose-video is only used with --pose reference")
     if expression_video is not None and pose is not Pose.reference:
         raise typer.BadParameter("--expression-video needs --pose reference and --pose-video FILE")
+    if face is not None and pose is not Pose.reference:
+        raise typer.BadParameter("--face needs --pose reference and --pose-video FILE")
+    if length_mismatch is not Mismatch.bounce and pose not in (Pose.clip, Pose.reference):
+        raise typer.BadParameter(
+            "--length-mismatch needs --pose clip or reference: other motion fits the sound"
+        )
+    kind = _container(out, output)
+    place = _place(face)
     if no_provenance and server is not None:
         raise typer.BadParameter("--no-provenance does not go with --server: a service marks every video")
     if no_provenance:
@@ -113,16 +167,25 @@ def dub(
                     "lip_strength": lip_strength,
                     "head_strength": head_strength,
                     "smoothing": smoothing,
+                    **({"face": {"x": place[0], "y": place[1]}} if place else {}),
                 },
                 pose_video=pose_video,
                 expression_video=expression_video,
-                output=output.value,
+                output={
+                    "picture": output.value,
+                    "format": kind,
+                    "height": height,
+                    "fps": fps,
+                    "crf": crf,
+                },
+                length_mismatch=length_mismatch.value,
                 preset=preset.value if preset else None,
             )
         ids = {"video_id": video.id, "person_id": video.person_id, "sha256": video.sha256}
         _say(out, started, as_json, {"pose": pose.value, **ids})
         return
     with long_command(as_json=as_json, resume="run the same command again.") as progress:
+        from media.encode import Encoding
         from motion.predict import MotionControls
         from provenance.manifest import can_sign
         from workers.stages import dub as stage
@@ -138,6 +201,9 @@ def dub(
             controls=MotionControls(lip_strength, head_strength, smoothing),
             preset=preset.value if preset else None,
             output=output.value,
+            encoding=Encoding(kind, height, fps, crf),
+            length_mismatch=length_mismatch.value,
+            face=place,
             seed=seed,
             device=device,
             mark=mark,
@@ -147,6 +213,29 @@ def dub(
     marks = {"watermark": f"{mark.number:012x}" if mark else None, "c2pa": signed}
     facts = {"pose": pose.value, "frames": frames, **marks}
     _say(out, started, as_json, facts, said=_said(mark, signed=signed) if mark else "")
+
+
+def _container(out: Path, output: Shown) -> _Container:
+    """What the file's name says."""
+    for kind in _CONTAINERS:
+        if out.suffix.lower() == f".{kind}" and (kind != "mp4" or output is not Shown.alpha):
+            return kind
+    kinds = [f".{kind}" for kind in _CONTAINERS if kind != "mp4" or output is not Shown.alpha]
+    raise typer.BadParameter(
+        f"--out must end in {' or '.join(kinds)} with --output {output.value}, not {out.name}"
+    )
+
+
+def _place(face: str | None) -> tuple[float, float] | None:
+    if face is None:
+        return None
+    try:
+        x, y = (float(part) for part in face.split(","))
+    except ValueError:
+        x = y = -1.0
+    if not (0 <= x <= 1 and 0 <= y <= 1):
+        raise typer.BadParameter(f"--face takes two numbers from 0 to 1, such as 0.25,0.4, not {face!r}")
+    return x, y
 
 
 def _say(out: Path, started: float, as_json: bool, facts: dict[str, Any], said: str = "") -> None:

@@ -75,7 +75,8 @@ class RemoteWork:
         pose: dict[str, object],
         pose_video: Path | None,
         expression_video: Path | None,
-        output: str,
+        output: dict[str, object],
+        length_mismatch: str,
         preset: str | None,
     ) -> Video:
         """Have a person say a recording and save the video."""
@@ -85,7 +86,12 @@ class RemoteWork:
         if expression_video is not None:
             pose = {**pose, "expression_upload_id": self.upload(expression_video, "clip").id}
         started = self._client.videos.create(
-            person_id, audio_upload_id=upload.id, pose=pose, output={"picture": output}, preset=preset
+            person_id,
+            audio_upload_id=upload.id,
+            pose=pose,
+            output=output,
+            length_mismatch=length_mismatch,
+            preset=preset,
         )
         done = self._follow(self._client.videos, started)
         self._client.videos.download(done.id, out, progress=self._transfer(f"download {out.name}"))

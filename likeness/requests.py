@@ -58,6 +58,21 @@ PLANS: Mapping[Kind, Plan] = {
 }
 
 
+def container_of(picture: str, wanted: str | None) -> str:
+    """The container of a video that shows ``frame``, ``face`` or ``alpha``: the wanted one, or the usual.
+
+    Raises:
+        InvalidParameter: an mp4 is wanted, which holds no transparency.
+    """
+    if picture == "alpha" and wanted == "mp4":
+        raise InvalidParameter(
+            "an mp4 holds no transparency",
+            remedy="use format webm (for the web) or mov (for editors), or another picture than alpha",
+            details={"field": "output.format"},
+        )
+    return wanted or ("webm" if picture == "alpha" else "mp4")
+
+
 def queue_of(stage: str) -> str:
     """Which workers take a stage: gpu for what a GPU makes much faster, else cpu."""
     return "gpu" if stage == "render" else "cpu"
@@ -249,6 +264,20 @@ def request_video(
             remedy="use pose mode reference with video_upload_id",
             details={"field": "pose.expression_upload_id"},
         )
+    asked = options or {}
+    if asked.get("length_mismatch", "bounce") != "bounce" and pose not in ("clip", "reference"):
+        raise InvalidParameter(
+            f"with pose mode {pose} the motion is as long as the sound: there is no mismatch to settle",
+            remedy="leave length_mismatch out, or use pose mode clip or reference",
+            details={"field": "length_mismatch"},
+        )
+    if asked.get("face") is not None and pose != "reference":
+        raise InvalidParameter(
+            "a face is chosen among those of a reference video, and there is none",
+            remedy="leave pose.face out, or use pose mode reference with video_upload_id",
+            details={"field": "pose.face"},
+        )
+    container_of(asked.get("output", "frame"), asked.get("format"))
     with database.write() as session:
         person = person_or_refuse(session, person_id, tenant_id=tenant_id)
         _require_consent(person.consent is not None and person.consent.given)

@@ -15,6 +15,7 @@ import pytest
 from faces.mouth import mouth_opening
 from faces.track import FaceTrack, Motion
 from fitting.landmarks import FaceLandmarker
+from likeness.settings import Settings
 from media.audio import read_wav, write_wav
 from media.decode import read_frames
 from media.encode import Encoding
@@ -27,9 +28,11 @@ from provenance.credentials import development
 from rendering.discriminator import DiscriminatorConfig
 from rendering.generator import GeneratorConfig
 from rendering.train import RendererConfig
+from training.progress import silent
 from workers.driving import MISMATCHES, driven_motion, frames_to_make
 from workers.mark import Mark
 from workers.package import open_package
+from workers.runner import STAGES, StageContext
 from workers.stages import dub, fit, motion, publish, render, validate, verify
 
 FRAMES = 90
@@ -109,21 +112,40 @@ def test_what_is_shown_can_be_chosen(person: Path, recording: Path, tmp_path: Pa
         dub.run(person, recording, tmp_path / "out.mp4", encoding=Encoding("mov"))
 
 
-def test_size_rate_and_container_can_be_chosen(person: Path, recording: Path, tmp_path: Path) -> None:
+def test_a_job_writes_what_was_asked_for(person: Path, recording: Path, tmp_path: Path) -> None:
     """43 frames of the clock are 52 at 30 a second, drawn at their own moments: none repeats the one before."""
-    out = tmp_path / "out.mov"
-    assert (
-        dub.run(person, recording, out, preset="instant", encoding=Encoding("mov", height=200, fps=30)) == 52
+    asked = {
+        "pose": "clip",
+        "seed": 0,
+        "preset": "instant",
+        "format": "mov",
+        "height": 200,
+        "fps": 30,
+        "crf": None,
+    }
+    context = StageContext(
+        tmp_path,
+        {"person": person, "recording": recording},
+        {**asked, "length_mismatch": "hold", "face": None},
+        "cpu",
+        silent,
+        "job_1",
+        Settings(data_dir=tmp_path / "data"),
     )
+    result = STAGES["dub"].run(context)
+    assert result == {"frames": 52, "video_seconds": 52 / 30}
+    out = tmp_path / "video.mov"
     info = probe(out)
     assert info.video is not None
     assert info.audio is not None
     assert (info.video.height, info.video.frames_estimate) == (200, 52)
     assert info.video.fps == pytest.approx(30)
-    assert abs(info.duration_s - 1.72) <= 1 / 25 + 0.01
+    assert abs(info.duration_s - 52 / 30) <= 1 / 25 + 0.01
     frames = [image.astype(int) for image in read_frames(out, fps=30)]
-    moved = [np.abs(a - b).mean() for a, b in pairwise(frames)]
-    assert min(moved) > 0
+    assert min(np.abs(a - b).mean() for a, b in pairwise(frames)) > 0
+    found = verify.run(out)
+    assert found["watermark"]["found"] is True
+    assert found["c2pa"]["valid"] is True
 
 
 def test_the_motion_is_as_long_as_was_asked_for(person: Path, recording: Path, tmp_path: Path) -> None:

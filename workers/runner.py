@@ -51,6 +51,7 @@ from likeness.repositories.artifacts import ArtifactRepository
 from likeness.repositories.leases import QUEUES, Claim, LeaseRepository, Standing
 from likeness.repositories.people import PersonRepository
 from likeness.repositories.workers import WorkerRepository
+from likeness.requests import container_of
 from likeness.settings import Settings
 from likeness.store import ObjectStore, file_digest
 from likeness.stores import store_of
@@ -209,12 +210,16 @@ def _publish(context: StageContext) -> Mapping[str, Any]:
 
 
 def _dub(context: StageContext) -> Mapping[str, Any]:
+    from media.encode import Encoding
     from motion.predict import MotionControls
     from workers.mark import Mark, credentials_of
     from workers.stages import dub
 
     params = context.params
     picture = params.get("output", "frame")
+    # Rows may be older than the choices: what they do not name has its default.
+    asked = {name: params[name] for name in ("height", "fps", "crf") if params.get(name) is not None}
+    encoding = Encoding(container_of(picture, params.get("format")), **asked)  # type: ignore[arg-type]
     consent = params.get("consent") or {}
     mark = Mark(
         context.job_id,
@@ -225,7 +230,7 @@ def _dub(context: StageContext) -> Mapping[str, Any]:
     frames = dub.run(
         context.inputs["person"],
         context.inputs["recording"],
-        context.work / ("video.webm" if picture == "alpha" else "video.mp4"),
+        context.work / f"video.{encoding.container}",
         pose=params["pose"],
         controls=MotionControls(
             lip_strength=params.get("lip_strength", 1.0),
@@ -234,6 +239,9 @@ def _dub(context: StageContext) -> Mapping[str, Any]:
         ),
         preset=params.get("preset"),
         output=picture,
+        encoding=encoding,
+        length_mismatch=params.get("length_mismatch", "bounce"),
+        face=tuple(params["face"]) if params.get("face") else None,
         pose_video=context.inputs.get("pose_video"),
         expression_video=context.inputs.get("expression_video"),
         seed=params["seed"],
@@ -242,11 +250,14 @@ def _dub(context: StageContext) -> Mapping[str, Any]:
         motion_picture=context.work / "motion.png",
         progress=context.progress,
     )
-    return {"frames": frames, "video_seconds": frames / dub.FPS}
+    return {"frames": frames, "video_seconds": frames / encoding.fps}
 
 
 _LEARNS = ("preset", "seed")
-_TURNS = ("pose", "seed", "lip_strength", "head_strength", "smoothing", "output", "preset", "mark")
+_TURNS = (
+    "pose", "seed", "lip_strength", "head_strength", "smoothing", "length_mismatch", "face", "output", "format",
+    "height", "fps", "crf", "preset", "mark",
+)  # fmt: skip
 _DRIVES = ("person", "recording", "pose_video", "expression_video")
 
 STAGES: Mapping[str, StageSpec] = {

@@ -23,6 +23,7 @@ from likeness.store import ObjectStore
 from problems import Conflict, InvalidParameter, NotFound
 
 router = APIRouter(prefix="/v1/videos", tags=["videos"])
+MEDIA_TYPES = {"mp4": "video/mp4", "webm": "video/webm", "mov": "video/quicktime"}
 
 
 @router.post(
@@ -46,7 +47,10 @@ def add_video(
     store: StoreDep,
     settings: SettingsDep,
 ) -> Any:
-    """Queue a video as long as its recording. Poll the answer's `Location`, or follow its events."""
+    """Queue a video, as long as its recording (but see `length_mismatch`).
+
+    Poll the answer's `Location`, or follow its events.
+    """
     job_id = start_video(body, account, settings, database, store)
     if body.dry_run:
         return Response(DryRunOut(items=1, errors=[]).model_dump_json(), 200, media_type="application/json")
@@ -95,7 +99,13 @@ def start_video(
             "head_strength": body.pose.head_strength,
             "lip_strength": body.pose.lip_strength,
             "smoothing": body.pose.smoothing,
+            "length_mismatch": body.length_mismatch,
+            "face": [body.pose.face.x, body.pose.face.y] if body.pose.face else None,
             "output": body.output.picture,
+            "format": body.output.format,
+            "height": body.output.height,
+            "fps": body.output.fps,
+            "crf": body.output.crf,
             "preset": body.preset,
         },
         labels=body.metadata,
@@ -109,7 +119,7 @@ def start_video(
     "/{job_id}/download",
     response_class=FileResponse,
     responses={
-        200: {"content": {"video/mp4": {}}},
+        200: {"content": {kind: {} for kind in MEDIA_TYPES.values()}},
         206: {"description": "The part that the Range header asks for", "content": {"video/mp4": {}}},
         307: {"description": "Where the object store hands it out"},
         **answers(NotFound, Conflict),
@@ -118,7 +128,7 @@ def start_video(
     summary="Download a video",
 )
 def download_video(job_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep) -> Response:
-    """The finished mp4 (webm with transparency). Answers range requests."""
+    """The finished video in the format that was asked for. Answers range requests."""
     with database.read() as session:
         job = record_or_refuse(session, job_id, kind="video", tenant_id=account.tenant_id)
         entry, status = video_file(job), job.status
@@ -129,7 +139,7 @@ def download_video(job_id: str, account: AccountDep, database: DatabaseDep, stor
             details={"status": status},
         )
     suffix = str(entry["name"]).rpartition(".")[2]
-    return download(store, entry, f"{job_id}.{suffix}", f"video/{suffix}")
+    return download(store, entry, f"{job_id}.{suffix}", MEDIA_TYPES[suffix])
 
 
 add_job_routes(router, VideoOut, "video", "render")

@@ -163,6 +163,8 @@ class Video(Job):
     audio_upload_id: str | None = None
     pose_mode: str = ""
     seed: int = 0
+    output: dict[str, Any] | None = None
+    length_mismatch: str = "bounce"
     batch_id: str | None = None
     download_url: str | None = None
     sha256: str | None = None

@@ -183,6 +183,7 @@ class Videos(JobCalls[Video]):
         audio_url: str | None = None,
         pose: Mapping[str, Any] | None = None,
         output: Mapping[str, Any] | None = None,
+        length_mismatch: str | None = None,
         preset: str | None = None,
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
@@ -191,7 +192,9 @@ class Videos(JobCalls[Video]):
 
         Args:
             pose: such as ``{"mode": "clip", "seed": 1}``; docs/api.md has every field.
-            output: such as ``{"picture": "face"}``.
+            output: such as ``{"picture": "face", "format": "webm", "height": 720, "fps": 30}``.
+            length_mismatch: ``bounce``, ``loop``, ``hold``, ``cut`` or ``silence``, where the motion of pose mode clip
+                or reference and the recording are not equally long.
         """
         body = video_request(
             person_id,
@@ -199,6 +202,7 @@ class Videos(JobCalls[Video]):
             audio_url=audio_url,
             pose=pose,
             output=output,
+            length_mismatch=length_mismatch,
             preset=preset,
             metadata=metadata,
         )
@@ -245,6 +249,7 @@ def video_request(
     audio_url: str | None = None,
     pose: Mapping[str, Any] | None = None,
     output: Mapping[str, Any] | None = None,
+    length_mismatch: str | None = None,
     preset: str | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
@@ -256,6 +261,7 @@ def video_request(
         "pose": dict(pose or {}),
         "output": dict(output or {}),
         "metadata": dict(metadata or {}),
+        **({"length_mismatch": length_mismatch} if length_mismatch is not None else {}),
         **({"preset": preset} if preset is not None else {}),
     }
 

@@ -16,6 +16,14 @@ from cli.main import app
         ["--pose", "clip", "--pose-video", "p.mp4"],
         ["--expression-video", "e.mp4"],
         ["--pose", "sideways"],
+        ["--pose", "learned", "--length-mismatch", "loop"],
+        ["--face", "0.5,0.5"],
+        ["--pose", "reference", "--pose-video", "p.mp4", "--face", "left"],
+        ["--pose", "reference", "--pose-video", "p.mp4", "--face", "0.5,1.5"],
+        ["--output", "alpha"],
+        ["--height", "20"],
+        ["--fps", "120"],
+        ["--crf", "0"],
     ],
 )
 def test_poses_that_do_not_fit_together_are_wrong_usage(arguments: list[str]) -> None:
@@ -46,3 +54,11 @@ def test_a_video_without_marks_is_warned_of(tmp_path: Path) -> None:
         "Article 50"
         not in CliRunner().invoke(app, arguments, env={"LIKENESS_DATA_DIR": str(tmp_path)}).stderr
     )
+
+
+@pytest.mark.parametrize(("name", "output"), [("o.avi", "frame"), ("o", "face"), ("o.mp4", "alpha")])
+def test_the_files_name_must_say_a_container_that_can_hold_it(name: str, output: str) -> None:
+    result = CliRunner().invoke(app, ["dub", "p.likeness", "r.wav", "-o", name, "--output", output])
+    assert result.exit_code == 2
+    assert ".webm" in result.output
+    assert (".mp4" in result.output.replace(name, "")) == (output != "alpha")
