@@ -258,7 +258,9 @@ def _generate(
     clip, sound = out_dir / "held_out.mp4", out_dir / "held_out.wav"
     video = {name: out_dir / f"{name}.mp4" for name in GENERATED}
     ledger.run("held_out", cut_key, [clip, sound], lambda: split.write_held_out(clip, sound))
-    dub_key = key_of(person_key, cut_key, code_hash("motion", "rendering", "workers/stages/dub.py"))
+    dub_key = key_of(
+        person_key, cut_key, code_hash("motion", "rendering", "workers/driving.py", "workers/stages/dub.py")
+    )
     ledger.run(
         "reenact", dub_key, [video["reenact"]],
         lambda: steps.dub(
