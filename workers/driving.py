@@ -5,6 +5,7 @@ The stages dub and speak take it from here, so a preview of the motion shows wha
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from problems import InvalidParameter
 from training.progress import Progress, Tick
 from workers.package import PersonPackage
 
+FPS = 25.0
 POSES = ("learned", "clip", "still", "reference")
 
 MotionChunks = Iterator[tuple[Motion, NDArray[np.integer]]]
@@ -58,6 +60,11 @@ def check_driving(
             remedy="use --pose reference with it",
             details={"field": "pose"},
         )
+
+
+def frames_of(seconds: float) -> int:
+    """How many frames a recording of so many seconds is shown in: 1 or more."""
+    return max(int(np.ceil(seconds * FPS - 1e-6)), 1)
 
 
 def driven_motion(
@@ -155,7 +162,8 @@ def reference_motion(
         return None
     posed = _track_video(pose_video, known, scratch / "pose.mp4", progress)
     expressed = posed
-    if expression_video is not None and expression_video != pose_video:
+    # The service brings the same upload once for each of its roles: it is not to be tracked twice.
+    if expression_video is not None and not filecmp.cmp(expression_video, pose_video, shallow=False):
         expressed = _track_video(expression_video, known, scratch / "expression.mp4", progress)
     motion = posed.motion
     if known is None:

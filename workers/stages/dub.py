@@ -5,8 +5,6 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 from evaluation.motion_preview import MotionCurves
 from faces.texture import Texture
 from faces.track import FaceTrack
@@ -22,12 +20,10 @@ from rendering.renderer import OUTPUTS, FrameRenderer, FrameRendererConfig, Outp
 from rendering.surroundings import Surroundings
 from training.progress import Progress, silent, ticking
 from training.runtime import limit_threads
-from workers.driving import check_driving, driven_motion, reference_motion
+from workers.driving import FPS, check_driving, driven_motion, frames_of, reference_motion
 from workers.mark import Mark
 from workers.package import members_of, open_package
 from workers.presets import preset_named
-
-FPS = 25.0
 
 
 def run(
@@ -85,7 +81,7 @@ def run(
         scratch = Path(folder)
         sound = scratch / "recording.wav"
         seconds = normalise_recording(recording, sound)
-        frames = max(int(np.ceil(seconds * FPS - 1e-6)), 1)
+        frames = frames_of(seconds)
         track = FaceTrack.load(package.path("track.safetensors"))
         clip = FrameStore.from_clip(package.path("clip.mp4"), stop=len(track))
         settings = preset_named(str(package.manifest.get("preset", "preview")))
