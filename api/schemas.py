@@ -144,6 +144,13 @@ class PoseIn(Strict):
     smoothing: float = Field(default=0.0, ge=0, le=5, description="Frames over which the mouth is smoothed")
 
 
+class MotionIn(Strict):
+    person_id: Identifier
+    audio: AudioIn
+    pose: PoseIn = Field(default_factory=PoseIn)
+    metadata: Labels = Field(default={})
+
+
 class VideoIn(Strict):
     person_id: Identifier
     audio: AudioIn
@@ -165,9 +172,11 @@ class BatchIn(Strict):
 
 
 class EstimateIn(Strict):
-    kind: Literal["training", "video"]
+    kind: Literal["training", "video", "motion"]
     preset: Literal["instant", "preview", "standard", "best"] = "preview"
-    seconds: float | None = Field(default=None, gt=0, le=86400, description="Of the recording; for a video")
+    seconds: float | None = Field(
+        default=None, gt=0, le=86400, description="Of the recording; for a video or a motion"
+    )
 
 
 class VerificationIn(Strict):
@@ -339,6 +348,27 @@ class VideoOut(JobOut):
     size: int | None = Field(description="Bytes")
 
 
+class PoseOut(PoseIn):
+    """As it was asked for. A video that is asked for with it, of the same person and sound, moves the same."""
+
+
+class MadeFileOut(BaseModel):
+    url: str = Field(description="Needs your key; leads to a fresh address each time")
+    sha256: str
+    size: int = Field(description="Bytes")
+
+
+class MotionOut(JobOut):
+    object: Literal["motion"] = "motion"
+    person_id: str
+    audio_upload_id: str | None
+    pose: PoseOut
+    preview: MadeFileOut | None = Field(description="mp4 of the bare head, with the sound")
+    curves: MadeFileOut | None = Field(description="png of the head's turns and the jaw over time")
+    track: MadeFileOut | None = Field(description="safetensors: the motion as numbers")
+    result: dict[str, Any] | None = Field(description="Figures of the motion")
+
+
 class InspectionOut(JobOut):
     object: Literal["inspection"] = "inspection"
     upload_id: str | None
@@ -362,7 +392,8 @@ class VerificationOut(JobOut):
 
 
 AnyJob = Annotated[
-    TrainingOut | VideoOut | InspectionOut | ConsentCheckOut | VerificationOut, Field(discriminator="object")
+    TrainingOut | VideoOut | MotionOut | InspectionOut | ConsentCheckOut | VerificationOut,
+    Field(discriminator="object"),
 ]
 
 
