@@ -28,6 +28,7 @@ from api.routes import (
     inspections,
     jobs,
     metrics,
+    motions,
     objects,
     persons,
     system,
@@ -48,7 +49,7 @@ from problems import InvalidParameter
 
 _STATIC = Path(__file__).parent / "dashboard" / "static"
 _UPLOADS = re.compile(
-    r"/v1/uploads|/v1/objects/.+|/people|/people/[^/]+/(videos|trainings)|/inspections|/verifications"
+    r"/v1/uploads|/v1/objects/.+|/people|/people/[^/]+/(videos|motions|trainings)|/inspections|/verifications"
     r"|/consents/[^/]+/recording"
 )
 
@@ -84,6 +85,7 @@ def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = 
         consents,
         persons,
         trainings,
+        motions,
         videos,
         batches,
         jobs,

@@ -160,6 +160,12 @@ class PoseIn(Strict):
     expression_upload_id: str | None = Field(
         default=None, max_length=64, description="Mode reference: expressions"
     )
+    length_mismatch: Literal["bounce", "loop", "hold", "cut", "silence"] = Field(
+        default="bounce",
+        description="When the motion of mode clip or reference and the sound are not equally long. A longer "
+        "sound: the motion goes forth and back (bounce), from its beginning again (loop), or stays (hold). cut: the "
+        "video ends with the shorter of the two; silence: with the longer",
+    )
     face: FaceIn | None = Field(
         default=None, description="Mode reference: whose motion, where the video shows several people"
     )
@@ -168,17 +174,18 @@ class PoseIn(Strict):
     smoothing: float = Field(default=0.0, ge=0, le=5, description="Frames over which the mouth is smoothed")
 
 
+class MotionIn(Strict):
+    person_id: Identifier
+    audio: AudioIn
+    pose: PoseIn = Field(default_factory=PoseIn)
+    metadata: Labels = Field(default={})
+
+
 class VideoIn(Strict):
     person_id: Identifier
     audio: AudioIn
     pose: PoseIn = Field(default_factory=PoseIn)
     output: OutputIn = Field(default_factory=OutputIn)
-    length_mismatch: Literal["bounce", "loop", "hold", "cut", "silence"] = Field(
-        default="bounce",
-        description="When the motion of pose mode clip or reference and the sound are not equally long. A longer "
-        "sound: the motion goes forth and back (bounce), from its beginning again (loop), or stays (hold). cut: the "
-        "video ends with the shorter of the two; silence: with the longer",
-    )
     preset: Literal["instant"] | None = Field(
         default=None, description="instant: layers only, without the network: faster"
     )
@@ -195,9 +202,11 @@ class BatchIn(Strict):
 
 
 class EstimateIn(Strict):
-    kind: Literal["training", "video"]
+    kind: Literal["training", "video", "motion"]
     preset: Literal["instant", "preview", "standard", "best"] = "preview"
-    seconds: float | None = Field(default=None, gt=0, le=86400, description="Of the recording; for a video")
+    seconds: float | None = Field(
+        default=None, gt=0, le=86400, description="Of the recording; for a video or a motion"
+    )
 
 
 class VerificationIn(Strict):
@@ -364,11 +373,31 @@ class VideoOut(JobOut):
     pose_mode: str
     seed: int
     output: OutputIn = Field(description="As it was asked for; the format is the file's")
-    length_mismatch: str
     batch_id: str | None
     download_url: str | None = Field(description="Once it has succeeded")
     sha256: str | None
     size: int | None = Field(description="Bytes")
+
+
+class PoseOut(PoseIn):
+    """As it was asked for. A video that is asked for with it, of the same person and sound, moves the same."""
+
+
+class MadeFileOut(BaseModel):
+    url: str = Field(description="Needs your key; leads to a fresh address each time")
+    sha256: str
+    size: int = Field(description="Bytes")
+
+
+class MotionOut(JobOut):
+    object: Literal["motion"] = "motion"
+    person_id: str
+    audio_upload_id: str | None
+    pose: PoseOut
+    preview: MadeFileOut | None = Field(description="mp4 of the bare head, with the sound")
+    curves: MadeFileOut | None = Field(description="png of the head's turns and the jaw over time")
+    track: MadeFileOut | None = Field(description="safetensors: the motion as numbers")
+    result: dict[str, Any] | None = Field(description="Figures of the motion")
 
 
 class InspectionOut(JobOut):
@@ -394,7 +423,8 @@ class VerificationOut(JobOut):
 
 
 AnyJob = Annotated[
-    TrainingOut | VideoOut | InspectionOut | ConsentCheckOut | VerificationOut, Field(discriminator="object")
+    TrainingOut | VideoOut | MotionOut | InspectionOut | ConsentCheckOut | VerificationOut,
+    Field(discriminator="object"),
 ]
 
 

@@ -15,7 +15,10 @@ from api.schemas import (
     ConsentOut,
     DeletionOut,
     InspectionOut,
+    MadeFileOut,
+    MotionOut,
     PersonOut,
+    PoseOut,
     Progress,
     StageOut,
     TrainingOut,
@@ -170,13 +173,14 @@ def job_view(session: Session, job: JobRecord) -> AnyJob:
                 "pose_mode": job.params["pose"],
                 "seed": job.params["seed"],
                 "output": _output(job),
-                "length_mismatch": job.params.get("length_mismatch", "bounce"),
                 "batch_id": job.batch_id,
                 "download_url": f"/v1/videos/{job.id}/download" if entry else None,
                 "sha256": entry["sha256"] if entry else None,
                 "size": entry["size"] if entry else None,
             }
         )
+    if job.kind == "motion":
+        return _motion_view(job, base)
     if job.kind == "consent":
         return ConsentCheckOut.model_validate(
             {**base, "upload_id": job.input_id("consent"), "report": job.result}
@@ -188,6 +192,32 @@ def job_view(session: Session, job: JobRecord) -> AnyJob:
         # the worker saw the file under another name
         report = {**report, "name": job.inputs[0].filename}
     return InspectionOut.model_validate({**base, "upload_id": job.input_id("clip"), "report": report})
+
+
+def _motion_view(job: JobRecord, base: Mapping[str, Any]) -> MotionOut:
+    files: dict[str, MadeFileOut | None] = {}
+    for what in MOTION_FILES:
+        entry = motion_file(job, what)
+        files[what] = (
+            MadeFileOut(url=f"/v1/motions/{job.id}/{what}", sha256=entry["sha256"], size=entry["size"])
+            if entry is not None
+            else None
+        )
+    return MotionOut.model_validate(
+        {
+            **base,
+            "person_id": job.person_id,
+            "audio_upload_id": job.input_id("recording"),
+            "pose": PoseOut(
+                mode=job.params["pose"],
+                video_upload_id=job.input_id("pose_video"),
+                expression_upload_id=job.input_id("expression_video"),
+                **{name: value for name, value in job.params.items() if name in PoseOut.model_fields},
+            ),
+            **files,
+            "result": job.result,
+        }
+    )
 
 
 def _verification_view(session: Session, job: JobRecord, base: Mapping[str, Any]) -> VerificationOut:
@@ -223,6 +253,18 @@ def _output(job: JobRecord) -> dict[str, object]:
     given = {name: asked[name] for name in ("format", "height", "fps", "crf") if asked.get(name) is not None}
     picture = asked.get("output") or "frame"
     return {"picture": picture, "format": container_of(picture, None), **given}
+
+
+MOTION_FILES = {"preview": "preview.mp4", "curves": "motion.png", "track": "track.safetensors"}
+"""What of a motion is handed out, by the last word of its address."""
+
+
+def motion_file(job: JobRecord, what: str) -> dict[str, Any] | None:
+    """The manifest's entry of one of a finished motion's files, with its ``key`` in the store."""
+    if job.output is None or job.status != "succeeded":
+        return None
+    entry = next((file for file in job.output["files"] if file["name"] == MOTION_FILES[what]), None)
+    return None if entry is None else {**entry, "key": f"{job.output['prefix']}/{entry['name']}"}
 
 
 def package_file(person: Person) -> dict[str, object] | None:

@@ -167,6 +167,7 @@ def dub(
                     "lip_strength": lip_strength,
                     "head_strength": head_strength,
                     "smoothing": smoothing,
+                    "length_mismatch": length_mismatch.value,
                     **({"face": {"x": place[0], "y": place[1]}} if place else {}),
                 },
                 pose_video=pose_video,
@@ -178,7 +179,6 @@ def dub(
                     "fps": fps,
                     "crf": crf,
                 },
-                length_mismatch=length_mismatch.value,
                 preset=preset.value if preset else None,
             )
         ids = {"video_id": video.id, "person_id": video.person_id, "sha256": video.sha256}

@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from cli.motion_options import HeadStrengthOption, LipStrengthOption, Pose, SeedOption, SmoothingOption
+from cli.motion_options import (
+    ExpressionVideoOption,
+    HeadStrengthOption,
+    LipStrengthOption,
+    Pose,
+    PoseOption,
+    PoseVideoOption,
+    SeedOption,
+    SmoothingOption,
+    require_videos,
+)
 from cli.terminal import JsonOption, long_command, print_json, seconds_of
 
 
@@ -30,19 +40,20 @@ def motion(
     preview: Annotated[
         bool, typer.Option("--preview", help="Also write preview.mp4: the bare head model, speaking.")
     ] = False,
-    pose: Annotated[Pose, typer.Option(help="learned, clip or still.")] = Pose.learned,
+    pose: PoseOption = Pose.learned,
+    pose_video: PoseVideoOption = None,
+    expression_video: ExpressionVideoOption = None,
     lip_strength: LipStrengthOption = 1.0,
     head_strength: HeadStrengthOption = 1.0,
     smoothing: SmoothingOption = 0.0,
     seed: SeedOption = 0,
     as_json: JsonOption = False,
 ) -> None:
-    """Predict PERSON's face and head for RECORDING: seconds of work, to try settings before a dub.
+    """Make PERSON's face and head for RECORDING: seconds of work, to try settings before a dub, which then moves alike.
 
     Writes track.safetensors, like `likeness fit`.
     """
-    if pose is Pose.reference:
-        raise typer.BadParameter("--pose reference is for `likeness dub`, which takes a video with it")
+    require_videos(pose, pose_video, expression_video)
     started = time.monotonic()
     folder = out if out is not None else Path(f"{recording.stem}.motion")
     with long_command(as_json=as_json, resume="run the same command again.") as progress:
@@ -54,6 +65,8 @@ def motion(
             recording,
             folder,
             pose=pose.value,
+            pose_video=pose_video,
+            expression_video=expression_video,
             seed=seed,
             controls=MotionControls(lip_strength, head_strength, smoothing),
             plot=plot,

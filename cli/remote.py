@@ -76,7 +76,6 @@ class RemoteWork:
         pose_video: Path | None,
         expression_video: Path | None,
         output: dict[str, object],
-        length_mismatch: str,
         preset: str | None,
     ) -> Video:
         """Have a person say a recording and save the video."""
@@ -90,7 +89,6 @@ class RemoteWork:
             audio_upload_id=upload.id,
             pose=pose,
             output=output,
-            length_mismatch=length_mismatch,
             preset=preset,
         )
         done = self._follow(self._client.videos, started)

@@ -29,8 +29,8 @@ from problems import Conflict, InvalidParameter, NotFound
 
 Scope = Literal["read", "train", "render", "admin"]
 SCOPES: tuple[Scope, ...] = ("read", "train", "render", "admin")
-"""read: look at everything; train: uploads, consents, people, trainings, inspections; render: videos; admin: keys,
-webhooks, deletions and everything else."""
+"""read: look at everything; train: uploads, consents, people, trainings, inspections; render: motions, videos;
+admin: keys, webhooks, deletions and everything else."""
 KEY_PREFIX = "lk_"
 _SHOWN = len(KEY_PREFIX) + 8
 SESSION_S = 12 * 3600

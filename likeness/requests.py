@@ -1,4 +1,4 @@
-"""What may be asked of the service: an inspection, a person, a training, a video; cancel and retry.
+"""What may be asked of the service: an inspection, a person, a training, a motion, a video; cancel and retry.
 
 Each function checks the rules, writes rows in one transaction and returns. Workers find the queued stage by
 themselves; nothing else has to be told.
@@ -35,7 +35,7 @@ from problems import Conflict, InvalidParameter, NotFound
 
 log = logging.getLogger("likeness.requests")
 
-Kind = Literal["training", "video", "inspection", "consent", "verification"]
+Kind = Literal["training", "video", "motion", "inspection", "consent", "verification"]
 Preset = Literal["instant", "preview", "standard", "best"]
 Pose = Literal["learned", "clip", "still", "reference"]
 
@@ -53,6 +53,7 @@ PLANS: Mapping[Kind, Plan] = {
     "consent": Plan(("consent",), priority=5),
     "inspection": Plan(("inspect",), priority=10),
     "verification": Plan(("verify",), priority=10),
+    "motion": Plan(("speak",), priority=10),
     "video": Plan(("dub",), priority=20),
     "training": Plan(("validate", "fit", "motion", "render", "publish"), priority=30),
 }
@@ -249,9 +250,80 @@ def request_video(
 
     Raises:
         NotFound: no such person or upload.
+        ConsentMissing: nobody agreed to videos of this person.
         Conflict: the person is not trained yet.
-        InvalidParameter: pose and the reference videos do not fit together.
+        InvalidParameter: pose, strengths and the reference videos do not fit together.
     """
+    options = options or {}
+    _require_fitting_pose(pose, pose_video_id, expression_video_id, options)
+    container_of(options.get("output", "frame"), options.get("format"))
+    with database.write() as session:
+        person = _who_speaks(session, person_id, tenant_id)
+        inputs = _what_drives(session, recording_id, pose_video_id, expression_video_id, tenant_id)
+        if dry_run:
+            return ""
+        return add_job(
+            session,
+            "video",
+            tenant_id=person.tenant_id,
+            scope=f"people/{person.id}",
+            params={
+                "pose": pose,
+                "seed": seed,
+                **options,
+                "consent": {
+                    "id": person.consent_id,
+                    "kind": person.consent.status if person.consent else None,
+                },
+            },
+            labels=labels,
+            batch_id=batch_id,
+            inputs=inputs,
+            person_id=person.id,
+            package_artifact_id=person.package_artifact_id,
+        )
+
+
+def request_motion(
+    database: Database,
+    *,
+    person_id: str,
+    recording_id: str,
+    pose: Pose,
+    seed: int,
+    pose_video_id: str | None = None,
+    expression_video_id: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    labels: Mapping[str, Any] | None = None,
+    tenant_id: str | None = None,
+) -> str:
+    """Queue a preview of how a person moves while saying a recording; returns the job's id. A video that is asked
+    for with the same arguments moves exactly so. It is derived from the person, so it needs what a video needs.
+
+    Raises:
+        NotFound, ConsentMissing, Conflict, InvalidParameter: as :func:`request_video`.
+    """
+    options = options or {}
+    _require_fitting_pose(pose, pose_video_id, expression_video_id, options)
+    with database.write() as session:
+        person = _who_speaks(session, person_id, tenant_id)
+        return add_job(
+            session,
+            "motion",
+            tenant_id=person.tenant_id,
+            scope=f"people/{person.id}",
+            params={"pose": pose, "seed": seed, **options},
+            labels=labels,
+            inputs=_what_drives(session, recording_id, pose_video_id, expression_video_id, tenant_id),
+            person_id=person.id,
+            package_artifact_id=person.package_artifact_id,
+        )
+
+
+def _require_fitting_pose(
+    pose: Pose, pose_video_id: str | None, expression_video_id: str | None, options: Mapping[str, Any]
+) -> None:
+    """Refuse at once what the stage would refuse later (``workers.driving``)."""
     if (pose == "reference") != (pose_video_id is not None):
         raise InvalidParameter(
             f"pose mode {pose!r} and {'a' if pose_video_id else 'no'} pose video do not fit together",
@@ -264,60 +336,61 @@ def request_video(
             remedy="use pose mode reference with video_upload_id",
             details={"field": "pose.expression_upload_id"},
         )
-    asked = options or {}
-    if asked.get("length_mismatch", "bounce") != "bounce" and pose not in ("clip", "reference"):
+    turned = [name for name, usual in _USUAL.items() if options.get(name, usual) != usual]
+    if expression_video_id is not None and turned:
+        raise InvalidParameter(
+            f"{' and '.join(turned)} act on predicted motion, and here a video gives all of it",
+            remedy=f"leave {' and '.join(turned)} as usual, or do not take the expressions of a video",
+            details={"field": f"pose.{turned[0]}"},
+        )
+    if options.get("length_mismatch", "bounce") != "bounce" and pose not in ("clip", "reference"):
         raise InvalidParameter(
             f"with pose mode {pose} the motion is as long as the sound: there is no mismatch to settle",
-            remedy="leave length_mismatch out, or use pose mode clip or reference",
-            details={"field": "length_mismatch"},
+            remedy="leave length_mismatch out, or use mode clip or reference",
+            details={"field": "pose.length_mismatch"},
         )
-    if asked.get("face") is not None and pose != "reference":
+    if options.get("face") is not None and pose != "reference":
         raise InvalidParameter(
             "a face is chosen among those of a reference video, and there is none",
-            remedy="leave pose.face out, or use pose mode reference with video_upload_id",
+            remedy="leave pose.face out, or use mode reference with video_upload_id",
             details={"field": "pose.face"},
         )
-    container_of(asked.get("output", "frame"), asked.get("format"))
-    with database.write() as session:
-        person = person_or_refuse(session, person_id, tenant_id=tenant_id)
-        _require_consent(person.consent is not None and person.consent.given)
-        if person.consent is not None and person.consent.purposes and "dub" not in person.consent.purposes:
-            raise _purpose_missing("dub", person.consent)
-        if person.package_artifact_id is None:
-            raise Conflict(
-                f"{person_id} has not been learned yet",
-                remedy=f"train first: POST /v1/persons/{person_id}/trainings, and wait for its success",
-                details={"person_id": person_id},
-            )
-        inputs = {"recording": _upload(session, recording_id, None, "audio.upload_id", tenant_id)}
-        if pose_video_id is not None:
-            inputs["pose_video"] = _upload(session, pose_video_id, None, "pose.video_upload_id", tenant_id)
-        if expression_video_id is not None:
-            inputs["expression_video"] = _upload(
-                session, expression_video_id, None, "pose.expression_upload_id", tenant_id
-            )
-        if dry_run:
-            return ""
-        return add_job(
-            session,
-            "video",
-            tenant_id=person.tenant_id,
-            scope=f"people/{person.id}",
-            params={
-                "pose": pose,
-                "seed": seed,
-                **(options or {}),
-                "consent": {
-                    "id": person.consent_id,
-                    "kind": person.consent.status if person.consent else None,
-                },
-            },
-            labels=labels,
-            batch_id=batch_id,
-            inputs=inputs,
-            person_id=person.id,
-            package_artifact_id=person.package_artifact_id,
+
+
+_USUAL = {"head_strength": 1.0, "lip_strength": 1.0, "smoothing": 0.0}
+
+
+def _who_speaks(session: Session, person_id: str, tenant_id: str | None) -> Person:
+    """A person who has been learned and agreed to be shown."""
+    person = person_or_refuse(session, person_id, tenant_id=tenant_id)
+    _require_consent(person.consent is not None and person.consent.given)
+    if person.consent is not None and person.consent.purposes and "dub" not in person.consent.purposes:
+        raise _purpose_missing("dub", person.consent)
+    if person.package_artifact_id is None:
+        raise Conflict(
+            f"{person_id} has not been learned yet",
+            remedy=f"train first: POST /v1/persons/{person_id}/trainings, and wait for its success",
+            details={"person_id": person_id},
         )
+    return person
+
+
+def _what_drives(
+    session: Session,
+    recording_id: str,
+    pose_video_id: str | None,
+    expression_video_id: str | None,
+    tenant_id: str | None,
+) -> dict[str, Upload]:
+    """The uploads that a spoken motion is made of, by role."""
+    inputs = {"recording": _upload(session, recording_id, None, "audio.upload_id", tenant_id)}
+    if pose_video_id is not None:
+        inputs["pose_video"] = _upload(session, pose_video_id, None, "pose.video_upload_id", tenant_id)
+    if expression_video_id is not None:
+        inputs["expression_video"] = _upload(
+            session, expression_video_id, None, "pose.expression_upload_id", tenant_id
+        )
+    return inputs
 
 
 def cancel(

@@ -32,7 +32,7 @@ PAUSES_S = (5.0, 30.0, 120.0, 600.0, 3600.0, 6 * 3600.0, 24 * 3600.0)
 EVENTS = (
     *(
         f"{kind}.{status}"
-        for kind in ("training", "video", "inspection", "consent", "verification")
+        for kind in ("training", "video", "motion", "inspection", "consent", "verification")
         for status in ("succeeded", "failed", "canceled")
     ),
     "webhook.test",

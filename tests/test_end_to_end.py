@@ -5,13 +5,16 @@ On the bundled sample; `./dev long` also takes a real clip where there is one be
 
 from __future__ import annotations
 
+import shutil
 from itertools import combinations, pairwise
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+from evaluation.motion_preview import MotionCurves
 from faces.mouth import mouth_opening
 from faces.track import FaceTrack, Motion
 from fitting.landmarks import FaceLandmarker
@@ -33,7 +36,7 @@ from workers.driving import MISMATCHES, driven_motion, frames_to_make
 from workers.mark import Mark
 from workers.package import open_package
 from workers.runner import STAGES, StageContext
-from workers.stages import dub, fit, motion, publish, render, validate, verify
+from workers.stages import dub, fit, motion, publish, render, speak, validate, verify
 
 FRAMES = 90
 TINY = RendererConfig(
@@ -158,7 +161,7 @@ def test_the_motion_is_as_long_as_was_asked_for(person: Path, recording: Path, t
         for sound, heard in ((recording, 43), (long, 115)):
             made = {}
             for mismatch in MISMATCHES:
-                frames = frames_to_make(package, heard, "clip", None, mismatch)
+                frames = frames_to_make(package, heard, None, mismatch)
                 chunks = driven_motion(
                     package, track, sound, "clip", None, False, MotionControls(), 0, frames, mismatch
                 )
@@ -233,6 +236,45 @@ def test_a_dub_is_marked_and_signed(
     webm = verify.run(tmp_path / "alpha.webm")
     assert webm["c2pa"] is None
     assert webm["watermark"]["payload"] == f"{mark.number:012x}"
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        "learned",
+        *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("clip", "reference", "expressions")),
+    ],
+)
+def test_the_preview_moves_as_the_video_does(
+    mode: str, person: Path, recording: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[Motion] = []
+
+    class Watched(MotionCurves):
+        def add(self, motion: Motion) -> None:
+            shown.append(motion)
+            super().add(motion)
+
+    options: dict[str, Any] = {"pose": mode, "seed": 3, "controls": MotionControls(1.2, 0.7, 0.5)}
+    if mode in ("reference", "expressions"):
+        other = tmp_path / "other.mp4"
+        dub.run(person, recording, other, seed=8, preset="instant")
+        options = {"pose": "reference", "seed": 3, "pose_video": other}
+        if mode == "expressions":
+            options["expression_video"] = shutil.copy(other, tmp_path / "again.mp4")
+    small, dubbed = tmp_path / "small.png", tmp_path / "dubbed.png"
+    figures = speak.run(person, recording, tmp_path, **options, motion_picture=small, preview=True)
+    monkeypatch.setattr(dub, "MotionCurves", Watched)
+    dub.run(person, recording, tmp_path / "o.mp4", **options, preset="instant", motion_picture=dubbed)
+    one, two = FaceTrack.load(tmp_path / "track.safetensors").motion, Motion.concatenate(shown)
+    for name in ("rotation", "translation", "expression", "gaze"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(two, name), err_msg=name)
+    assert small.read_bytes() == dubbed.read_bytes()
+    assert figures["frames"] == 43
+    preview = probe(tmp_path / "preview.mp4")
+    assert preview.video is not None
+    assert preview.audio is not None
+    assert abs(preview.duration_s - 1.7) <= 1 / 25 + 1e-3
 
 
 def test_dub(person: Path, recording: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ The stages dub and speak take it from here, so a preview of the motion shows wha
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from problems import InvalidParameter
 from training.progress import Progress, Tick
 from workers.package import PersonPackage
 
+FPS = 25.0
 POSES = ("learned", "clip", "still", "reference")
 MISMATCHES = ("bounce", "loop", "hold", "cut", "silence")
 """What happens when a clip's or a reference's motion and the sound are not equally long. A longer sound: the motion
@@ -94,10 +96,16 @@ def check_driving(
         )
 
 
+def frames_of(seconds: float) -> int:
+    """How many frames a recording of so many seconds is shown in: 1 or more."""
+    return max(int(np.ceil(seconds * FPS - 1e-6)), 1)
+
+
 def frames_to_make(
-    package: PersonPackage, sound_frames: int, pose: str, reference: tuple[Motion, bool] | None, mismatch: str
+    package: PersonPackage, sound_frames: int, reference: tuple[Motion, bool] | None, mismatch: str
 ) -> int:
-    """How many frames (25 a second) the video gets; see :data:`MISMATCHES`."""
+    """How many frames (25 a second) the video gets whose head a reference leads, or the clip; see
+    :data:`MISMATCHES`."""
     if mismatch not in ("cut", "silence"):
         return sound_frames
     if reference is not None:
@@ -220,7 +228,8 @@ def reference_motion(
         return None
     posed = _track_video(pose_video, known, scratch / "pose.mp4", progress, face)
     expressed = posed
-    if expression_video is not None and expression_video != pose_video:
+    # The service brings the same upload once for each of its roles: it is not to be tracked twice.
+    if expression_video is not None and not filecmp.cmp(expression_video, pose_video, shallow=False):
         expressed = _track_video(expression_video, known, scratch / "expression.mp4", progress)
     motion = posed.motion
     if known is None:

@@ -209,9 +209,43 @@ def _publish(context: StageContext) -> Mapping[str, Any]:
     )
 
 
+def _speak(context: StageContext) -> Mapping[str, Any]:
+    from workers.stages import speak
+
+    return speak.run(
+        context.inputs["person"],
+        context.inputs["recording"],
+        context.work,
+        **_driving(context),
+        motion_picture=context.work / "motion.png",
+        preview=True,
+        progress=context.progress,
+    )
+
+
+def _driving(context: StageContext) -> dict[str, Any]:
+    """How they are to move, as the stages speak and dub both take it: the one shows what the other will do."""
+    from motion.predict import MotionControls
+
+    params = context.params
+    face = params.get("face")
+    return {
+        "pose": params["pose"],
+        "pose_video": context.inputs.get("pose_video"),
+        "expression_video": context.inputs.get("expression_video"),
+        "face": (face["x"], face["y"]) if face else None,
+        "length_mismatch": params.get("length_mismatch", "bounce"),
+        "seed": params["seed"],
+        "controls": MotionControls(
+            lip_strength=params.get("lip_strength", 1.0),
+            head_strength=params.get("head_strength", 1.0),
+            smoothing=params.get("smoothing", 0.0),
+        ),
+    }
+
+
 def _dub(context: StageContext) -> Mapping[str, Any]:
     from media.encode import Encoding
-    from motion.predict import MotionControls
     from workers.mark import Mark, credentials_of
     from workers.stages import dub
 
@@ -231,20 +265,10 @@ def _dub(context: StageContext) -> Mapping[str, Any]:
         context.inputs["person"],
         context.inputs["recording"],
         context.work / f"video.{encoding.container}",
-        pose=params["pose"],
-        controls=MotionControls(
-            lip_strength=params.get("lip_strength", 1.0),
-            head_strength=params.get("head_strength", 1.0),
-            smoothing=params.get("smoothing", 0.0),
-        ),
+        **_driving(context),
         preset=params.get("preset"),
         output=picture,
         encoding=encoding,
-        length_mismatch=params.get("length_mismatch", "bounce"),
-        face=tuple(params["face"]) if params.get("face") else None,
-        pose_video=context.inputs.get("pose_video"),
-        expression_video=context.inputs.get("expression_video"),
-        seed=params["seed"],
         device=context.device,
         mark=mark,
         motion_picture=context.work / "motion.png",
@@ -254,10 +278,8 @@ def _dub(context: StageContext) -> Mapping[str, Any]:
 
 
 _LEARNS = ("preset", "seed")
-_TURNS = (
-    "pose", "seed", "lip_strength", "head_strength", "smoothing", "length_mismatch", "face", "output", "format",
-    "height", "fps", "crf", "preset", "mark",
-)  # fmt: skip
+_TURNS = ("pose", "seed", "lip_strength", "head_strength", "smoothing", "length_mismatch", "face")
+_SHOWS = ("output", "format", "height", "fps", "crf", "preset", "mark")
 _DRIVES = ("person", "recording", "pose_video", "expression_video")
 
 STAGES: Mapping[str, StageSpec] = {
@@ -290,7 +312,15 @@ STAGES: Mapping[str, StageSpec] = {
         produces=("surroundings.safetensors",),
     ),
     "publish": StageSpec(_publish, "2", params=_LEARNS, weight=2, produces=("person.likeness",)),
-    "dub": StageSpec(_dub, "3", reads=_DRIVES, params=_TURNS),
+    "speak": StageSpec(
+        _speak,
+        "1",
+        reads=_DRIVES,
+        params=_TURNS,
+        parts={"motion.predict": 1, "motion.preview": 1},
+        produces=("preview.mp4", "motion.png", "track.safetensors"),
+    ),
+    "dub": StageSpec(_dub, "3", reads=_DRIVES, params=(*_TURNS, *_SHOWS)),
 }
 """Every stage there is, by its name in ``likeness.requests.PLANS``; modules are imported when they run."""
 

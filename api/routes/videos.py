@@ -12,7 +12,7 @@ from api.problem_details import answers, changes
 from api.routes.downloads import download
 from api.routes.job_routes import add_job_routes
 from api.routes.uploads import fetch_upload
-from api.schemas import DryRunOut, VideoIn, VideoOut
+from api.schemas import AudioIn, DryRunOut, PoseIn, VideoIn, VideoOut
 from api.views import job_view, video_file
 from likeness.accounts import Account
 from likeness.database import Database
@@ -47,7 +47,7 @@ def add_video(
     store: StoreDep,
     settings: SettingsDep,
 ) -> Any:
-    """Queue a video, as long as its recording (but see `length_mismatch`).
+    """Queue a video, as long as its recording (but see `pose.length_mismatch`).
 
     Poll the answer's `Location`, or follow its events.
     """
@@ -70,37 +70,23 @@ def start_video(
     dry_run: bool = False,
 ) -> str:
     """Check a request for a video and queue it; returns the job's id, or nothing of use for a dry run."""
-    if (body.audio.upload_id is None) == (body.audio.url is None):
-        raise InvalidParameter(
-            "the sound is either an upload or an address",
-            remedy="send audio.upload_id or audio.url",
-            details={"field": "audio"},
-        )
     dry_run = dry_run or body.dry_run
-    recording = body.audio.upload_id
-    if recording is None:
-        assert body.audio.url is not None
-        if dry_run:
-            raise InvalidParameter(
-                "an address is not fetched for a dry run",
-                remedy="upload the recording first: POST /v1/uploads with source_url",
-                details={"field": "audio.url"},
-            )
-        recording = fetch_upload(body.audio.url, "recording", account, settings, database, store).id
+    if dry_run and body.audio.url is not None:
+        raise InvalidParameter(
+            "an address is not fetched for a dry run",
+            remedy="upload the recording first: POST /v1/uploads with source_url",
+            details={"field": "audio.url"},
+        )
     return request_video(
         database,
         person_id=body.person_id,
-        recording_id=recording,
+        recording_id=recording_id(body.audio, account, settings, database, store),
         pose=body.pose.mode,
         seed=body.pose.seed,
         pose_video_id=body.pose.video_upload_id,
         expression_video_id=body.pose.expression_upload_id,
         options={
-            "head_strength": body.pose.head_strength,
-            "lip_strength": body.pose.lip_strength,
-            "smoothing": body.pose.smoothing,
-            "length_mismatch": body.length_mismatch,
-            "face": [body.pose.face.x, body.pose.face.y] if body.pose.face else None,
+            **moved(body.pose),
             "output": body.output.picture,
             "format": body.output.format,
             "height": body.output.height,
@@ -113,6 +99,33 @@ def start_video(
         tenant_id=account.tenant_id,
         dry_run=dry_run,
     )
+
+
+def recording_id(
+    audio: AudioIn, account: Account, settings: Settings, database: Database, store: ObjectStore
+) -> str:
+    """The upload with the sound; what is named by its address is fetched."""
+    if (audio.upload_id is None) == (audio.url is None):
+        raise InvalidParameter(
+            "the sound is either an upload or an address",
+            remedy="send audio.upload_id or audio.url",
+            details={"field": "audio"},
+        )
+    if audio.upload_id is not None:
+        return audio.upload_id
+    assert audio.url is not None
+    return fetch_upload(audio.url, "recording", account, settings, database, store).id
+
+
+def moved(pose: PoseIn) -> dict[str, Any]:
+    """The stage's parameters that say how the motion is led, and how strong it is."""
+    return {
+        "length_mismatch": pose.length_mismatch,
+        "face": pose.face.model_dump() if pose.face else None,
+        "head_strength": pose.head_strength,
+        "lip_strength": pose.lip_strength,
+        "smoothing": pose.smoothing,
+    }
 
 
 @router.get(

@@ -33,6 +33,10 @@ class Estimates:
         """How long a video of a recording of so many seconds would take."""
         return self._ask({"kind": "video", "seconds": seconds})
 
+    def motion(self, seconds: float) -> Estimate:
+        """The preview of a motion to a recording of so many seconds."""
+        return self._ask({"kind": "motion", "seconds": seconds})
+
     def _ask(self, body: dict[str, Any]) -> Estimate:
         return decode(Estimate, self._transport.call("POST", "/v1/estimates", body))
 

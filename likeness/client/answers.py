@@ -164,11 +164,46 @@ class Video(Job):
     pose_mode: str = ""
     seed: int = 0
     output: dict[str, Any] | None = None
-    length_mismatch: str = "bounce"
     batch_id: str | None = None
     download_url: str | None = None
     sha256: str | None = None
     size: int | None = None
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where the head's motion comes from, as it was asked for; ``dataclasses.asdict`` makes a video's pose of it."""
+
+    mode: str
+    seed: int = 0
+    video_upload_id: str | None = None
+    expression_upload_id: str | None = None
+    head_strength: float = 1.0
+    lip_strength: float = 1.0
+    smoothing: float = 0.0
+
+
+@dataclass(frozen=True)
+class MadeFile:
+    """A file that a job made."""
+
+    url: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Motion(Job):
+    person_id: str
+    pose: Pose
+    audio_upload_id: str | None = None
+    preview: MadeFile | None = None
+    """mp4 of the bare head, with the sound."""
+    curves: MadeFile | None = None
+    """png of the head's turns and the jaw over time."""
+    track: MadeFile | None = None
+    """safetensors: the motion as numbers."""
+    result: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,6 +229,7 @@ class Verification(Job):
 JOBS: dict[str, type[Job]] = {
     "training": Training,
     "video": Video,
+    "motion": Motion,
     "inspection": Inspection,
     "consent_check": ConsentCheck,
     "verification": Verification,

@@ -15,7 +15,7 @@ from likeness.client.account_calls import (
 )
 from likeness.client.answers import Health, System, Usage
 from likeness.client.decoding import decode
-from likeness.client.job_calls import Batches, Inspections, Jobs, Trainings, Verifications, Videos
+from likeness.client.job_calls import Batches, Inspections, Jobs, Motions, Trainings, Verifications, Videos
 from likeness.client.people_calls import Consents, Deletions, Persons, Uploads
 from likeness.client.transport import RetryConfig, Transport
 
@@ -45,6 +45,7 @@ class Client:
         self.consents = Consents(transport)
         self.persons = Persons(transport)
         self.trainings = Trainings(transport)
+        self.motions = Motions(transport)
         self.videos = Videos(transport)
         self.batches = Batches(transport)
         self.jobs = Jobs(transport)

@@ -17,6 +17,8 @@ from likeness.client.answers import (
     File,
     Inspection,
     Job,
+    MadeFile,
+    Motion,
     Training,
     Verification,
     Video,
@@ -171,6 +173,57 @@ class Trainings(JobCalls[Training]):
         return list_of(self._transport, f"{self._at(job_id)}/previews", File)
 
 
+class Motions(JobCalls[Motion]):
+    def __init__(self, transport: Transport) -> None:
+        super().__init__(transport, "/v1/motions", Motion)
+
+    def create(
+        self,
+        person_id: str,
+        *,
+        audio_upload_id: str | None = None,
+        audio_url: str | None = None,
+        pose: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Motion:
+        """Preview how a person moves while saying a recording; a video with the same pose moves the same.
+
+        Args:
+            pose: such as ``{"mode": "learned", "seed": 1}``; docs/api.md has every field.
+        """
+        body = motion_request(
+            person_id, audio_upload_id=audio_upload_id, audio_url=audio_url, pose=pose, metadata=metadata
+        )
+        return self._start(self._path, body, idempotency_key, FETCH_S if audio_url else None)
+
+    def preview(self, job_id: str, path: Path | str, *, progress: Sent | None = None) -> Path:
+        """Save the video of the bare head, an mp4 with the sound.
+
+        Raises:
+            ApiProblem: ``conflict`` while there is none; refused, unreachable, or damaged on the way.
+        """
+        motion = self.get(job_id)
+        return self._save(motion, motion.preview, path, progress)
+
+    def curves(self, job_id: str, path: Path | str, *, progress: Sent | None = None) -> Path:
+        """Save the picture of the head's turns and the jaw over time, a png; raises as :meth:`preview`."""
+        motion = self.get(job_id)
+        return self._save(motion, motion.curves, path, progress)
+
+    def track(self, job_id: str, path: Path | str, *, progress: Sent | None = None) -> Path:
+        """Save the motion as numbers, in safetensors; raises as :meth:`preview`."""
+        motion = self.get(job_id)
+        return self._save(motion, motion.track, path, progress)
+
+    def _save(self, motion: Motion, file: MadeFile | None, path: Path | str, progress: Sent | None) -> Path:
+        if file is None:
+            raise _nothing_yet(motion)
+        return receive_file(
+            self._transport, file.url, Path(path), size=file.size, sha256=file.sha256, progress=progress
+        )
+
+
 class Videos(JobCalls[Video]):
     def __init__(self, transport: Transport) -> None:
         super().__init__(transport, "/v1/videos", Video)
@@ -183,7 +236,6 @@ class Videos(JobCalls[Video]):
         audio_url: str | None = None,
         pose: Mapping[str, Any] | None = None,
         output: Mapping[str, Any] | None = None,
-        length_mismatch: str | None = None,
         preset: str | None = None,
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
@@ -193,8 +245,6 @@ class Videos(JobCalls[Video]):
         Args:
             pose: such as ``{"mode": "clip", "seed": 1}``; docs/api.md has every field.
             output: such as ``{"picture": "face", "format": "webm", "height": 720, "fps": 30}``.
-            length_mismatch: ``bounce``, ``loop``, ``hold``, ``cut`` or ``silence``, where the motion of pose mode clip
-                or reference and the recording are not equally long.
         """
         body = video_request(
             person_id,
@@ -202,7 +252,6 @@ class Videos(JobCalls[Video]):
             audio_url=audio_url,
             pose=pose,
             output=output,
-            length_mismatch=length_mismatch,
             preset=preset,
             metadata=metadata,
         )
@@ -224,14 +273,7 @@ class Videos(JobCalls[Video]):
         """
         video = self.get(job_id)
         if video.download_url is None or video.sha256 is None or video.size is None:
-            raise ApiProblem(
-                f"the video {job_id} is {video.status}; there is no file of it",
-                remedy="wait for it first: client.videos.wait(...)",
-                details={"status": video.status},
-                code="conflict",
-                title="The resource's state does not allow this",
-                status=409,
-            )
+            raise _nothing_yet(video)
         return receive_file(
             self._transport,
             video.download_url,
@@ -242,6 +284,35 @@ class Videos(JobCalls[Video]):
         )
 
 
+def _nothing_yet(job: Job) -> ApiProblem:
+    return ApiProblem(
+        f"the {job.object} {job.id} is {job.status}; there is no file of it",
+        remedy=f"wait for it first: client.{job.object}s.wait(...)",
+        details={"status": job.status},
+        code="conflict",
+        title="The resource's state does not allow this",
+        status=409,
+    )
+
+
+def motion_request(
+    person_id: str,
+    *,
+    audio_upload_id: str | None = None,
+    audio_url: str | None = None,
+    pose: Mapping[str, Any] | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """The body of ``POST /v1/motions``, and what the one of ``POST /v1/videos`` begins with."""
+    audio = {"upload_id": audio_upload_id, "url": audio_url}
+    return {
+        "person_id": person_id,
+        "audio": {name: value for name, value in audio.items() if value is not None},
+        "pose": dict(pose or {}),
+        "metadata": dict(metadata or {}),
+    }
+
+
 def video_request(
     person_id: str,
     *,
@@ -249,19 +320,16 @@ def video_request(
     audio_url: str | None = None,
     pose: Mapping[str, Any] | None = None,
     output: Mapping[str, Any] | None = None,
-    length_mismatch: str | None = None,
     preset: str | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The body of ``POST /v1/videos``, and one item of a batch."""
-    audio = {"upload_id": audio_upload_id, "url": audio_url}
+    spoken = motion_request(
+        person_id, audio_upload_id=audio_upload_id, audio_url=audio_url, pose=pose, metadata=metadata
+    )
     return {
-        "person_id": person_id,
-        "audio": {name: value for name, value in audio.items() if value is not None},
-        "pose": dict(pose or {}),
+        **spoken,
         "output": dict(output or {}),
-        "metadata": dict(metadata or {}),
-        **({"length_mismatch": length_mismatch} if length_mismatch is not None else {}),
         **({"preset": preset} if preset is not None else {}),
     }
 

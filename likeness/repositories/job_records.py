@@ -81,14 +81,14 @@ class JobRecord:
     stages: Sequence[StageRecord]
     inputs: Sequence[InputRecord]
     output: dict[str, Any] | None
-    """Manifest of a finished video's or inspection's artifact, with its ``prefix``; else None."""
+    """Manifest of a finished video's, motion's or inspection's artifact, with its ``prefix``; else None."""
 
     def input_id(self, role: str) -> str | None:
         """The upload that plays a role."""
         return next((item.upload_id for item in self.inputs if item.role == role), None)
 
 
-_SHOWN = ("video", "inspection")
+_SHOWN = ("video", "motion", "inspection")
 """Kinds whose output files are handed out."""
 
 

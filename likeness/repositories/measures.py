@@ -14,7 +14,7 @@ from likeness.ids import least_id
 from likeness.repositories.outbox import due, waiting
 from likeness.tables import Job, Stage, Wake, WebhookDelivery
 
-KINDS = ("inspection", "training", "video")
+KINDS = ("inspection", "training", "video", "motion")
 """Named in the queries, because the index on jobs begins with the kind."""
 LIVE = ("queued", "running", "canceling")
 ENDED = ("succeeded", "failed", "canceled")

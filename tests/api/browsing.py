@@ -24,6 +24,8 @@ import uvicorn
 from playwright.sync_api import Browser, sync_playwright
 
 from api.app import create_app
+from evaluation.motion_preview import draw_motion
+from faces.track import Motion
 from likeness.database import Database
 from likeness.health import WorkerState
 from likeness.schema import migrate
@@ -168,6 +170,18 @@ def _render(context: StageContext) -> None:
     (context.work / "renderer.safetensors").write_text("weights")
 
 
+def _speak(context: StageContext) -> Mapping[str, Any]:
+    for step in range(1, 6):
+        context.progress(Tick("motion.predict", step, 5))
+        time.sleep(0.1)
+    (context.work / "preview.mp4").write_bytes(film(3.0))
+    wave = np.sin(np.arange(75)[:, None] / np.array([5, 9, 14])).astype(np.float32)
+    moved = Motion(0.05 * wave, wave, np.abs(wave[:, :1]), wave[:, :2])
+    draw_motion(moved, ("jawOpen",), context.work / "motion.png")
+    (context.work / "track.safetensors").write_bytes(b"track")
+    return {"frames": 75, "head_std_deg": [1.2, 2.3, 0.7], "lip_closures_per_minute": 31.0}
+
+
 def _dub(context: StageContext) -> Mapping[str, Any]:
     (context.work / "video.mp4").write_bytes(film(3.0))
     return {"frames": 75}
@@ -186,6 +200,12 @@ STAGES = {
         _render, "1", params=("preset", "seed"), weight=6, produces=("renderer.safetensors",)
     ),
     "publish": StageSpec(publish, "1", params=("preset", "seed"), produces=("person.likeness",)),
+    "speak": StageSpec(
+        _speak,
+        "1",
+        reads=("person", "recording", "pose_video", "expression_video"),
+        params=("pose", "seed", "head_strength", "lip_strength", "smoothing"),
+    ),
     "dub": StageSpec(
         _dub, "1", reads=("person", "recording"), params=("pose", "seed"), produces=("video.mp4",)
     ),

@@ -62,6 +62,7 @@ def two(app: FastAPI, database: Database, runner: Runner) -> Iterator[Two]:
     recording = upload(ada, b"a sound", "recording")
     video_in = {"person_id": who, "audio": {"upload_id": recording}}
     batch = ada.post("/v1/batches", json={"items": [video_in]}).json()["id"]
+    motion = ada.post("/v1/motions", json=video_in).json()["id"]
     inspection = ada.post("/v1/inspections", json={"upload_id": clip}).json()["id"]
     verification = ada.post("/v1/verifications", json={"upload_id": clip}).json()["id"]
     consent = ada.post("/v1/consents", json={"subject_name": "Ada"}).json()
@@ -74,8 +75,9 @@ def two(app: FastAPI, database: Database, runner: Runner) -> Iterator[Two]:
     dropped = ada.delete(f"/v1/uploads/{upload(ada, b'not needed')}").json()["id"]
     key = ada.get("/v1/api-keys").json()["data"][0]["id"]
     ids = {
-        "person_id": who, "upload_id": clip, "trainings": training, "videos": video, "inspections": inspection,
-        "verifications": verification, "jobs": video, "batch_id": batch, "consent_id": consent["id"],
+        "person_id": who, "upload_id": clip, "trainings": training, "videos": video, "motions": motion,
+        "inspections": inspection, "verifications": verification, "jobs": video, "batch_id": batch,
+        "consent_id": consent["id"],
         "endpoint_id": endpoint, "delivery_id": delivery, "deletion_id": dropped, "key_id": key, "number": "1",
     }  # fmt: skip
     yield Two(app, ada, client_of(app, database, "Bob Ltd"), ids)
@@ -149,6 +151,7 @@ def test_another_tenants_resources_do_not_exist(two: Two) -> None:
     # and none of these calls did anything
     assert two.ada.get(f"/v1/persons/{two.ids['person_id']}").json()["status"] == "ready"
     assert two.ada.get(f"/v1/videos/{two.ids['videos']}/download").status_code == 200
+    assert two.ada.get(f"/v1/motions/{two.ids['motions']}/preview").status_code == 200
     assert two.ada.get(f"/v1/consents/{two.ids['consent_id']}").json()["status"] == "verified"
 
 
@@ -173,6 +176,8 @@ def test_bodies_can_not_name_another_tenants_resources(two: Two) -> None:
         ("/v1/persons", {"name": "Bob", "consent_id": ids["consent_id"]}),
         ("/v1/videos", {"person_id": ids["person_id"], "audio": {"upload_id": sound}}),
         ("/v1/videos", {"person_id": bobs, "audio": {"upload_id": ids["upload_id"]}}),
+        ("/v1/motions", {"person_id": ids["person_id"], "audio": {"upload_id": sound}}),
+        ("/v1/motions", {"person_id": bobs, "audio": {"upload_id": ids["upload_id"]}}),
     ):
         answer = two.bob.post(path, json=body)
         assert answer.status_code in (404, 409), (path, answer.text)
@@ -181,7 +186,13 @@ def test_bodies_can_not_name_another_tenants_resources(two: Two) -> None:
 
 
 def test_the_dashboard_keeps_tenants_apart_too(two: Two) -> None:
-    for path in (f"/people/{two.ids['person_id']}", f"/jobs/{two.ids['videos']}"):
+    person_id, motion = two.ids["person_id"], two.ids["motions"]
+    for path in (
+        f"/people/{person_id}",
+        f"/jobs/{two.ids['videos']}",
+        f"/jobs/{motion}",
+        f"/people/{person_id}/videos/new?motion={motion}",
+    ):
         assert two.ada.get(path).status_code == 200
         assert two.bob.get(path).status_code == 404
     for route in routes(two.app):

@@ -88,17 +88,16 @@ def test_metadata_comes_back(client: TestClient, ada: str) -> None:
 
 def test_a_videos_options_are_kept_and_contradictions_named(client: TestClient, ada: str) -> None:
     asked = {"picture": "alpha", "format": "mov", "height": 720, "fps": 50.0, "crf": 12}
-    body = video(client, ada, pose={"mode": "clip"}, output=asked, length_mismatch="loop")
+    body = video(client, ada, pose={"mode": "clip", "length_mismatch": "loop"}, output=asked)
     made = client.post("/v1/videos", json=body).json()
     assert made["output"] == asked
-    assert made["length_mismatch"] == "loop"
     usual = client.post("/v1/videos", json=video(client, ada)).json()
     assert usual["output"] == {"picture": "frame", "format": "mp4", "height": None, "fps": 25.0, "crf": 18}
     clear = client.post("/v1/videos", json=video(client, ada, output={"picture": "alpha"})).json()
     assert clear["output"]["format"] == "webm"
     for wrong, field in (
         ({"output": {"picture": "alpha", "format": "mp4"}}, "output.format"),
-        ({"length_mismatch": "hold"}, "length_mismatch"),
+        ({"pose": {"length_mismatch": "hold"}}, "pose.length_mismatch"),
         ({"pose": {"mode": "clip", "face": {"x": 0.5, "y": 0.5}}}, "pose.face"),
         ({"output": {"height": 63}}, "output.height"),
         ({"output": {"fps": 61}}, "output.fps"),

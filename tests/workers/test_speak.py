@@ -112,13 +112,14 @@ def test_what_is_wrong_is_said(person: Path, recording: Path, tmp_path: Path) ->
     result = CliRunner().invoke(app, ["motion", str(person), str(recording), "--lip-strength", "3"])
     assert result.exit_code == 2
     assert "lip-strength" in result.output
-    with pytest.raises(InvalidParameter, match="a video gives all of it"):
-        dub.run(
-            person,
-            recording,
-            tmp_path / "o.mp4",
-            pose="reference",
-            pose_video=recording,
-            expression_video=recording,
-            controls=MotionControls(lip_strength=0.5),
-        )
+    everything = {"pose": "reference", "pose_video": recording, "expression_video": recording}
+    for options, words in (
+        ({"pose": "reference"}, "needs a video"),
+        ({"pose": "still", "pose_video": recording}, "pose mode is still"),
+        ({"pose": "nod"}, "no pose mode 'nod'"),
+        ({**everything, "controls": MotionControls(lip_strength=0.5)}, "a video gives all of it"),
+    ):
+        with pytest.raises(InvalidParameter, match=words):
+            speak.run(person, recording, tmp_path, **options)  # type: ignore[arg-type]
+        with pytest.raises(InvalidParameter, match=words):
+            dub.run(person, recording, tmp_path / "o.mp4", **options)  # type: ignore[arg-type]

@@ -110,6 +110,15 @@ def publish(context: StageContext) -> Mapping[str, Any]:
     return {"metrics": {"psnr_face": 25.0}}
 
 
+def speak(context: StageContext) -> Mapping[str, Any]:
+    recording, pose = context.inputs["recording"].read_bytes(), context.params["pose"].encode()
+    context.progress(Tick("speak", 1, 2))
+    (context.work / "preview.mp4").write_bytes(b"head " + recording + pose)
+    (context.work / "motion.png").write_bytes(b"curves")
+    (context.work / "track.safetensors").write_bytes(b"track")
+    return {"frames": 2}
+
+
 def dub(context: StageContext) -> Mapping[str, Any]:
     with zipfile.ZipFile(context.inputs["person"]) as package:
         weights = package.read("renderer.safetensors")
@@ -129,6 +138,13 @@ REGISTRY = {
     "motion": StageSpec(lambda context: None, "1", params=("preset", "seed")),
     "render": StageSpec(render, "1", params=("preset", "seed"), weight=6, produces=("renderer.safetensors",)),
     "publish": StageSpec(publish, "1", params=("preset", "seed"), produces=("person.likeness",)),
+    "speak": StageSpec(
+        speak,
+        "1",
+        reads=("person", "recording", "pose_video", "expression_video"),
+        params=("pose", "seed", "head_strength", "lip_strength", "smoothing"),
+        produces=("preview.mp4", "motion.png", "track.safetensors"),
+    ),
     "dub": StageSpec(
         dub, "1", reads=("person", "recording"), params=("pose", "seed", "mark"), produces=("video.mp4",)
     ),

@@ -24,12 +24,17 @@ from rendering.renderer import OUTPUTS, FrameRenderer, FrameRendererConfig, Outp
 from rendering.surroundings import Surroundings
 from training.progress import Progress, silent, ticking
 from training.runtime import limit_threads
-from workers.driving import check_driving, driven_motion, frames_to_make, reference_motion
+from workers.driving import (
+    FPS,
+    check_driving,
+    driven_motion,
+    frames_of,
+    frames_to_make,
+    reference_motion,
+)
 from workers.mark import Mark
 from workers.package import members_of, open_package
 from workers.presets import preset_named
-
-FPS = 25.0
 
 
 def run(
@@ -107,8 +112,7 @@ def run(
         )
         known = (track, clip) if exact else None
         reference = reference_motion(track, pose_video, expression_video, known, scratch, progress, face)
-        heard = max(int(np.ceil(seconds * FPS - 1e-6)), 1)
-        clock_frames = frames_to_make(package, heard, pose, reference, length_mismatch)
+        clock_frames = frames_to_make(package, frames_of(seconds), reference, length_mismatch)
         motion = driven_motion(
             package, track, sound, pose, reference, exact, controls or MotionControls(), seed, clock_frames,
             length_mismatch,

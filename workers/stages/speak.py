@@ -1,4 +1,4 @@
-"""Stage speak: PERSON + recording -> the motion alone, as numbers, a picture and a video of the bare head."""
+"""Stage speak: PERSON + recording -> the motion alone, as numbers, pictures and a video of the bare head."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from evaluation.motion_preview import draw_motion
 from faces.track import FaceTrack, Motion
 from media.audio import read_wav, stream_wav
 from media.normalise import normalise_recording
 from motion.features import ACTIVITY, extract_stream
+from motion.model import MotionModel
 from motion.plot import plot_motion
-from motion.predict import MotionControls, MotionPredictor
+from motion.predict import MotionControls
 from motion.preview import write_preview
 from training.progress import Progress, Tick, silent
 from training.runtime import limit_threads
+from workers.driving import FPS, check_driving, driven_motion, frames_of, frames_to_make, reference_motion
 from workers.package import open_package
-
-FPS = 25.0
 
 
 def run(
@@ -29,13 +30,19 @@ def run(
     out: Path,
     *,
     pose: str = "learned",
+    pose_video: Path | None = None,
+    expression_video: Path | None = None,
+    length_mismatch: str = "bounce",
+    face: tuple[float, float] | None = None,
     seed: int = 0,
     controls: MotionControls | None = None,
     plot: bool = False,
+    motion_picture: Path | None = None,
     preview: bool = False,
     progress: Progress = silent,
 ) -> dict[str, Any]:
-    """Predict how a person moves while saying a recording.
+    """Make the motion of a person who says the recording: the very motion that a dub with the same person, pose, seed
+    and controls shows.
 
     Writes ``track.safetensors`` (a :class:`faces.track.FaceTrack` of the person in that motion) into ``out``, with
     ``plot`` also ``motion.png`` and with ``preview`` ``preview.mp4``.
@@ -44,45 +51,54 @@ def run(
         person: a PERSON file.
         recording: any sound or video file.
         out: folder for the results.
-        pose: as for a dub, but ``reference``.
+        pose, pose_video, expression_video, length_mismatch, face: as for a dub.
         seed: of everything that is sampled.
         controls: strengths and smoothing.
-        plot: draw the curves.
-        preview: write the video.
+        plot: draw all curves, large.
+        motion_picture: a PNG to write with the curves of head and jaw, small (``evaluation.motion_preview``).
+        preview: write the video of the bare head, with the sound.
         progress: listener.
 
     Returns:
         figures of the motion, JSON types.
 
     Raises:
-        Problem: what is wrong with the person or the recording.
+        InvalidParameter: ``pose`` and the videos do not fit together.
+        Problem: what is wrong with the person, the recording or a video.
     """
+    controls = controls or MotionControls()
+    check_driving(pose, pose_video, expression_video, controls, length_mismatch, face)
     limit_threads()
     out.mkdir(parents=True, exist_ok=True)
     with open_package(person) as package, tempfile.TemporaryDirectory(prefix="likeness-motion-") as folder:
-        sound = Path(folder) / "recording.wav"
+        scratch = Path(folder)
+        sound = scratch / "recording.wav"
         seconds = normalise_recording(recording, sound)
         track = FaceTrack.load(package.path("track.safetensors"))
-        predictor = MotionPredictor.load(package.path("motion.safetensors"))
-        parts, done, total = [], 0, max(1, round(seconds * FPS))
-        chunks = (chunk.samples[chunk.body] for chunk in stream_wav(sound, chunk_s=20.0))
-        settings = controls or MotionControls()
-        for part in predictor.stream(chunks, pose=pose, seed=seed, controls=settings):  # type: ignore[arg-type]
+        reference = reference_motion(track, pose_video, expression_video, None, scratch, progress, face)
+        frames = frames_to_make(package, frames_of(seconds), reference, length_mismatch)
+        parts, done = [], 0
+        for part, _ in driven_motion(
+            package, track, sound, pose, reference, False, controls, seed, frames, length_mismatch
+        ):
             parts.append(part)
             done += len(part)
-            progress(Tick("motion.predict", min(done, total), total))
+            progress(Tick("motion.predict", done, frames))
         motion = Motion.concatenate(parts)
         spoken = track.with_motion(motion)
         spoken.save(out / "track.safetensors")
         again = (chunk.samples[chunk.body] for chunk in stream_wav(sound, chunk_s=20.0))
-        activity = np.concatenate([part.values[:, ACTIVITY] for part in extract_stream(again)])[: len(motion)]
-        style = predictor.model.style
+        activity = np.concatenate([part.values[:, ACTIVITY] for part in extract_stream(again)])[:frames]
+        activity = np.pad(activity, (0, frames - len(activity)))  # silence may follow the sound
+        style = MotionModel.load(package.path("motion.safetensors")).style
         opening = motion.expression @ style.opening + style.opening_rest
         if plot:
             plot_motion(
                 motion, track.expression_names, opening, activity, read_wav(sound), out / "motion.png",
                 f"{person.stem} says {recording.name}",
             )  # fmt: skip
+        if motion_picture is not None:
+            draw_motion(motion, track.expression_names, motion_picture)
         if preview:
             write_preview(spoken, out / "preview.mp4", sound=sound, progress=progress)
     return _figures(motion, opening, activity, style.opening_closed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,35 @@ def spoken(client: Client, person: Person, tmp_path: Path) -> Video:
     sound = client.uploads.create(tmp_path / "a.wav", "recording")
     video = client.videos.create(person.id, audio_upload_id=sound.id, pose={"mode": "clip"})
     return client.videos.wait(video.id, timeout_s=30, poll_s=0.05)
+
+
+def test_a_motion_before_its_video(client: Client, clip: Path, tmp_path: Path) -> None:
+    person = learned(client, clip, "Mo Example")
+    (tmp_path / "a.wav").write_bytes(b"sound")
+    sound = client.uploads.create(tmp_path / "a.wav", "recording")
+    asked = client.motions.create(
+        person.id, audio_upload_id=sound.id, pose={"mode": "still", "seed": 4}, metadata={"take": "1"}
+    )
+    assert (asked.status, asked.pose.mode, asked.preview) == ("queued", "still", None)
+    motion = client.motions.wait(asked.id, timeout_s=30, poll_s=0.05)
+    assert (motion.pose.seed, motion.metadata, motion.result) == (4, {"take": "1"}, {"frames": 2})
+    for call, expected in (
+        (client.motions.preview, b"head soundstill"),
+        (client.motions.curves, b"curves"),
+        (client.motions.track, b"track"),
+    ):
+        assert call(motion.id, tmp_path / "file").read_bytes() == expected
+    video = client.videos.create(person.id, audio_upload_id=sound.id, pose=asdict(motion.pose))
+    assert (video.pose_mode, video.seed) == ("still", 4)
+    client.videos.wait(video.id, timeout_s=30, poll_s=0.05)
+    assert [each.id for each in client.motions.list(person_id=person.id)] == [motion.id]
+    assert client.estimates.motion(10.0).compute_seconds > 0
+    (tmp_path / "b.wav").write_bytes(b"other sound")
+    other = client.uploads.create(tmp_path / "b.wav", "recording")
+    waiting = client.motions.create(person.id, audio_upload_id=other.id)
+    client.deletions.wait(client.motions.delete(waiting.id).id, timeout_s=30, poll_s=0.05)
+    with pytest.raises(ApiProblem):
+        client.motions.get(waiting.id)
 
 
 def test_from_clip_to_receipt(client: Client, clip: Path, tmp_path: Path) -> None:
@@ -162,7 +192,8 @@ def test_the_account(client: Client) -> None:
 
 def test_every_path_of_the_service_has_a_call(service: Service) -> None:
     text = "".join(path.read_text() for path in SOURCES.glob("*.py"))
-    words = {*re.findall(r"/([a-z-]+)", text), "download"}  # its address comes with the video
+    words = set(re.findall(r"/([a-z-]+)", text))
+    words |= {"download", "preview", "curves", "track"}  # their addresses come with the video and the motion
     for path in create_app(service.settings).openapi()["paths"]:
         if path.startswith("/v1/") and not path.startswith("/v1/objects"):
             for word in re.findall(r"/([a-z-]+)(?=/|$)", path.removeprefix("/v1")):
