@@ -76,7 +76,8 @@ def two(app: FastAPI, database: Database, runner: Runner) -> Iterator[Two]:
     key = ada.get("/v1/api-keys").json()["data"][0]["id"]
     ids = {
         "person_id": who, "upload_id": clip, "trainings": training, "videos": video, "motions": motion,
-        "inspections": inspection, "verifications": verification, "jobs": video, "batch_id": batch, "consent_id": consent["id"],
+        "inspections": inspection, "verifications": verification, "jobs": video, "batch_id": batch,
+        "consent_id": consent["id"],
         "endpoint_id": endpoint, "delivery_id": delivery, "deletion_id": dropped, "key_id": key, "number": "1",
     }  # fmt: skip
     yield Two(app, ada, client_of(app, database, "Bob Ltd"), ids)
