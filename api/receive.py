@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
@@ -15,6 +16,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
 from likeness.database import Database
+from likeness.deletion import delete_upload
 from likeness.intake import Intake
 from likeness.refusals import UploadStalled
 from likeness.settings import Settings
@@ -27,6 +29,7 @@ LONGEST_SILENCE_S = 60.0
 _BATCH = 2**20
 _MAX_FIELD = 2**16
 _MAX_PARTS = 32
+_UNKNOWN_TYPE = "application/octet-stream"
 
 # Threads of their own. On those that answer everybody else, each batch of an upload waited for its turn among all
 # requests, and a few files that are hashed and stored at once held up everybody.
@@ -40,18 +43,19 @@ _Result = TypeVar("_Result")
 
 @dataclass
 class _Form:
-    """Callbacks of the multipart parser: the file goes to the intake, small fields into ``fields``."""
+    """Callbacks of the multipart parser: each file goes to its intake, small fields into ``fields``."""
 
-    intake: Intake
+    intakes: Mapping[str, Intake]
+    """By the name of the file's field."""
     fields: dict[str, str] = field(default_factory=dict)
-    filename: str = ""
-    media_type: str = ""
+    files: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """File name and media type of those that came."""
     ended: bool = False
     _parts: int = 0
     _headers: dict[str, str] = field(default_factory=dict)
     _header: list[bytes] = field(default_factory=lambda: [b"", b""])
     _name: str = ""
-    _is_file: bool = False
+    _intake: Intake | None = None
     _value: bytes = b""
 
     def parser(self, boundary: bytes) -> MultipartParser:
@@ -90,23 +94,23 @@ class _Form:
     def _headers_finished(self) -> None:
         _, options = parse_options_header(self._headers.get("content-disposition", ""))
         self._name = options.get(b"name", b"").decode("utf-8", "replace")
-        self._is_file = self._name == "file"
-        if self._is_file:
-            if self.media_type:
+        self._intake = self.intakes.get(self._name)
+        if self._intake is not None:
+            if self._name in self.files:
                 raise _bad_form("the form has two files")
-            self.filename = options.get(b"filename", b"").decode("utf-8", "replace")
-            self.media_type = self._headers.get("content-type", "application/octet-stream")
+            filename = options.get(b"filename", b"").decode("utf-8", "replace")
+            self.files[self._name] = filename, self._headers.get("content-type", _UNKNOWN_TYPE)
 
     def _data(self, data: bytes, start: int, end: int) -> None:
-        if self._is_file:
-            self.intake.write(data[start:end])
+        if self._intake is not None:
+            self._intake.write(data[start:end])
             return
         self._value += data[start:end]
         if len(self._value) > _MAX_FIELD:
             raise _bad_form(f"the field {self._name[:100]!r} is longer than {_MAX_FIELD} bytes")
 
     def _end(self) -> None:
-        if not self._is_file:
+        if self._intake is None:
             self.fields[self._name] = self._value.decode("utf-8", "replace")
 
     def _finish(self) -> None:
@@ -138,7 +142,8 @@ async def receive_upload(
         if announced.isdigit():
             intake.expect(int(announced) - 2 * _MAX_FIELD)  # a form is a little longer than its file
         if kind == b"multipart/form-data":
-            fields, filename, media_type = await _read_form(request, intake, options.get(b"boundary", b""))
+            form = await _read_form(request, {"file": intake}, options.get(b"boundary", b""))
+            fields, (filename, media_type) = form.fields, form.files.get("file", ("", ""))
         else:
             await _read_body(request, intake)
             fields = dict(request.query_params)
@@ -149,7 +154,7 @@ async def receive_upload(
             partial(
                 intake.finish,
                 filename=filename,
-                media_type=media_type or "application/octet-stream",
+                media_type=media_type or _UNKNOWN_TYPE,
                 purpose=purpose or fields.get("purpose", ""),
                 sha256=fields.get("sha256"),
             ),
@@ -157,10 +162,54 @@ async def receive_upload(
     return upload, fields
 
 
-async def _read_form(request: Request, intake: Intake, boundary: bytes) -> tuple[dict[str, str], str, str]:
+async def receive_files(
+    request: Request,
+    settings: Settings,
+    database: Database,
+    store: ObjectStore,
+    *,
+    purposes: Mapping[str, str],
+    tenant_id: str,
+) -> tuple[dict[str, Upload], dict[str, str]]:
+    """Take in a multipart form with a file for each of the fields in ``purposes``; what was left empty is not there.
+
+    Returns:
+        uploads by field, and the form's other fields.
+
+    Raises:
+        InvalidParameter, MediaTooLarge, OutOfDisk, UnreadableMedia: as :class:`likeness.intake.Intake` does.
+    """
+    _, options = parse_options_header(request.headers.get("content-type", ""))
+    uploads: dict[str, Upload] = {}
+    with ExitStack() as stack:
+        intakes = {}
+        for name in purposes:
+            intake = await run_in_threadpool(partial(Intake, settings, database, store, tenant_id=tenant_id))
+            intakes[name] = stack.enter_context(intake)
+        form = await _read_form(request, intakes, options.get(b"boundary", b""))
+        try:
+            for name, (filename, media_type) in form.files.items():
+                if not filename and not intakes[name].size:
+                    continue
+                finish = partial(
+                    intakes[name].finish,
+                    filename=filename,
+                    media_type=media_type,
+                    purpose=purposes[name],
+                )
+                uploads[name] = await _apart(_STORING, _STORERS, finish)
+        except BaseException:
+            # Nobody would know of those that were stored before the one that is refused.
+            for upload in uploads.values():
+                await run_in_threadpool(delete_upload, database, upload.id)
+            raise
+    return uploads, form.fields
+
+
+async def _read_form(request: Request, intakes: Mapping[str, Intake], boundary: bytes) -> _Form:
     if not boundary:
         raise _bad_form("the form's content type names no boundary")
-    form = _Form(intake)
+    form = _Form(intakes)
     parser = form.parser(boundary)
     try:
         await pump(request, parser.write)
@@ -169,7 +218,7 @@ async def _read_form(request: Request, intake: Intake, boundary: bytes) -> tuple
         raise _bad_form(f"the form can't be read ({error})") from error
     if not form.ended:
         raise _bad_form("the form ends in its middle")
-    return form.fields, form.filename, form.media_type
+    return form
 
 
 async def _read_body(request: Request, intake: Intake) -> None:

@@ -49,6 +49,11 @@ class Intake:
         self._stream.close()
         self._path.unlink(missing_ok=True)
 
+    @property
+    def size(self) -> int:
+        """Bytes that have come."""
+        return self._size
+
     def expect(self, size: int) -> None:
         """Refuse early what announces itself as too large.
 

@@ -337,10 +337,11 @@ def _require_fitting_pose(
             details={"field": "pose.expression_upload_id"},
         )
     turned = [name for name, usual in _USUAL.items() if options.get(name, usual) != usual]
+    words = " and ".join(turned).replace("_", " ")
     if expression_video_id is not None and turned:
         raise InvalidParameter(
-            f"{' and '.join(turned)} act on predicted motion, and here a video gives all of it",
-            remedy=f"leave {' and '.join(turned)} as usual, or do not take the expressions of a video",
+            f"{words} can't be turned here: a video gives the expressions as well as the head",
+            remedy=f"leave {words} as usual, or do not take the expressions of a video",
             details={"field": f"pose.{turned[0]}"},
         )
     if options.get("length_mismatch", "bounce") != "bounce" and pose not in ("clip", "reference"):

@@ -1,4 +1,4 @@
-"""What forms send: fields, and a file that comes along or was uploaded before by the page's script."""
+"""What forms send: fields, and files that come along or were uploaded before by the page's script."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 
-from api.receive import receive_upload
+from api.receive import receive_files
 from api.routes.deleting import purge_quietly
 from likeness.accounts import Account
 from likeness.database import Database
@@ -27,17 +27,23 @@ _MOST_FIELDS = 40
 
 @dataclass(frozen=True)
 class Sent:
-    """A form with the id of its file."""
+    """A form with the ids of its files."""
 
     fields: Mapping[str, str]
-    upload_id: str
-    came_along: bool
-    """The file was in the form itself, so that nobody knows of it if the form is refused."""
+    uploads: Mapping[str, str]
+    """By the name of the file's field."""
+    came_along: tuple[str, ...]
+    """Those that were in the form itself, so that nobody knows of them if the form is refused."""
+
+    @property
+    def upload_id(self) -> str:
+        """The form's own file."""
+        return self.uploads["file"]
 
     async def start(
         self, work: Callable[[], str], database: Database, store: ObjectStore, settings: Settings
     ) -> str:
-        """Run ``work`` on a thread; when it refuses, a file that came with the form is not kept either."""
+        """Run ``work`` on a thread; when it refuses, files that came with the form are not kept either."""
         try:
             return await run_in_threadpool(work)
         except Problem:
@@ -46,7 +52,8 @@ class Sent:
             raise
 
     def _drop(self, database: Database, store: ObjectStore, settings: Settings) -> None:
-        delete_upload(database, self.upload_id)
+        for upload_id in self.came_along:
+            delete_upload(database, upload_id)
         purge_quietly(database, store, settings)
 
 
@@ -58,28 +65,47 @@ async def receive_form(
     store: ObjectStore,
     *,
     purpose: str,
+    also: Mapping[str, str] | None = None,
 ) -> Sent:
-    """A multipart form brings its file along; any other names it as ``upload_id``.
+    """A multipart form may bring its file along; else it is named as ``upload_id``.
+
+    Args:
+        also: fields of further files that a form may have, with their purposes: ``pose_file`` is what is otherwise
+            named as ``pose_upload_id``.
 
     Raises:
         InvalidParameter: there is neither.
     """
+    purposes = {"file": purpose, **(also or {})}
+    uploads: dict[str, str] = {}
+    came_along: tuple[str, ...] = ()
     kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        upload, fields = await receive_upload(
-            request, settings, database, store, purpose=purpose, tenant_id=account.tenant_id
+        received, fields = await receive_files(
+            request, settings, database, store, purposes=purposes, tenant_id=account.tenant_id
         )
-        return Sent(fields, upload.id, came_along=True)
-    length = request.headers.get("content-length", "")
-    if not length.isdigit() or int(length) > 2**20:  # the gate leaves the paths of uploads to us
-        raise InvalidParameter("the form is too long", remedy="send files as multipart/form-data")
-    form = await request.form(max_fields=_MOST_FIELDS)
-    found = {name: value for name, value in form.items() if isinstance(value, str)}
-    if not found.get("upload_id"):
-        raise InvalidParameter(
-            "the form has no file", remedy="choose a file and send the form again", details={"field": "file"}
-        )
-    return Sent(found, found["upload_id"][:64], came_along=False)
+        uploads = {name: upload.id for name, upload in received.items()}
+        came_along = tuple(uploads.values())
+    else:
+        length = request.headers.get("content-length", "")
+        if not length.isdigit() or int(length) > 2**20:  # the gate leaves the paths of uploads to us
+            raise InvalidParameter("the form is too long", remedy="send files as multipart/form-data")
+        form = await request.form(max_fields=_MOST_FIELDS)
+        fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    for name in purposes:
+        named = fields.get(name.replace("file", "upload_id"), "")
+        if name not in uploads and named:
+            uploads[name] = named[:64]
+    sent = Sent(fields, uploads, came_along)
+    if "file" not in uploads:
+        await sent.start(_no_file, database, store, settings)  # which drops what came without it
+    return sent
+
+
+def _no_file() -> str:
+    raise InvalidParameter(
+        "the form has no file", remedy="choose a file and send the form again", details={"field": "file"}
+    )
 
 
 def choice(fields: Mapping[str, str], name: str, known: tuple[Choice, ...], default: Choice) -> Choice:

@@ -26,7 +26,7 @@ from likeness.store import ObjectStore
 from problems import NotFound
 
 router = APIRouter()
-KindFilter = Literal["", "training", "video", "inspection", "consent", "verification"]
+KindFilter = Literal["", "training", "video", "motion", "inspection", "consent", "verification"]
 _PICTURES = {"jpg": "image/jpeg", "png": "image/png"}
 
 

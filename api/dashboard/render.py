@@ -16,7 +16,7 @@ from api.views import ACTIVE
 from likeness import VERSION
 
 _templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
-_NOUNS = {"consent_check": "consent check"}
+_NOUNS = {"consent_check": "consent check", "motion": "motion preview"}
 
 
 def _bytes(count: int | None) -> str:

@@ -179,6 +179,121 @@ def test_an_upload_that_was_sent_before_is_named_by_its_id(client: TestClient, r
     assert (empty.status_code, "choose a file" in empty.text) == (422, True)
 
 
+def test_a_motion_is_previewed_changed_and_made_a_video_of(client: TestClient, runner: Runner) -> None:
+    page = learn(client)
+    runner.run_all()
+    form = client.get(f"{page}/videos/new").text
+    assert f'<button formaction="{page}/motions" data-preview>Preview the motion</button>' in form
+    asked = {"pose": "still", "seed": "5", "head_strength": "0.5", "lip_strength": "1.25", "smoothing": "0"}
+    shown = client.post(f"{page}/motions", data=asked, files={"file": ("words.wav", b"sound")})
+    motion = shown.url.path
+    assert re.fullmatch(r"/jobs/job_\w+", motion)
+    assert '<meta http-equiv="refresh"' in shown.text
+    assert "Make the video like this" not in shown.text
+    runner.run_all()
+    text = client.get(motion).text
+    assert "Motion preview of Ada" in text
+    source = re.search(r'<video[^>]*src="([^"]+)"', text)
+    assert source is not None
+    assert client.get(source.group(1)).content == b"head soundstill"
+    picture = re.search(r'<img class="wide" src="([^"]+)"', text)
+    assert picture is not None
+    assert client.get(picture.group(1)).content == b"curves"
+
+    again = re.search(r'href="([^"]+)">Change something first', text)
+    assert again is not None
+    form = client.get(again.group(1)).text
+    assert "words.wav is there already" in form
+    assert re.search(r'value="still" checked', form)
+    assert re.search(r'name="seed"[^>]*value="5"', form)
+    kept = re.search(r'name="upload_id" value="(upl_\w+)"', form)
+    assert kept is not None
+    # As a browser sends it: the field of the file is there and empty.
+    other = client.post(
+        f"{page}/motions",
+        data={**asked, "seed": "6", "upload_id": kept.group(1)},
+        files={"file": ("", b"", "application/octet-stream")},
+    )
+    runner.run_all()
+    text = client.get(other.url.path).text
+    like = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', text))
+    assert (like["upload_id"], like["pose"], like["seed"], like["head_strength"]) == (
+        kept.group(1),
+        "still",
+        "6",
+        "0.5",
+    )
+    video = client.post(f"{page}/videos", data={**like, "picture": "frame", "preset": ""})
+    runner.run_all()
+    assert "still, strength 0.5" in client.get(video.url.path).text
+    made = client.get("/v1/videos").json()["data"][0]
+    assert (made["audio_upload_id"], made["seed"]) == (kept.group(1), 6)
+    assert len(client.get("/v1/uploads?purpose=recording").json()["data"]) == 1
+    assert client.get("/jobs?kind=motion").text.count(">motion preview</a>") == 2
+    client.post(f"{motion}/delete")
+    assert client.get(motion, headers=PAGE).status_code == 404
+
+
+def test_a_motion_is_shown_in_the_page_that_asked(client: TestClient, runner: Runner) -> None:
+    page = learn(client)
+    runner.run_all()
+    sound = upload(client, b"sound", "recording")
+    asked = client.post(f"{page}/motions", data={"upload_id": sound}, headers={"HX-Request": "true"})
+    assert asked.status_code == 200
+    assert "<html" not in asked.text
+    poll = re.search(r'data-motion="queued" data-job="(job_\w+)" hx-get="([^"]+)"', asked.text)
+    assert poll is not None
+    runner.run_all()
+    done = client.get(poll.group(2)).text
+    assert 'data-motion="succeeded"' in done
+    assert "hx-get" not in done
+    assert f'src="/v1/motions/{poll.group(1)}/preview"' in done
+    refused = client.post(
+        f"{page}/motions", data={"upload_id": sound, "smoothing": "9"}, headers={"HX-Request": "true"}
+    )
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_parameter")
+    training = client.get("/v1/trainings").json()["data"][0]["id"]
+    assert client.get(f"/jobs/{training}/motion", headers=PAGE).status_code == 404
+    assert client.get(f"{page}/videos/new?motion={training}", headers=PAGE).status_code == 404
+
+
+def test_the_head_of_another_video(client: TestClient, runner: Runner) -> None:
+    page = learn(client)
+    runner.run_all()
+    two = {"file": ("words.wav", b"sound"), "pose_file": ("other.mp4", b"other")}
+    asked = {"pose": "reference", "expressions": "yes", "head_strength": "1", "lip_strength": "1.0"}
+    motion = client.post(f"{page}/motions", data=asked, files=two).url.path
+    runner.run_all()
+    (job,) = client.get("/v1/motions").json()["data"]
+    other = job["pose"]["video_upload_id"]
+    assert other == job["pose"]["expression_upload_id"]
+    found = client.get(f"/v1/uploads/{other}").json()
+    assert (found["filename"], found["purpose"]) == ("other.mp4", "video")
+    text = client.get(motion).text
+    assert f'name="pose_upload_id" value="{other}"' in text
+    assert 'name="expressions" value="yes"' in text
+    form = client.get(f"{page}/videos/new?motion={job['id']}").text
+    assert "other.mp4 is there already" in form
+    like = {"pose": "reference", "upload_id": job["audio_upload_id"], "pose_upload_id": other}
+    video = client.post(f"{page}/videos", data=like).url.path
+    runner.run_all()
+    assert "reference, strength" in client.get(video).text
+
+    count = len(client.get("/v1/uploads").json()["data"])
+    for data, files, words in (
+        ({"pose": "reference"}, {"file": ("a.wav", b"sound")}, "no video was chosen"),
+        ({**asked, "lip_strength": "1.5"}, two, "lip strength can&#39;t be turned here"),
+        (asked, {"pose_file": two["pose_file"]}, "choose a file"),
+        (asked, {"file": two["file"], "pose_file": ("empty.mp4", b"")}, "the uploaded file is empty"),
+    ):
+        for what in ("motions", "videos"):
+            refused = client.post(f"{page}/{what}", data=data, files=files, headers=PAGE)
+            assert (refused.status_code, words in refused.text) == (422, True), refused.text
+    assert len(client.get("/v1/uploads").json()["data"]) == count, "files of refused forms are not kept"
+    client.post(f"{page}/videos", data={"pose": "clip"}, files=two)
+    assert len(client.get("/v1/uploads").json()["data"]) == count + 1, "nor is a video that is not asked for"
+
+
 def test_an_error_leads_back_to_the_form(client: TestClient) -> None:
     there = {**PAGE, "Referer": "http://testserver/people/new"}
     assert 'href="/people/new">Back' in client.post("/people", data=FORM, headers=there).text

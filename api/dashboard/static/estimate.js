@@ -26,20 +26,25 @@
     });
   }
 
+  async function estimate(kind, seconds) {
+    const answer = await fetch("/v1/estimates", {
+      method: "POST",
+      headers: { "Content-Type": "application/json", Accept: "application/json" },
+      body: JSON.stringify({ kind, seconds: Math.min(seconds, 86400) }),
+    });
+    return answer.ok ? answer.json() : null;
+  }
+
   input.addEventListener("change", async () => {
     text.textContent = "";
     const file = input.files[0];
     const seconds = file ? await length(file) : null;
     if (!seconds || file !== input.files[0]) return;
-    const answer = await fetch("/v1/estimates", {
-      method: "POST",
-      headers: { "Content-Type": "application/json", Accept: "application/json" },
-      body: JSON.stringify({ kind: "video", seconds: Math.min(seconds, 86400) }),
-    });
-    if (!answer.ok) return;
-    const found = await answer.json();
+    const [found, preview] = await Promise.all([estimate("video", seconds), estimate("motion", seconds)]);
+    if (!found || file !== input.files[0]) return;
     const ahead = found.queue_ahead ? `, with ${found.queue_ahead} before it` : "";
-    text.textContent = `${words(seconds)} of sound: ready in about ${words(found.eta_seconds)}${ahead}`
+    const sooner = preview ? `; a preview of the motion in about ${words(preview.eta_seconds)}` : "";
+    text.textContent = `${words(seconds)} of sound: ready in about ${words(found.eta_seconds)}${ahead}${sooner}`
       + (found.basis === "default" ? " (a guess until this service has made some)." : ".");
   });
 })();

@@ -1,6 +1,6 @@
 // Sends a file in parts as soon as it is chosen or dropped: with progress, two parts at a time, with retries, and on
 // from where it was after a reload. The form then names the upload by its id. Without this script the form itself
-// brings the file along.
+// brings the file along. A form may have several files.
 "use strict";
 (() => {
   const AT_ONCE = 2, TRIES = 6, MEMORY = "likeness-upload:";
@@ -75,6 +75,7 @@
     constructor(element) {
       this.element = element;
       this.purpose = element.dataset.upload;
+      this.field = element.dataset.field;
       this.input = element.querySelector("input[type=file]");
       this.form = element.closest("form");
       this.bar = element.querySelector("[data-bar]");
@@ -82,7 +83,7 @@
       this.turn = 0;
       this.requests = new Set();
       this.ready = false;
-      this.waits = false;
+      this.waits = null;
       this.input.addEventListener("change", () => this.chosen());
       for (const kind of ["dragenter", "dragover"]) element.addEventListener(kind, (event) => this.over(event, true));
       for (const kind of ["dragleave", "drop"]) element.addEventListener(kind, (event) => this.over(event, false));
@@ -90,6 +91,9 @@
         if (event.dataTransfer.files.length) this.give(event.dataTransfer.files[0]);
       });
       this.form.addEventListener("submit", (event) => this.submitted(event));
+      this.form.addEventListener("formdata", (event) => {
+        if (this.ready || !this.shown()) event.formData.delete(this.input.name);  // its bytes are there already
+      });
       const hint = document.createElement("p");
       hint.className = "quiet dropping";
       hint.textContent = "or drop the file here";
@@ -100,6 +104,11 @@
     over(event, inside) {
       event.preventDefault();
       this.element.classList.toggle("over", inside);
+    }
+
+    // A part of the form that is not shown is not asked for.
+    shown() {
+      return this.element.offsetParent !== null;
     }
 
     // Take a file that was dropped or recorded.
@@ -145,9 +154,9 @@
       const turn = this.turn += 1;  // an earlier choice is not gone on with
       for (const request of this.requests) request.abort();
       this.ready = false;
-      this.form.querySelector("input[data-sent]")?.remove();
       const file = this.input.files[0];
       if (!file) return;
+      this.form.querySelector(`input[type=hidden][name=${this.field}]`)?.remove();
       this.say(`Sending ${file.name}`);
       this.show(0);
       this.send(file, turn).then(
@@ -236,29 +245,26 @@
       this.show(1);
       this.say(`${file.name} is there.`, "good");
       const field = document.createElement("input");
-      Object.assign(field, { type: "hidden", name: "upload_id", value: id });
-      field.dataset.sent = "";
+      Object.assign(field, { type: "hidden", name: this.field, value: id });
       this.form.append(field);
-      if (this.waits) this.form.requestSubmit();
+      if (!this.waits) return;
+      const { submitter } = this.waits;
+      this.waits = null;
+      this.form.requestSubmit(submitter);
     }
 
     failed(error) {
-      this.waits = false;
+      this.waits = null;
       this.bar.hidden = true;
       this.say(`${error.message || error} Choose the file again to try once more.`, "bad");
     }
 
     submitted(event) {
-      if (this.ready) {
-        this.input.disabled = true;  // its bytes are there already
-        this.form.enctype = "application/x-www-form-urlencoded";
-        addEventListener("pageshow", () => { this.input.disabled = false; }, { once: true });
-      } else if (this.input.files.length) {
-        event.preventDefault();
-        this.waits = true;
-        if (this.state.classList.contains("bad")) this.chosen();
-        this.say(`${this.state.textContent}; the form follows by itself.`);
-      }
+      if (this.ready || !this.input.files.length || !this.shown()) return;
+      event.preventDefault();
+      if (this.state.classList.contains("bad")) this.chosen();
+      if (!this.waits) this.say(`${this.state.textContent}; the form follows by itself.`);
+      this.waits = { submitter: event.submitter };
     }
   }
 
