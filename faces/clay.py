@@ -38,10 +38,14 @@ def draw_clay(
     covered = fragments.triangle >= 0
     normals = vertex_normals(placed, model.triangles)
     lit = 0.35 + 0.65 * np.maximum(normals @ (_LIGHT / np.linalg.norm(_LIGHT)), 0.0)
-    light = fragments.interpolate(lit[:, None], model.triangles)[covered]
+    # One pass for the light and for the paint of the eyes, whose irises show the gaze.
+    shown = fragments.interpolate(np.column_stack([lit, np.sqrt(model.albedo)]), model.triangles)[covered]
     palette = np.array([CLAY[part] for part in range(len(CLAY))], np.float32)
-    colour = palette[model.triangle_part[fragments.triangle[covered]]]
-    eyes = model.triangle_part[fragments.triangle[covered]] == EYES
-    painted = fragments.interpolate(np.sqrt(model.albedo), model.triangles)[covered]  # irises show the gaze
-    colour[eyes] = 255 * painted[eyes]
-    panel[covered] = ((1 - opacity) * panel[covered] + opacity * colour * light).clip(0, 255).astype(np.uint8)
+    parts = model.triangle_part[fragments.triangle[covered]]
+    colour = palette[parts]
+    eyes = parts == EYES
+    colour[eyes] = 255 * shown[eyes, 1:]
+    colour *= shown[:, :1]
+    if opacity < 1:
+        colour = (1 - opacity) * panel[covered] + opacity * colour
+    panel[covered] = colour.clip(0, 255).astype(np.uint8)

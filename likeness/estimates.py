@@ -17,7 +17,7 @@ TRAINING_S = {"instant": 60.0, "preview": 240.0, "standard": 900.0, "best": 1800
 """Measured for instant and preview on two cores (docs/results.md); the other two are aims for a GPU."""
 VIDEO_S_PER_S = 1.9
 """Seconds of work a second of video: 720p on two cores."""
-MOTION_S_PER_S = 0.5
+MOTION_S_PER_S = 0.6
 """Seconds of work a second of a motion's preview, on two cores."""
 
 

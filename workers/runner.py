@@ -317,7 +317,7 @@ STAGES: Mapping[str, StageSpec] = {
         "1",
         reads=_DRIVES,
         params=_TURNS,
-        parts={"motion.predict": 1, "motion.preview": 1},
+        parts={"motion.predict": 1, "motion.preview": 9},
         produces=("preview.mp4", "motion.png", "track.safetensors"),
     ),
     "dub": StageSpec(_dub, "3", reads=_DRIVES, params=(*_TURNS, *_SHOWS)),

@@ -138,7 +138,7 @@ def _spoken(sent: Sent, person_id: str, database: Database) -> dict[str, Any]:
         if other is None:
             raise InvalidParameter(
                 "no video was chosen to take the head movement from",
-                remedy="go back and choose one under The other video, or another head movement",
+                remedy="choose one in the field for it, or another head movement",
                 details={"field": "pose_file"},
             )
         pose["video_upload_id"] = other

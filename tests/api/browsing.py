@@ -173,7 +173,7 @@ def _render(context: StageContext) -> None:
 def _speak(context: StageContext) -> Mapping[str, Any]:
     for step in range(1, 6):
         context.progress(Tick("motion.predict", step, 5))
-        time.sleep(0.1)
+        time.sleep(0.4)
     (context.work / "preview.mp4").write_bytes(film(3.0))
     wave = np.sin(np.arange(75)[:, None] / np.array([5, 9, 14])).astype(np.float32)
     moved = Motion(0.05 * wave, wave, np.abs(wave[:, :1]), wave[:, :2])

@@ -55,9 +55,8 @@ def until(page: Page, truth: str) -> None:
         page.wait_for_timeout(50)
 
 
-def drop(page: Page, name: str, content: bytes) -> None:
-
-    page.locator("[data-upload]").first.evaluate(DROP, [name, base64.b64encode(content).decode()])
+def drop(page: Page, name: str, content: bytes, zone: str = "[data-upload]") -> None:
+    page.locator(zone).first.evaluate(DROP, [name, base64.b64encode(content).decode()])
 
 
 def test_a_dropped_clip_is_sent_in_parts_and_refused_with_pictures(page: Page) -> None:
@@ -161,6 +160,51 @@ def test_the_whole_way(page: Page) -> None:
 
 
 @pytest.mark.slow
+def test_a_motion_is_previewed_in_the_page(page: Page) -> None:
+    ada = learned(page)
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(f"{request.method} {request.url}"))
+    page.goto(f"{ada}/videos/new")
+    said, preview = page.locator("[data-preview-text]"), page.get_by_role("button", name="Preview the motion")
+    drop(page, "words.mp4", film())
+    preview.click()  # the form follows when the file is there, and to where this button leads
+    expect(said).to_have_text("The preview is ready, below.")
+    expect(preview).to_be_focused()
+    assert page.url.endswith("/videos/new")
+    head = page.locator("#preview video")
+    head.evaluate("each => each.play()")
+    until(page, "document.querySelector('#preview video').currentTime > 0.3")
+    drawn = "each => each.decode().then(() => each.naturalWidth)"
+    assert page.locator("#preview img").evaluate(drawn) == 600
+    first = head.get_attribute("src")
+
+    page.get_by_label("Seed").fill("7")
+    page.get_by_label("Head strength").fill("0.5")
+    preview.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#preview")).to_contain_text("strength 0.5")
+    expect(said).to_have_text("The preview is ready, below.")
+    assert page.locator("#preview video").get_attribute("src") != first
+    assert len([line for line in sent if line.startswith("PUT")]) == 1, "the sound went up once"
+
+    page.get_by_label("as in another video").check()
+    preview.click()
+    expect(said).to_contain_text("no video was chosen to take the head movement from")
+    drop(page, "other.mp4", film(), "[data-field=pose_upload_id]")
+    page.get_by_label("Head strength").fill("1")
+    page.get_by_label("Take its expressions too").check()
+    preview.click()
+    expect(page.locator("#preview .facts")).to_contain_text("as in another video")
+    page.get_by_label("learned").check()
+    expect(page.get_by_label("Video whose head movement is taken")).to_be_hidden()
+    page.get_by_role("button", name="Make the video").click()
+    page.wait_for_url("**/jobs/job_*")
+    expect(page.get_by_role("button", name="Play both")).to_be_visible()
+    video = page.request.get("/v1/videos").json()["data"][0]
+    assert (video["pose_mode"], video["seed"]) == ("learned", 7)
+
+
+@pytest.mark.slow
 def test_signing_in_by_key(tmp_path: Path) -> None:
     with service(tmp_path / "data", auth="keys") as running, browser() as chromium:
         _, secret = create_key(running.database, tenant_id=EMBEDDED, name="me", scopes=["admin"])
@@ -187,6 +231,7 @@ def test_axe_finds_nothing_on_any_page(page: Page) -> None:
             page.set_viewport_size({"width": 360 if scheme == "dark" else 1280, "height": 800})
             page.goto(path)
             page.evaluate("for (const each of document.querySelectorAll('details')) each.open = true")
+            page.evaluate("document.querySelector('[name=pose][value=reference]')?.click()")
             page.evaluate(source)
             found = page.evaluate("axe.run()")
             for each in found["violations"]:
@@ -195,6 +240,17 @@ def test_axe_finds_nothing_on_any_page(page: Page) -> None:
             if wide > 0:
                 faults.append(f"{path} is {wide} px too wide")
     assert faults == []
+
+
+def learned(page: Page) -> str:
+    """Have a person learned; returns the address of their page."""
+    form = {"name": "Ada", "subject_name": "Ada Example", "attested": "yes", "preset": "preview"}
+    file = {"name": "ada.mp4", "mimeType": "video/mp4", "buffer": film()}
+    ada = page.request.post("/people", multipart={**form, "file": file}).url
+    page.goto(ada)
+    page.locator("section a[href^='/jobs/']").first.click()
+    expect(page.locator("#job .badge").first).to_have_text("succeeded", timeout=60_000)
+    return ada
 
 
 def fill(page: Page) -> list[str]:
@@ -221,6 +277,7 @@ def fill(page: Page) -> list[str]:
     page.goto(ada)
     training = page.locator("section a[href^='/jobs/']").first.get_attribute("href") or ""
     ended(training)
+    motion = ended(made(f"{ada}/motions", {"pose": "learned"}, ("speech.wav", b"sound")))
     video = ended(made(f"{ada}/videos", {"pose": "learned"}, ("speech.wav", b"sound")))
     inspection = ended(made("/inspections", {}, ("hand.mp4", film() + b"no face")))
     checked = ended(made("/verifications", {}, ("video.mp4", film())))
@@ -231,7 +288,8 @@ def fill(page: Page) -> list[str]:
     receipt = made(f"{bob}/delete", {"confirm": "Bob Sample"})
     bad = made("/people", {**form, "name": "Bob Sample"}, ("bob.mp4", b"no face"))
     return [
-        *("/", "/people/new", ada, f"{ada}/videos/new", bad, training, video, inspection, checked),
+        *("/", "/people/new", ada, f"{ada}/videos/new", bad, training, motion, video),
+        *(f"{ada}/videos/new?motion={motion.rsplit('/', 1)[1]}", inspection, checked),
         *("/inspections/new", "/verifications/new", "/consents", "/consents/new", consent, "/jobs", receipt),
         *(
             "/deletions",

@@ -20,6 +20,7 @@ from problems import InvalidPackage, InvalidParameter
 from tests.motion.conftest import speak as babble
 from tests.motion.conftest import track_of
 from workers.package import MEMBERS, write_package
+from workers.runner import STAGES, StageContext
 from workers.stages import dub, speak
 
 
@@ -72,6 +73,31 @@ def test_the_command_writes_what_was_asked_for(person: Path, recording: Path, tm
     assert all(Path(file).stat().st_size > 1000 for file in figures["files"])
     assert figures["lip_opening"]["std"] > 0.005
     assert 0.3 < figures["speech_share"] <= 1
+
+
+def test_the_service_makes_all_that_it_hands_out(person: Path, recording: Path, tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    ticks: list[str] = []
+    figures = STAGES["speak"].run(
+        StageContext(
+            work=tmp_path / "work",
+            inputs={"person": person, "recording": recording},
+            params={"pose": "still", "seed": 3, "lip_strength": 1.5, "mark": "not of a preview"},
+            device="cpu",
+            progress=lambda tick: ticks.append(tick.stage),
+        )
+    )
+    assert figures is not None
+    assert "video_seconds" not in figures, "a preview is no video made"
+    assert json.loads(json.dumps(figures)) == figures
+    assert {path.name for path in (tmp_path / "work").iterdir()} == set(STAGES["speak"].produces)
+    assert set(ticks) == set(STAGES["speak"].parts)
+    same = motion_of(
+        person, recording, tmp_path / "same", pose="still", seed=3, controls=MotionControls(lip_strength=1.5)
+    )
+    made = FaceTrack.load(tmp_path / "work" / "track.safetensors")
+    np.testing.assert_array_equal(made.motion.rotation, same.motion.rotation)
+    np.testing.assert_array_equal(made.motion.expression, same.motion.expression)
 
 
 def test_lip_strength_freezes_and_widens(person: Path, recording: Path, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@
   let asking = false;
 
   button.form.addEventListener("submit", (event) => {
-    if (event.submitter !== button || event.defaultPrevented) return;  // prevented: a file is still on its way
+    if (event.submitter !== button) return;
+    if (event.defaultPrevented) return say("");  // a file is still on its way, and the form follows by itself
     event.preventDefault();
     if (asking) return;
     asking = true;

@@ -262,7 +262,8 @@
     submitted(event) {
       if (this.ready || !this.input.files.length || !this.shown()) return;
       event.preventDefault();
-      if (this.state.classList.contains("bad")) this.chosen();
+      // Not sent yet when it failed, or when the browser put it back after somebody came back to the page.
+      if (this.turn === 0 || this.state.classList.contains("bad")) this.chosen();
       if (!this.waits) this.say(`${this.state.textContent}; the form follows by itself.`);
       this.waits = { submitter: event.submitter };
     }
