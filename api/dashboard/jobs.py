@@ -13,7 +13,7 @@ from api.dependencies import AccountDep, Cursor, DatabaseDep, SettingsDep, Store
 from api.routes.deleting import purge_quietly
 from api.routes.downloads import FILE_EXPIRES_S
 from api.routes.trainings import list_previews
-from api.schemas import AnyJob, Status
+from api.schemas import AnyJob, Scope, Status
 from api.views import ACTIVE, job_view
 from likeness.accounts import Account
 from likeness.database import Database
@@ -104,6 +104,7 @@ def _job_page(
         previews=previews[-6:],
         pictures=[name for name in _files(row) if name.rpartition(".")[2] in _PICTURES],
         consent_id=consent_id,
+        may_change=account.may(_changes(row.kind)),
     )
     if template == "job_card.html" and not active:
         response.headers["HX-Refresh"] = "true"
@@ -155,24 +156,38 @@ def _files(row: JobRecord) -> list[str]:
     return [str(file["name"]) for file in row.output["files"]] if row.output is not None else []
 
 
-@router.post("/jobs/{job_id}/cancel", dependencies=[needs("train")])
+def _changes(kind: str) -> Scope:
+    """What a key needs to stop, repeat or delete a job of this kind: what it takes to ask for one."""
+    scopes: dict[str, Scope] = {"video": "render", "motion": "render", "verification": "read"}
+    return scopes.get(kind, "train")
+
+
+def _require_change(job_id: str, account: Account, database: Database) -> None:
+    with database.read() as session:
+        account.require(_changes(record_or_refuse(session, job_id, tenant_id=account.tenant_id).kind))
+
+
+@router.post("/jobs/{job_id}/cancel", dependencies=[needs("read")])
 def cancel_job(job_id: str, account: AccountDep, database: DatabaseDep) -> Response:
+    _require_change(job_id, account, database)
     cancel(database, job_id, tenant_id=account.tenant_id)
     return see(f"/jobs/{job_id}")
 
 
-@router.post("/jobs/{job_id}/retry", dependencies=[needs("train")])
+@router.post("/jobs/{job_id}/retry", dependencies=[needs("read")])
 def retry_job(
     job_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep, settings: SettingsDep
 ) -> Response:
+    _require_change(job_id, account, database)
     retry(database, store, settings, job_id, tenant_id=account.tenant_id)
     return see(f"/jobs/{job_id}")
 
 
-@router.post("/jobs/{job_id}/delete", dependencies=[needs("train")])
+@router.post("/jobs/{job_id}/delete", dependencies=[needs("read")])
 def remove_job(
     job_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep, settings: SettingsDep
 ) -> Response:
+    _require_change(job_id, account, database)
     person_id = getattr(job_of(database, account, job_id), "person_id", None)
     delete_job(database, job_id, tenant_id=account.tenant_id)
     purge_quietly(database, store, settings)

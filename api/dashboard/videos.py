@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -26,6 +27,7 @@ from problems import Conflict, InvalidParameter, NotFound
 
 router = APIRouter()
 POSES: tuple[Pose, ...] = ("learned", "clip", "still", "reference")
+_OUTPUT = ("picture", "format", "height", "fps", "crf")
 _POSE_FILE = {"pose_file": "video"}
 _NOT_LEARNED = "train them first: the person's page has a form for a clip"
 
@@ -77,7 +79,7 @@ async def add_video(
             VideoIn,
             {
                 **_spoken(sent, person_id, database),
-                "output": {"picture": sent.fields.get("picture") or "frame"},
+                "output": {name: sent.fields[name] for name in _OUTPUT if sent.fields.get(name)},
                 "preset": sent.fields.get("preset"),
             },
         )
@@ -134,6 +136,8 @@ def _spoken(sent: Sent, person_id: str, database: Database) -> dict[str, Any]:
     for name in ("seed", "head_strength", "lip_strength", "smoothing"):
         if fields.get(name):
             pose[name] = fields[name]
+    if pose["mode"] in ("clip", "reference") and fields.get("length_mismatch"):
+        pose["length_mismatch"] = fields["length_mismatch"]
     if pose["mode"] == "reference":
         if other is None:
             raise InvalidParameter(
@@ -142,11 +146,25 @@ def _spoken(sent: Sent, person_id: str, database: Database) -> dict[str, Any]:
                 details={"field": "pose_file"},
             )
         pose["video_upload_id"] = other
+        if fields.get("face_x") or fields.get("face_y"):
+            pose["face"] = {"x": _share(fields, "face_x"), "y": _share(fields, "face_y")}
         if fields.get("expressions") == "yes":
             pose["expression_upload_id"] = other
     elif other in sent.came_along:
         delete_upload(database, other)  # chosen before the mode was changed: nobody would know of it
     return {"person_id": person_id, "audio": {"upload_id": sent.upload_id}, "pose": pose}
+
+
+def _share(fields: Mapping[str, str], name: str) -> float:
+    """A field in percent, as a share."""
+    try:
+        return float(fields[name]) / 100
+    except (KeyError, ValueError) as error:
+        raise InvalidParameter(
+            "the place of the face needs two numbers from 0 to 100",
+            remedy="fill in both fields, or neither",
+            details={"field": name},
+        ) from error
 
 
 @router.get("/people/{person_id}/clip", dependencies=[needs("read")])

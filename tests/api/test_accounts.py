@@ -109,6 +109,31 @@ def test_signing_in(app: FastAPI, admin: TestClient) -> None:
     assert browser.get("/jobs").status_code == 303
 
 
+def test_a_page_offers_what_the_key_may_do(
+    app: FastAPI, admin: TestClient, database: Database, tenant: str, runner: Runner
+) -> None:
+    who = person(admin)
+    train(admin, who, upload(admin))
+    runner.run_all()
+    sound = upload(admin, b"sound", "recording")
+    video = admin.post("/v1/videos", json={"person_id": who, "audio": {"upload_id": sound}}).json()["id"]
+    learning = train(admin, who, upload(admin, b"another clip"), seed=3)
+    for scopes, cancels_video, cancels_training in (
+        (["read"], False, False),
+        (["read", "render"], True, False),
+        (["read", "train"], False, True),
+    ):
+        _, key = create_key(database, tenant_id=tenant, name="some", scopes=scopes)  # type: ignore[arg-type]
+        browser = TestClient(app, follow_redirects=False)
+        browser.post("/sign-in", data={"key": key})
+        for job, may in ((video, cancels_video), (learning, cancels_training)):
+            assert (f"/jobs/{job}/cancel" in browser.get(f"/jobs/{job}").text) is may, (scopes, job)
+            if not may:
+                for verb in ("cancel", "retry", "delete"):
+                    assert browser.post(f"/jobs/{job}/{verb}").status_code == 403
+    assert {job["status"] for job in admin.get("/v1/jobs").json()["data"]} == {"succeeded", "queued"}
+
+
 def test_requests_a_minute(admin: TestClient, database: Database, tenant: str) -> None:
     set_limits(database, tenant, Limits(requests_per_minute=3))
     answers = [admin.get("/v1/jobs") for _ in range(4)]

@@ -294,6 +294,42 @@ def test_the_head_of_another_video(client: TestClient, runner: Runner) -> None:
     assert len(client.get("/v1/uploads").json()["data"]) == count + 1, "nor is a video that is not asked for"
 
 
+def test_file_and_length_are_chosen_in_the_form(client: TestClient, runner: Runner) -> None:
+    page = learn(client)
+    runner.run_all()
+    sound = {"file": ("words.wav", b"sound"), "pose_file": ("other.mp4", b"other")}
+    chosen = {
+        "pose": "reference", "length_mismatch": "silence", "face_x": "25", "face_y": "40.5", "picture": "alpha",
+        "format": "mov", "height": "720", "fps": "50", "crf": "12",
+    }  # fmt: skip
+    motion = client.post(f"{page}/motions", data=chosen, files=sound).url.path
+    video = client.post(f"{page}/videos", data=chosen, files=sound).url.path
+    runner.run_all()
+    (made,) = client.get("/v1/videos").json()["data"]
+    assert made["output"] == {"picture": "alpha", "format": "mov", "height": 720, "fps": 50.0, "crf": 12}
+    assert "alpha, mov, 720 lines, 50 frames a second" in client.get(video).text
+    (asked,) = client.get("/v1/motions").json()["data"]
+    assert asked["pose"]["length_mismatch"] == "silence"
+    assert asked["pose"]["face"] == {"x": 0.25, "y": 0.405}
+    text = client.get(motion).text
+    assert 'name="length_mismatch" value="silence"' in text
+    assert 'name="face_y" value="40.5"' in text
+    form = client.get(f"{page}/videos/new?motion={asked['id']}").text
+    assert '<option value="silence" selected>' in form
+    assert 'name="face_x" type="number" min="0" max="100" step="1" value="25"' in form
+    for wrong, words in (
+        ({"face_y": ""}, "two numbers from 0 to 100"),
+        ({"face_x": "130"}, "pose.face.x"),
+        ({"picture": "alpha", "format": "mp4"}, "holds no transparency"),
+        ({"height": "7"}, "output.height"),
+    ):
+        answer = client.post(f"{page}/videos", data={**chosen, **wrong}, files=sound, headers=PAGE)
+        assert (answer.status_code, words in answer.text) == (422, True), answer.text
+    # with motion that follows the sound there is no mismatch, and the field is hidden: what it says does not count
+    client.post(f"{page}/videos", data={**chosen, "pose": "learned"}, files={"file": sound["file"]})
+    assert client.get("/v1/videos").json()["data"][0]["pose_mode"] == "learned"
+
+
 def test_an_error_leads_back_to_the_form(client: TestClient) -> None:
     there = {**PAGE, "Referer": "http://testserver/people/new"}
     assert 'href="/people/new">Back' in client.post("/people", data=FORM, headers=there).text
