@@ -10,7 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
-from cli.motion_options import HeadStrengthOption, LipStrengthOption, Pose, SeedOption, SmoothingOption
+from cli.motion_options import (
+    ExpressionVideoOption,
+    FaceOption,
+    HeadStrengthOption,
+    LengthMismatchOption,
+    LipStrengthOption,
+    Mismatch,
+    Pose,
+    PoseOption,
+    PoseVideoOption,
+    SeedOption,
+    SmoothingOption,
+    check_pose,
+)
 from cli.remote import ServerOption, remote_command
 from cli.terminal import JsonOption, file_size, long_command, print_json, seconds_of
 
@@ -39,16 +52,6 @@ class Shown(StrEnum):
     alpha = "alpha"
 
 
-class Mismatch(StrEnum):
-    """What happens where sound and motion differ in length; ``workers.driving.MISMATCHES``."""
-
-    bounce = "bounce"
-    loop = "loop"
-    hold = "hold"
-    cut = "cut"
-    silence = "silence"
-
-
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("dub")(dub)
@@ -71,35 +74,11 @@ def dub(
             "--output alpha needs one of the last two.",
         ),
     ],
-    pose: Annotated[
-        Pose,
-        typer.Option(
-            help="Head motion: learned from the sound, the clip's own, none, or a reference video's (--pose-video)."
-        ),
-    ] = Pose.learned,
-    pose_video: Annotated[
-        Path | None, typer.Option(help="With --pose reference: the video whose head motion is taken.")
-    ] = None,
-    expression_video: Annotated[
-        Path | None,
-        typer.Option(help="Take the expressions of this video too, instead of the sound's: reenactment."),
-    ] = None,
-    face: Annotated[
-        str | None,
-        typer.Option(
-            metavar="X,Y",
-            help="With --pose-video: whose head, where it shows several people, as a place in its first frame: 0 to 1 "
-            "from the left and the top.",
-        ),
-    ] = None,
-    length_mismatch: Annotated[
-        Mismatch,
-        typer.Option(
-            help="With --pose clip or reference, when that motion and the recording are not equally long. A longer "
-            "recording: the motion goes forth and back, loops, or holds. cut: end with the shorter; silence: with the "
-            "longer."
-        ),
-    ] = Mismatch.bounce,
+    pose: PoseOption = Pose.learned,
+    pose_video: PoseVideoOption = None,
+    expression_video: ExpressionVideoOption = None,
+    face: FaceOption = None,
+    length_mismatch: LengthMismatchOption = Mismatch.bounce,
     lip_strength: LipStrengthOption = 1.0,
     head_strength: HeadStrengthOption = 1.0,
     smoothing: SmoothingOption = 0.0,
@@ -136,20 +115,8 @@ def dub(
     The video says that it was made: a number in its pixels and a signed C2PA manifest (docs/provenance.md). Certificate
     and key are LIKENESS_C2PA_CERTIFICATE and LIKENESS_C2PA_KEY, or made in the data folder.
     """
-    if pose is Pose.reference and pose_video is None:
-        raise typer.BadParameter("--pose reference needs --pose-video FILE")
-    if pose is not Pose.reference and pose_video is not None:
-        raise typer.BadParameter("--pose-video is only used with --pose reference")
-    if expression_video is not None and pose is not Pose.reference:
-        raise typer.BadParameter("--expression-video needs --pose reference and --pose-video FILE")
-    if face is not None and pose is not Pose.reference:
-        raise typer.BadParameter("--face needs --pose reference and --pose-video FILE")
-    if length_mismatch is not Mismatch.bounce and pose not in (Pose.clip, Pose.reference):
-        raise typer.BadParameter(
-            "--length-mismatch needs --pose clip or reference: other motion fits the sound"
-        )
+    place = check_pose(pose, pose_video, expression_video, length_mismatch, face)
     kind = _container(out, output)
-    place = _place(face)
     if no_provenance and server is not None:
         raise typer.BadParameter("--no-provenance does not go with --server: a service marks every video")
     if no_provenance:
@@ -224,18 +191,6 @@ def _container(out: Path, output: Shown) -> _Container:
     raise typer.BadParameter(
         f"--out must end in {' or '.join(kinds)} with --output {output.value}, not {out.name}"
     )
-
-
-def _place(face: str | None) -> tuple[float, float] | None:
-    if face is None:
-        return None
-    try:
-        x, y = (float(part) for part in face.split(","))
-    except ValueError:
-        x = y = -1.0
-    if not (0 <= x <= 1 and 0 <= y <= 1):
-        raise typer.BadParameter(f"--face takes two numbers from 0 to 1, such as 0.25,0.4, not {face!r}")
-    return x, y
 
 
 def _say(out: Path, started: float, as_json: bool, facts: dict[str, Any], said: str = "") -> None:

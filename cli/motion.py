@@ -10,14 +10,17 @@ import typer
 
 from cli.motion_options import (
     ExpressionVideoOption,
+    FaceOption,
     HeadStrengthOption,
+    LengthMismatchOption,
     LipStrengthOption,
+    Mismatch,
     Pose,
     PoseOption,
     PoseVideoOption,
     SeedOption,
     SmoothingOption,
-    require_videos,
+    check_pose,
 )
 from cli.terminal import JsonOption, long_command, print_json, seconds_of
 
@@ -43,6 +46,8 @@ def motion(
     pose: PoseOption = Pose.learned,
     pose_video: PoseVideoOption = None,
     expression_video: ExpressionVideoOption = None,
+    face: FaceOption = None,
+    length_mismatch: LengthMismatchOption = Mismatch.bounce,
     lip_strength: LipStrengthOption = 1.0,
     head_strength: HeadStrengthOption = 1.0,
     smoothing: SmoothingOption = 0.0,
@@ -53,7 +58,7 @@ def motion(
 
     Writes track.safetensors, like `likeness fit`.
     """
-    require_videos(pose, pose_video, expression_video)
+    place = check_pose(pose, pose_video, expression_video, length_mismatch, face)
     started = time.monotonic()
     folder = out if out is not None else Path(f"{recording.stem}.motion")
     with long_command(as_json=as_json, resume="run the same command again.") as progress:
@@ -67,6 +72,8 @@ def motion(
             pose=pose.value,
             pose_video=pose_video,
             expression_video=expression_video,
+            face=place,
+            length_mismatch=length_mismatch.value,
             seed=seed,
             controls=MotionControls(lip_strength, head_strength, smoothing),
             plot=plot,
