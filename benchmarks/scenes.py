@@ -21,7 +21,7 @@ KINDS = ("bare wall", "grain", "dark", "texture", "still texture", "backdrop", "
 SIZES = ((512, 512), (640, 480), (1280, 720))
 
 
-def invented(kind: str, seed: int, frames: int, size: tuple[int, int]) -> list[Frame]:
+def invented(kind: str, frames: int, size: tuple[int, int] = (512, 512), seed: int = 1) -> list[Frame]:
     """A scene of one of :data:`KINDS`: an oval that sways before a wall, or somebody who talks.
 
     ``bare wall`` is a tone that falls off to one side; ``grain`` has a camera's noise over it, ``dark`` too, with
@@ -30,9 +30,9 @@ def invented(kind: str, seed: int, frames: int, size: tuple[int, int]) -> list[F
 
     Args:
         kind: what is behind.
-        seed: the same seed gives the same scene.
         frames: how many.
-        size: (width, height) in pixels, even.
+        size: (width, height) in pixels; even for a person.
+        seed: the same seed gives the same scene.
     """
     if kind == "person":
         return list(make_clip(seed, frames, size, crf=18).frames)

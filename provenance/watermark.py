@@ -133,11 +133,11 @@ class Watermark:
 
 
 def read(frames: Iterable[Frame], *, search: bool = True) -> Reading:
-    """Look for a number in frames of one video, in a fixed amount of memory.
+    """Look for a number in frames of one video, in 3 KB of memory a frame.
 
     Args:
         frames: (H, W, 3) uint8 RGB: some dozens, best spread over the video.
-        search: when the whole frame shows no mark, look whether it is a part of a marked one (a second or two).
+        search: when the whole frame shows no mark, look whether it is a part of a marked one (some seconds).
     """
     sines: list[NDArray[np.float32]] = []
     croppings = _Croppings()
@@ -147,7 +147,7 @@ def read(frames: Iterable[Frame], *, search: bool = True) -> Reading:
         if search:
             croppings.consider(grey)
     count = len(sines)
-    if not np.any(sines):
+    if not sines or np.abs(sines).max() < 1e-3:  # nothing but rounding
         return Reading(None, 0.0, np.zeros(PAYLOAD_BITS, np.uint8), count)
     found = _decoded(_agreed(np.stack(sines)), count)
     if found.payload is not None or not search:
@@ -243,7 +243,9 @@ def _blurred(plane: Plane) -> Plane:
 def _plane(grey: NDArray[np.uint8]) -> Plane:
     """(H, W) -> (128, 128)."""
     height, width = grey.shape
-    if min(height, width) >= 4 * SIDE and height % 2 == width % 2 == 0:  # halving is quick, the rest then is little
+    if (
+        min(height, width) >= 4 * SIDE and height % 2 == width % 2 == 0
+    ):  # halving is quick, the rest then is little
         grey = cv2.resize(grey, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
     return cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
 
@@ -323,79 +325,125 @@ class _Adder:
 
 # -- cropped frames ------------------------------------------------------------------------------------------
 
+Span = tuple[float, float]
+"""Where a part begins and ends along one side of the marked frame, samples of its plane: 0..128."""
+
 
 class _Croppings:
     """Looks at some frames as parts of marked ones, for a range of sizes and all places.
 
-    A frame that shows a part of the marked one has the grid shifted and scaled. Scaling is tried in steps; all shifts
-    come at once, by filtering with the wave instead of taking it cell by cell.
+    A frame that shows a part of the marked one has the grid shifted and scaled. How well waves of one coded bit agree
+    tells how well a place fits, whatever the bits are. In flat cells a place that is wrong by a sample is near enough;
+    in texture a quarter is too much, since other parts of the picture come under the wave. So the best of coarse places
+    are looked at again in steps of a half, and the best of those in steps of an eighth.
     """
 
-    FRAMES, SEARCHED = 32, 4
-    """Frames that are kept, and how many of them are searched."""
+    FRAMES, SEARCHED = 32, 8
+    """Frames that are kept, and how many of them are searched at most."""
     SIZES = tuple(range(110, SIDE + 1, 2))
     """Width or height of the part, samples of the plane: 86 to 100 % in steps of 1.6."""
+    STARTS = 48
+    """Coarse places that are looked at again."""
 
     def __init__(self) -> None:
-        self._kept: list[NDArray[np.uint8]] = []
+        self._kept: list[Plane] = []
         self._every, self._seen = 1, 0
 
     def consider(self, grey: NDArray[np.uint8]) -> None:
         """Keep every n-th frame (H, W), and fewer as they become too many."""
         if self._seen % self._every == 0:
-            self._kept.append(cv2.resize(grey, (2 * SIDE, 2 * SIDE), interpolation=cv2.INTER_AREA))
+            self._kept.append(_plane(grey))
         self._seen += 1
         if len(self._kept) > self.FRAMES:
             self._kept, self._every = self._kept[::2], 2 * self._every
 
     def likeliest(self, count: int) -> list[Part]:
         """Parts of the marked frame that the kept ones may be, best first."""
-        found = [self._best(width, height) for width in self.SIZES for height in self.SIZES]
-        found.sort(key=lambda each: -each[0])
-        return [part for _, part in found[:count]]
+        found = sorted(self._coarse(), reverse=True)[: self.STARTS]
+        for step, reach, most in ((0.5, 2, count), (0.25, 1, count), (0.125, 1, count)):
+            again = (self._finer(across, down, step, reach) for _, across, down in found)
+            found = sorted(set(again), reverse=True)[:most]
+        return [
+            (left / SIDE, top / SIDE, (right - left) / SIDE, (bottom - top) / SIDE)
+            for _, (left, right), (top, bottom) in found
+        ]
 
     def sines(self, part: Part) -> NDArray[np.float32]:
         """(T, 3, 16, 16) of the kept frames, when they are that part of the marked ones; 0 where cells are cut."""
-        left, top, width, height = (round(SIDE * each) for each in part)
-        right, bottom = left + width, top + height
-        edges = SAMPLES * np.arange(CELLS)
-        across = (edges >= left) & (edges + SAMPLES <= right)
-        down = (edges >= top) & (edges + SAMPLES <= bottom)
-        whole = down[:, None] & across
-        result = []
-        for grey in self._kept:
-            plane = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
-            around = (top, SIDE - bottom, left, SIDE - right)
-            result.append(_sines(_heights(cv2.copyMakeBorder(plane, *around, cv2.BORDER_REPLICATE))) * whole)
-        return np.stack(result)
+        left, top, width, height = (SIDE * each for each in part)
+        across, down = (left, left + width), (top, top + height)
+        return np.stack([_sines_of_parts(plane, [across], [down])[0, 0] for plane in self._kept])
 
-    def _best(self, width: int, height: int) -> tuple[float, Part]:
-        """The best place of a part of that size: how well waves of one coded bit agree, whatever the bits are."""
-        dense = self._dense(width, height)
-        bits, signs = _layout()
+    def _searched(self) -> list[Plane]:
+        """Some of the kept frames, the first among them: a key frame, unless the video was cut."""
+        return self._kept[:: -(-len(self._kept) // self.SEARCHED)]
 
-        def power(place: tuple[int, int]) -> float:
-            left, top = place
-            x, y = SIDE - width - left, SIDE - height - top
-            chips = _softened(dense[:, y : y + SIDE : SAMPLES, x : x + SIDE : SAMPLES].reshape(-1) * signs)
-            sums = np.bincount(bits, chips, _CODED)
-            return float((sums**2).sum() / max(float((chips**2).sum()), 1e-9))
+    def _coarse(self) -> Iterator[tuple[float, Span, Span]]:
+        """The best place of a part of each size, with how well it fits, by one frame or by all.
 
-        places = [(left, top) for left in range(SIDE - width + 1) for top in range(SIDE - height + 1)]
-        left, top = place = max(places, key=power)
-        return power(place), (left / SIDE, top / SIDE, width / SIDE, height / SIDE)
+        Where the picture moves, few frames show the waves.
+        """
+        spans = {
+            size: [(float(at), float(at + size)) for at in range(SIDE - size + 1)] for size in self.SIZES
+        }
+        for across in spans.values():
+            for down in spans.values():
+                sines = [_sines_of_parts(plane, across, down) for plane in self._searched()]
+                fits = np.max([_fit(each) for each in (*sines, np.sum(sines, axis=0))], axis=0)
+                y, x = np.unravel_index(int(fits.argmax()), fits.shape)
+                yield float(fits[y, x]), across[x], down[y]
 
-    def _dense(self, width: int, height: int) -> NDArray[np.float32]:
-        """Summed sines of a cell that begins at each sample; round them zeros, for cells that were cut off."""
-        left, top = SIDE - width, SIDE - height
-        dense = np.zeros((len(WAVES), top + SIDE, left + SIDE), np.float32)
-        inside = dense[:, top : top + height - SAMPLES + 1, left : left + width - SAMPLES + 1]
-        for grey in self._kept[:: max(len(self._kept) // self.SEARCHED, 1)]:
-            plane = cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
-            sharp = plane - _blurred(plane)
-            for number, (across, down) in enumerate(WAVES):
-                heights = cv2.sepFilter2D(
-                    sharp, cv2.CV_32F, _wave(across) / _POWER, _wave(down), anchor=(0, 0)
-                )
-                inside[number] += _sines(heights[: inside.shape[1], : inside.shape[2]])
-        return dense
+    def _finer(self, across: Span, down: Span, step: float, reach: int) -> tuple[float, Span, Span]:
+        """The best of the places that are up to ``reach`` steps from this one, at each of its edges."""
+        moved = step * np.arange(-reach, reach + 1)
+        acrosses, downs = (
+            [(float(lo + a), float(hi + b)) for a in moved for b in moved if lo + a >= 0 and hi + b <= SIDE]
+            for lo, hi in (across, down)
+        )
+        sines = [_sines_of_parts(plane, acrosses, downs) for plane in self._searched()[:3]]
+        fits = np.max([_fit(each) for each in (sines[0], np.sum(sines, axis=0))], axis=0)
+        y, x = np.unravel_index(int(fits.argmax()), fits.shape)
+        return float(fits[y, x]), acrosses[x], downs[y]
+
+
+def _sines_of_parts(plane: Plane, across: list[Span], down: list[Span]) -> NDArray[np.float32]:
+    """Sines (Y, X, 3, 16, 16) of a plane that is each part of a marked one; 0 where cells are cut."""
+    (left, right), (top, bottom) = across[0], down[0]
+    blur = SIDE * BLUR / (right - left), SIDE * BLUR / (bottom - top)
+    sharp = plane - cv2.GaussianBlur(plane, (0, 0), blur[0], sigmaY=blur[1], borderType=cv2.BORDER_REFLECT)
+    heights = np.empty((len(down), CELLS, len(across), CELLS, len(WAVES)), np.float32)
+    for number, (a, d) in enumerate(WAVES):
+        columns, rows = _waves_of_parts(across, a), _waves_of_parts(down, d)
+        heights[..., number] = (rows @ (sharp @ columns.T)).reshape(heights.shape[:-1])
+    return _sines(heights / _POWER).transpose(0, 2, 4, 1, 3)
+
+
+def _waves_of_parts(spans: list[Span], halves: int) -> Plane:
+    """(S * 16, 128): each cell's wave on the samples of a plane that is that part of a marked one."""
+    begin, end = np.array(spans).T[..., None, None]
+    size = (end - begin) / SIDE
+    at = (begin + size * (np.arange(SIDE) + 0.5)) / SAMPLES - np.arange(CELLS)[
+        :, None
+    ]  # (S, 16, 128), in cells
+    whole = (begin <= SAMPLES * np.arange(CELLS)[:, None]) & (
+        SAMPLES * np.arange(1, CELLS + 1)[:, None] <= end
+    )
+    waves = np.where(whole & (at > 0) & (at < 1), size * np.sin(halves * np.pi * at), 0)
+    return waves.reshape(-1, SIDE).astype(np.float32)
+
+
+def _fit(sines: NDArray[np.float32]) -> NDArray[np.float32]:
+    """How well the waves (Y, X, 3, 16, 16) of one coded bit agree: (Y, X), about 1 by chance."""
+    _, signs = _layout()
+    order, begins = _by_bit()
+    chips = (_softened(sines).reshape(*sines.shape[:2], _WAVES) * signs)[..., order]
+    power = (np.add.reduceat(chips, begins, axis=-1) ** 2).sum(-1)
+    return power / np.maximum((chips**2).sum(-1), 1e-9)
+
+
+@lru_cache(maxsize=1)
+def _by_bit() -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The waves in the order of their coded bits, and where each bit's begin."""
+    bits, _ = _layout()
+    order = np.argsort(bits, kind="stable")
+    return order, np.searchsorted(bits[order], np.arange(_CODED))
