@@ -74,7 +74,7 @@ class Reading:
     """The number, None when there is no mark."""
     confidence: float
     """With a mark, how far the waves agree with it, 0..1: their sum in its direction over their sum in size. 0
-    without. What is below about 0.3 can't be read."""
+    without. What is below about 0.4 can't be read."""
     bits: NDArray[np.uint8]
     """(48,) the most likely bits, whether or not they are a mark's."""
     frames: int
