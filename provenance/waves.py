@@ -44,7 +44,7 @@ def plane_of(grey: NDArray[np.uint8]) -> Plane:
     """A frame's brightness (H, W) -> the plane (128, 128) that its waves are measured on, grey levels."""
     height, width = grey.shape
     # Halving is quick, and leaves little for the slow rest.
-    if min(height, width) >= 4 * SIDE and height % 2 == width % 2 == 0:
+    if min(height, width) >= 3 * SIDE and height % 2 == width % 2 == 0:
         grey = cv2.resize(grey, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
     return cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
 
