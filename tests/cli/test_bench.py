@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli.bench import _print_tables
+from cli.bench import _print_marks, _print_tables
 from cli.main import app
 
 RANGE = {"p50": 1.25, "p95": 2.5}
@@ -25,6 +25,13 @@ def test_a_missing_clip_is_an_error_before_any_work(tmp_path: Path) -> None:
     assert result.exit_code == 3
     assert json.loads(result.stdout.splitlines()[-1])["error"]["slug"] == "not_found"
     assert "What to do:" in result.stderr
+
+
+def test_marks_of_a_missing_clip_neither(tmp_path: Path) -> None:
+    missing = str(tmp_path / "none.mp4")
+    result = CliRunner().invoke(app, ["bench", "provenance", "--quick", "--clip", missing, "--json"])
+    assert result.exit_code == 3
+    assert json.loads(result.stdout.splitlines()[-1])["error"]["slug"] == "not_found"
 
 
 def test_help_names_the_options() -> None:
@@ -58,3 +65,24 @@ def test_tables_show_medians_blinks_ways_and_time(capsys: pytest.CaptureFixture[
     assert "fit.landmarks" in shown
     assert "a.mp4: held-out reprojection 0.50 % IOD" in shown
     assert "peak memory 900 MiB" in shown
+
+
+def test_marks_are_shown_with_what_they_cost_and_where_they_were_missed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    row = {"runs": 3, "detected": 2, "bit_accuracy": 0.9, "least_confidence": 0.57, "missed": ["grain, 1004"]}
+    _print_marks(
+        {
+            "invented": {"crf 28": row},
+            "filmed": {},
+            "clips": {"grain, 1004": {"psnr_db": 48.21, "ms_a_frame": 1.24, "bytes_more": 0.08}},
+            "false_positives": {"windows": 210, "attempts": 400, "found": 0},
+            "manifest": {"seconds": 0.04, "bytes": 3700},
+        }
+    )
+    shown = capsys.readouterr().out
+    assert "2 of 3, confidence 0.57" in shown
+    assert "grain, 1004" in shown
+    assert "48.2" in shown
+    assert "0 found in 210 windows" in shown
+    assert "3700 bytes" in shown

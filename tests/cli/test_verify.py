@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from benchmarks.provenance import copy_streams, encode, generated
+from benchmarks.provenance import copy_streams, encode
+from benchmarks.scenes import invented
 from cli.main import app
 from provenance.credentials import development
 from workers.mark import Mark
@@ -18,7 +19,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A video with both marks, one whose manifest was lost, and one with none."""
     path = tmp_path_factory.mktemp("videos")
     mark = Mark("vid_1", development(path), "verified", "con_7")
-    frames = generated("grain", 10, 256, 256)
+    frames = invented("grain", 10, (256, 256))
     encode(frames, path / "plain.mp4")
     encode(mark.watermark().marked(frames), path / "marked.mp4")
     mark.sign(path / "marked.mp4", "A talk")

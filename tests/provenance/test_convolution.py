@@ -15,6 +15,12 @@ def test_a_clean_message_comes_back() -> None:
         np.testing.assert_array_equal(decode(coded), bits)
 
 
+def test_any_two_messages_differ_in_22_coded_bits() -> None:
+    # The code is linear: as many as any message has that differ from those of zeros. Longer ones have more.
+    ones = [np.unpackbits(np.array([0x80 | k >> 3, k << 5 & 0xE0], np.uint8))[:11] for k in range(1 << 10)]
+    assert min(int((encode(bits) > 0).sum()) for bits in ones) == 22
+
+
 def test_it_corrects_what_repeating_could_not() -> None:
     # At this noise 13 % of the coded bits have the wrong sign; three repetitions with a soft decision would leave 2.6 %
     # of the bits wrong, so only one message of eight whole.

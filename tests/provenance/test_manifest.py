@@ -10,7 +10,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from benchmarks.provenance import copy_streams, encode, generated
+from benchmarks.provenance import copy_streams, encode
+from benchmarks.scenes import invented
 from media.decode import read_frames
 from media.encode import VideoWriter
 from problems import InternalProblem, UnreadableMedia
@@ -29,7 +30,7 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Credentials:
 @pytest.fixture(scope="module")
 def unsigned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("video") / "video.mp4"
-    encode(generated("grain", 8, 128, 96), path)
+    encode(invented("grain", 8, (128, 96)), path)
     return path
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.provenance import encode, generated
+from benchmarks.provenance import encode
+from benchmarks.scenes import invented
 from media.audio import write_wav
 from problems import NotFound, NoVideo, UnreadableMedia
 from provenance.credentials import development
@@ -24,7 +25,7 @@ def mark(tmp_path_factory: pytest.TempPathFactory) -> Mark:
 def video(mark: Mark, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Six seconds, marked and signed."""
     path = tmp_path_factory.mktemp("video") / "video.mp4"
-    encode(mark.watermark().marked(generated("grain", 150, 256, 256)), path)
+    encode(mark.watermark().marked(invented("grain", 150, (256, 256))), path)
     assert mark.sign(path, "A talk")
     return path
 
@@ -44,7 +45,7 @@ def test_both_marks_are_read(video: Path, mark: Mark) -> None:
 def test_a_manifest_of_another_video_is_noticed(tmp_path: Path, mark: Mark) -> None:
     other = Mark("job_2", mark.credentials)
     path = tmp_path / "video.mp4"
-    encode(other.watermark().marked(generated("grain", 12, 256, 256)), path)
+    encode(other.watermark().marked(invented("grain", 12, (256, 256))), path)
     mark.sign(path, "taken over")
     report = verify.run(path)
     assert report["agree"] is False
@@ -53,7 +54,7 @@ def test_a_manifest_of_another_video_is_noticed(tmp_path: Path, mark: Mark) -> N
 
 def test_a_video_without_marks(tmp_path: Path) -> None:
     path = tmp_path / "video.mp4"
-    encode(generated("texture", 6, 256, 256), path)
+    encode(invented("texture", 6, (256, 256)), path)
     report = verify.run(path)
     assert report == {
         "c2pa": None,

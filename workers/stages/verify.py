@@ -33,7 +33,7 @@ def run(
 
     Args:
         anchors: PEM certificates of authorities to trust; without any no signer is trusted.
-        search: look for the watermark in a cropped picture, too: a second or two more for a video without one.
+        search: look for the watermark in a cropped picture, too: some seconds more for a video without one.
 
     Returns:
         ``c2pa``: :class:`provenance.manifest.ManifestReading` as JSON types, or None; ``watermark``: ``found``,
