@@ -18,9 +18,11 @@ from media.audio import read_wav, write_wav
 from media.decode import read_frames
 from media.encode import VideoWriter
 from problems import NotFound
+from provenance.credentials import development
 from rendering.train import RendererConfig
 from training.progress import Progress, silent
 from training.runtime import pick_device
+from workers.mark import Mark
 from workers.package import members_of
 from workers.presets import preset_named
 from workers.stages import dub, fit, motion, publish, render, validate
@@ -66,8 +68,8 @@ def run(bench: RenderingBench, progress: Progress = silent) -> dict[str, Any]:
 
     Returns:
         ``device``, ``preset``, ``steps_per_s`` (0 without a network), ``personalize_seconds``, ``dub_fps`` by size
-        (end to end: motion, decode, compose, generate, encode), ``peak_rss_mb`` by length in seconds, ``split``
-        (seconds by stage of the learning), ``personalize_peak_rss_mb``.
+        (end to end: motion, decode, compose, generate, mark, encode, sign), ``peak_rss_mb`` by length in seconds,
+        ``split`` (seconds by stage of the learning), ``personalize_peak_rss_mb``.
 
     Raises:
         NotFound: the clip is missing.
@@ -87,18 +89,19 @@ def run(bench: RenderingBench, progress: Progress = silent) -> dict[str, Any]:
             else:
                 people.append(_adapt(clip, work, bench, people[0].parent, progress))
         speech = read_wav(people[0].parent / "audio.wav")
+        mark = Mark("vid_bench", development(folder / "provenance"))
         fps = {}
         for (width, height), person in zip(bench.sizes, people, strict=True):
             recording = _recording(speech, bench.seconds, folder)
             began = time.monotonic()
-            frames = dub.run(person, recording, folder / "out.mp4", progress=progress)
+            frames = dub.run(person, recording, folder / "out.mp4", mark=mark, progress=progress)
             fps[f"{width}x{height}"] = round(frames / (time.monotonic() - began), 2)
         result["dub_fps"] = fps
         peaks = {}
         for seconds in bench.lengths:
             recording = _recording(speech, seconds, folder)
             with MemoryWatch() as memory:
-                dub.run(people[0], recording, folder / "out.mp4", progress=progress)
+                dub.run(people[0], recording, folder / "out.mp4", mark=mark, progress=progress)
             peaks[f"{seconds:g}"] = round(memory.peak_mb)
         result["peak_rss_mb"] = peaks
     return result

@@ -48,7 +48,13 @@ KNOWN_SECRETS = frozenset(
 class Settings(BaseSettings):
     """One frozen object, made at the start of a process and handed down."""
 
-    model_config = SettingsConfigDict(env_prefix="LIKENESS_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="LIKENESS_",
+        frozen=True,
+        extra="ignore",
+        # Compose can't leave a variable out: it hands on what the operator did not set as nothing.
+        env_ignore_empty=True,
+    )
 
     environment: Literal["development", "production"] = "development"
     """In production the service refuses to start on secrets that are missing, short or known; see

@@ -19,6 +19,15 @@ def test_the_environment_and_overrides(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert settings.resolved_database_url == f"sqlite:///{tmp_path}/likeness.db"
 
 
+def test_a_variable_that_says_nothing_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As compose hands on what the operator did not set."""
+    for name in ("C2PA_CERTIFICATE", "C2PA_KEY", "S3_SSE", "BROKER_URL", "PORT"):
+        monkeypatch.setenv(f"LIKENESS_{name}", "")
+    settings = Settings.load()
+    assert (settings.c2pa_certificate, settings.c2pa_key, settings.broker_url) == (None, None, None)
+    assert settings.port == 8000
+
+
 def test_postgres_urls_use_psycopg() -> None:
     settings = Settings(database_url="postgresql://user@host/name")
     assert settings.resolved_database_url == "postgresql+psycopg://user@host/name"
