@@ -109,7 +109,7 @@ def test_no_secret_has_a_default() -> None:
     variables = {
         name for name in re.findall(r"\$\{([A-Z0-9_]+)", text) if re.search(r"SECRET|PASSWORD|_KEY$", name)
     }
-    assert variables == names
+    assert variables - {"LIKENESS_C2PA_KEY"} == names  # that one is the path of a file
     for spec in services(MANY).values():
         for variable, value in spec.get("environment", {}).items():
             if re.search(r"SECRET|PASSWORD|TOKEN|_KEY$", variable):

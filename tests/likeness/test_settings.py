@@ -24,7 +24,7 @@ def test_a_variable_that_says_nothing_is_none(monkeypatch: pytest.MonkeyPatch) -
     for name in ("C2PA_CERTIFICATE", "C2PA_KEY", "S3_SSE", "BROKER_URL", "PORT"):
         monkeypatch.setenv(f"LIKENESS_{name}", "")
     settings = Settings.load()
-    assert (settings.c2pa_certificate, settings.c2pa_key, settings.broker_url) == (None, None, None)
+    assert (settings.c2pa_certificate, settings.c2pa_key) == (None, None)
     assert settings.port == 8000
 
 

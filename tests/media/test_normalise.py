@@ -239,7 +239,7 @@ def test_bad_clips_leave_nothing_behind(tmp_path: Path, work: Path, make: object
         (ClipLimits(max_duration_s=0.5), MediaTooLarge, "lasts"),
         (ClipLimits(max_pixels=5000), MediaTooLarge, "frames are 96x64"),
         (ClipLimits(max_frame_rate=20), MediaTooLarge, "frames a second"),
-        (ClipLimits(budget=DecodeBudget(memory_mb=150)), MediaTooLarge, "memory"),
+        (ClipLimits(budget=DecodeBudget(memory_mb=220)), MediaTooLarge, "memory"),
         (ClipLimits(budget=DecodeBudget(wall_s=0.05)), DecodeTimeout, "more than"),
     ],
 )
