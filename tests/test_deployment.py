@@ -112,7 +112,7 @@ def test_no_secret_has_a_default() -> None:
     assert variables - {"LIKENESS_C2PA_KEY"} == names  # that one is the path of a file
     for spec in services(MANY).values():
         for variable, value in spec.get("environment", {}).items():
-            if re.search(r"SECRET|PASSWORD|TOKEN|_KEY$", variable):
+            if re.search(r"SECRET|PASSWORD|TOKEN|_KEY$", variable) and variable != "LIKENESS_C2PA_KEY":
                 assert re.match(r"\$\{\w+:\?", str(value)), variable
     for password in re.findall(r"://[^:/\s]*:([^@\s]+)@", re.sub(r"\$\{[^}]*\}", "", text)):
         assert password.lower() not in KNOWN_SECRETS
