@@ -42,14 +42,15 @@ async def _account(request: Request) -> Account:
     return account
 
 
-def needs(scope: Scope) -> DependsParam:
-    """A route's permission: ``dependencies=[needs("train")]``. Each route under /v1 has one, which a test checks."""
+def needs(*scopes: Scope) -> DependsParam:
+    """A route's permission: ``dependencies=[needs("train")]``; of several, any will do. Each route under /v1
+    has one, which a test checks."""
 
     async def check(request: Request) -> None:
         account: Account = request.scope["account"]
-        account.require(scope)
+        account.require(*scopes)
 
-    check.likeness_scope = scope  # type: ignore[attr-defined]
+    check.likeness_scopes = scopes  # type: ignore[attr-defined]
     found: DependsParam = Depends(check)
     return found
 

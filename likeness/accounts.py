@@ -68,17 +68,18 @@ class Account:
     limits: Limits = Limits()
     key_id: str | None = None
 
-    def may(self, scope: Scope) -> bool:
-        """Admin may everything."""
-        return scope in self.scopes or "admin" in self.scopes
+    def may(self, *scopes: Scope) -> bool:
+        """What any of these scopes allows. Admin may everything."""
+        return "admin" in self.scopes or not self.scopes.isdisjoint(scopes)
 
-    def require(self, scope: Scope) -> None:
-        """Raise Forbidden without the scope."""
-        if not self.may(scope):
+    def require(self, *scopes: Scope) -> None:
+        """Raise Forbidden with none of these scopes."""
+        if not self.may(*scopes):
+            wanted = " or ".join(scopes)
             raise Forbidden(
-                f"this key may not do that: it lacks the scope {scope}",
-                remedy=f"use a key with the scope {scope}; an admin makes one with POST /v1/api-keys",
-                details={"scope": scope, "scopes": sorted(self.scopes)},
+                f"this key may not do that: it lacks the scope {wanted}",
+                remedy=f"use a key with the scope {wanted}; an admin makes one with POST /v1/api-keys",
+                details={"scope": scopes[0], "scopes": sorted(self.scopes)},
             )
 
 

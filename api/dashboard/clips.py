@@ -11,11 +11,12 @@ from api.dashboard.jobs import job_of
 from api.dashboard.people import enter_and_train
 from api.dashboard.render import render
 from api.dependencies import AccountDep, DatabaseDep, SettingsDep, StoreDep, needs
-from likeness.requests import request_inspection, request_verification
+from likeness.requests import Preset, request_inspection, request_verification
 from problems import InvalidParameter
 
 router = APIRouter()
 _UPLOADS = [needs("train")]
+_ANY_UPLOADS = [needs("train", "render")]
 
 
 @router.get("/inspections/new", dependencies=_UPLOADS)
@@ -47,6 +48,7 @@ def train_inspected(
     subject_name: Annotated[str, Form(max_length=200)] = "",
     attested: Annotated[str, Form(max_length=8)] = "",
     consent_id: Annotated[str, Form(max_length=64)] = "",
+    preset: Annotated[Preset, Form()] = "preview",
 ) -> Response:
     """Enter a person with a clip that was inspected, and train."""
     upload_id = getattr(job_of(database, account, job_id), "upload_id", None)
@@ -58,7 +60,7 @@ def train_inspected(
         settings,
         upload_id=upload_id,
         name=name,
-        preset="preview",
+        preset=preset,
         consent_id=consent_id or None,
         subject_name=subject_name,
         attested=attested == "yes",
@@ -66,12 +68,12 @@ def train_inspected(
     return see(f"/people/{person_id}")
 
 
-@router.get("/verifications/new", dependencies=_UPLOADS)
+@router.get("/verifications/new", dependencies=_ANY_UPLOADS)
 def new_verification(request: Request) -> Response:
     return render(request, "verification_new.html")
 
 
-@router.post("/verifications", dependencies=_UPLOADS)
+@router.post("/verifications", dependencies=_ANY_UPLOADS)
 async def verify(
     request: Request, account: AccountDep, database: DatabaseDep, settings: SettingsDep, store: StoreDep
 ) -> Response:

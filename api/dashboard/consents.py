@@ -11,9 +11,11 @@ from api.dashboard.render import render
 from api.dependencies import AccountDep, Cursor, DatabaseDep, SettingsDep, StoreDep, needs
 from api.routes.consents import review, revoke
 from api.routes.downloads import FILE_EXPIRES_S
-from api.schemas import ReviewIn
+from api.schemas import ConsentOut, ReviewIn
 from api.views import consent_view
+from likeness.accounts import Account
 from likeness.consents import attest_consent, record_consent, request_consent
+from likeness.database import Database
 from likeness.repositories.consents import ConsentRepository
 from likeness.requests import consent_or_refuse, upload_or_refuse
 
@@ -28,6 +30,13 @@ def list_consents(
         page = ConsentRepository(session).page(account.tenant_id, limit=25, cursor=cursor)
         consents = [consent_view(row) for row in page.rows]
     return render(request, "consents.html", consents=consents, next_cursor=page.next_cursor)
+
+
+def teaching_consents(database: Database, account: Account) -> list[ConsentOut]:
+    """The latest recorded consents on which a person may be learned."""
+    with database.read() as session:
+        rows = ConsentRepository(session).verified(account.tenant_id, limit=100)
+        return [consent_view(row) for row in rows if not row.purposes or "train" in row.purposes]
 
 
 @router.get("/new", dependencies=[needs("train")])

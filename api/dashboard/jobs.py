@@ -7,13 +7,14 @@ from typing import Literal
 from fastapi import APIRouter, Query, Request, Response
 from sqlalchemy.orm import Session
 
+from api.dashboard.consents import teaching_consents
 from api.dashboard.forms import see
 from api.dashboard.render import render
 from api.dependencies import AccountDep, Cursor, DatabaseDep, SettingsDep, StoreDep, needs
 from api.routes.deleting import purge_quietly
 from api.routes.downloads import FILE_EXPIRES_S
 from api.routes.trainings import list_previews
-from api.schemas import AnyJob, Scope, Status
+from api.schemas import AnyJob, InspectionOut, Scope, Status
 from api.views import ACTIVE, job_view
 from likeness.accounts import Account
 from likeness.database import Database
@@ -93,6 +94,9 @@ def _job_page(
     previews = []
     if row.kind == "training":
         previews = [file.name for file in list_previews(job_id, account, database, store).data]
+    consents = []
+    if isinstance(job, InspectionOut) and template == "job.html" and account.may("train"):
+        consents = teaching_consents(database, account)
     active = job.status in ACTIVE
     response = render(
         request,
@@ -104,6 +108,7 @@ def _job_page(
         previews=previews[-6:],
         pictures=[name for name in _files(row) if name.rpartition(".")[2] in _PICTURES],
         consent_id=consent_id,
+        consents=consents,
         may_change=account.may(_changes(row.kind)),
     )
     if template == "job_card.html" and not active:
@@ -115,8 +120,8 @@ def _consent_of(session: Session, account: Account, row: JobRecord) -> str | Non
     """The consent whose recording a job checks."""
     if row.kind != "consent":
         return None
-    found = ConsentRepository(session).page(account.tenant_id, limit=100, cursor=None).rows
-    return next((consent.id for consent in found if consent.job_id == row.id), None)
+    consent = ConsentRepository(session).checked_by(row.id, account.tenant_id)
+    return consent.id if consent is not None else None
 
 
 def job_of(database: Database, account: Account, job_id: str) -> AnyJob:

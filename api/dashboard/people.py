@@ -6,19 +6,19 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 
+from api.dashboard.consents import teaching_consents
 from api.dashboard.forms import choice, receive_form, see
 from api.dashboard.render import render
 from api.dependencies import AccountDep, Cursor, DatabaseDep, SettingsDep, StoreDep, WatchDep, needs
 from api.routes.deleting import purge_quietly
 from api.routes.persons import promote_version
 from api.schemas import DeletionOut
-from api.views import ACTIVE, consent_view, deletion_view, job_view, person_view, version_view
+from api.views import ACTIVE, deletion_view, job_view, person_view, version_view
 from likeness.accounts import Account
 from likeness.database import Database
 from likeness.deletion import delete_person, delete_version
 from likeness.health import checks
 from likeness.refusals import ConsentMissing
-from likeness.repositories.consents import ConsentRepository
 from likeness.repositories.deletions import DeletionRepository
 from likeness.repositories.job_records import JobRecords
 from likeness.repositories.jobs import JobRepository
@@ -62,7 +62,7 @@ def home(
 @router.get("/people/new", dependencies=[needs("train")])
 def new_person(request: Request, account: AccountDep, database: DatabaseDep, consent: str = "") -> Response:
     return render(
-        request, "person_new.html", consents=_given_consents(database, account), chosen=consent[:64]
+        request, "person_new.html", consents=teaching_consents(database, account), chosen=consent[:64]
     )
 
 
@@ -164,7 +164,7 @@ def _person_page(
             version_view(each, person.package_artifact_id)
             for each in PersonRepository(session).versions(person_id)
         ]
-    consents = _given_consents(database, account) if template == "person.html" else []
+    consents = teaching_consents(database, account) if template == "person.html" else []
     active = any(job.status in ACTIVE for job in jobs)
     response = render(
         request,
@@ -283,10 +283,3 @@ def _receipt(database: Database, account: Account, deletion_id: str) -> Deletion
         if deletion is None or deletion.tenant_id != account.tenant_id:
             raise NotFound(f"there is no deletion {deletion_id!r}", remedy="the page Receipts lists them all")
         return deletion_view(deletion)
-
-
-def _given_consents(database: Database, account: Account) -> list[object]:
-    """Recorded consents that can be used, newest first."""
-    with database.read() as session:
-        rows = ConsentRepository(session).page(account.tenant_id, limit=100, cursor=None).rows
-        return [consent_view(row) for row in rows if row.status == "verified"]

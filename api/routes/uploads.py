@@ -38,6 +38,8 @@ from problems import Conflict, InvalidParameter, MediaTooLarge, NotFound, OutOfD
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
+_EITHER = [needs("train", "render")]
+"""Clips are for training, recordings for videos."""
 _MAX_JSON = 2**16
 _FETCHES = threading.BoundedSemaphore(4)
 """Files that this process fetches at the same time: each holds a thread."""
@@ -81,6 +83,7 @@ _BODY: dict[str, Any] = {
         NotReady,
     ),
     openapi_extra=_BODY,
+    dependencies=_EITHER,
     summary="Upload a file",
 )
 async def create_upload(
@@ -97,7 +100,6 @@ async def create_upload(
     """A small file at once, as a multipart form or as the plain body with its facts in the query. A large one in parts:
     send JSON with its size, PUT each part to its address, then `POST …/complete`; a client that was cut off asks with
     GET which parts have come. Or JSON with `source_url`, which the service fetches."""
-    _require_any(account)
     if request.headers.get("content-type", "").split(";")[0].strip() == "application/json":
         body = await _json(request)
         upload, parts = await run_in_threadpool(_announced, body, account, settings, database, store)
@@ -136,17 +138,18 @@ def get_upload(upload_id: str, account: AccountDep, database: DatabaseDep, store
 @router.post(
     "/{upload_id}/complete",
     responses=changes(NotFound, Conflict),
+    dependencies=_EITHER,
     summary="Put the parts together",
 )
 def finish_upload(upload_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep) -> UploadOut:
     """Reads the file once and holds it against the announced size and sha256. Again is no error."""
-    _require_any(account)
     return upload_view(complete_upload(database, store, account, upload_id))
 
 
 @router.delete(
     "/{upload_id}",
     responses={202: {"model": DeletionOut}, **changes(NotFound, Conflict)},
+    dependencies=_EITHER,
     summary="Delete an upload",
 )
 def remove_upload(
@@ -158,15 +161,8 @@ def remove_upload(
     settings: SettingsDep,
 ) -> DeletionOut:
     """Its inspections go with it. Refused while an unfinished training or video reads it."""
-    _require_any(account)
     deletion_id = delete_upload(database, upload_id, tenant_id=account.tenant_id)
     return finish_deletion(deletion_id, response, database, store, settings)
-
-
-def _require_any(account: Account) -> None:
-    """Clips are for training, recordings for videos: either scope may upload."""
-    if not account.may("train"):
-        account.require("render")
 
 
 async def _json(request: Request) -> UploadIn:

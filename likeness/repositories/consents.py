@@ -25,6 +25,16 @@ class ConsentRepository:
         query = select(Consent).where(Consent.tenant_id == tenant_id)
         return read_page(self.session, query, Consent.id, limit=limit, cursor=cursor)
 
+    def verified(self, tenant_id: str, *, limit: int) -> list[Consent]:
+        """The latest whose recording was accepted and that were not taken back."""
+        query = select(Consent).where(Consent.tenant_id == tenant_id, Consent.status == "verified")
+        return list(self.session.scalars(query.order_by(Consent.id.desc()).limit(limit)))
+
+    def checked_by(self, job_id: str, tenant_id: str) -> Consent | None:
+        """The consent whose recording a job checks."""
+        query = select(Consent).where(Consent.tenant_id == tenant_id, Consent.job_id == job_id)
+        return self.session.scalar(query.limit(1))
+
     def proved_by(self, upload_id: str) -> Consent | None:
         """The consent whose recording an upload is, while something may be done on it."""
         query = select(Consent).where(

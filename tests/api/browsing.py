@@ -49,8 +49,8 @@ def chromium() -> str:
 
 
 @contextmanager
-def browser() -> Iterator[Browser]:
-    """Chromium with a camera and a microphone that are not there."""
+def browser(*before_the_camera: str) -> Iterator[Browser]:
+    """Chromium with a camera and a microphone that are not there; more arguments say what they see and hear."""
     path = chromium()
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(
@@ -60,6 +60,7 @@ def browser() -> Iterator[Browser]:
                 "--use-fake-ui-for-media-stream",
                 "--use-fake-device-for-media-stream",
                 "--autoplay-policy=no-user-gesture-required",
+                *before_the_camera,
             ],
         )
         try:

@@ -439,6 +439,29 @@ def test_a_consent_from_its_statement_to_its_end(client: TestClient, runner: Run
     assert "/videos/new" not in text
 
 
+def test_an_inspected_clip_is_learned_on_a_recorded_consent(client: TestClient, runner: Runner) -> None:
+    """Also where nobody may attest: the inspection's page offers the consents that allow training, and no others."""
+    runner.registry = {**runner.registry, "consent": StageSpec(_consent, "1", reads=("consent",))}
+    ours = {}
+    for purposes in (["train", "dub"], ["dub"]):
+        made = client.post("/consents", data={"subject_name": "Ada Example", "purposes": purposes}).url.path
+        client.post(f"{made}/recording", data={"upload_id": upload(client, b"spoken", "consent")})
+        ours[purposes[0]] = made.rsplit("/", 1)[1]
+    job = client.post("/inspections", files={"file": ("a.mp4", b"a clip")}).url.path
+    runner.run_all()
+    client.app.state.settings = client.app.state.settings.model_copy(update={"consent": "recorded"})  # type: ignore[attr-defined]
+    for page in (job, "/people/new"):
+        text = client.get(page).text
+        assert "attest" not in text
+        assert f'<option value="{ours["train"]}">' in text
+        assert ours["dub"] not in text
+    form = {"name": "Ada", "consent_id": ours["train"], "preset": "instant"}
+    person_page = client.post(f"{job.replace('/jobs/', '/inspections/')}/train", data=form).url.path
+    runner.run_all()
+    assert "ready" in client.get(person_page).text
+    assert client.get("/v1/trainings").json()["data"][0]["preset"] == "instant"
+
+
 def _consent(context: StageContext) -> dict[str, Any]:
     silent = b"silence" in context.inputs["consent"].read_bytes()
     found = {"severity": "error", "message": "no voice", "remedy": "switch the microphone on", "frames": []}
@@ -501,14 +524,25 @@ def test_a_key_sees_its_own_tenant_and_what_it_may(settings: Settings, database:
         assert client.get("/people/new", headers=PAGE).status_code == 403
         assert client.post("/people", data=FORM, headers=PAGE).status_code == 403
         assert "/settings/keys" not in client.get("/settings/usage").text
+        assert not re.search("/inspections/new|/verifications/new", client.get("/jobs").text)
+        assert client.get("/verifications/new", headers=PAGE).status_code == 403
         client.post("/sign-out")
         assert client.get("/", follow_redirects=False).status_code == 303
+        _, renderer = create_key(database, tenant_id=theirs, name="renderer", scopes=["read", "render"])
+        client.post("/sign-in", data={"key": renderer})
+        menu = client.get("/jobs").text
+        assert ("/verifications/new" in menu, "/inspections/new" in menu) == (True, False)
+        checked = client.post("/verifications", files={"file": ("v.mp4", b"a video")}, headers=PAGE)
+        assert (checked.status_code, checked.url.path[:6]) == (200, "/jobs/")
 
 
 def test_where_consents_are_recorded_nobody_attests(settings: Settings, database: Database) -> None:
     strict = settings.model_copy(update={"consent": "recorded"})
     with TestClient(create_app(strict)) as client:
-        assert "attest" not in client.get("/people/new").text
+        empty = client.get("/people/new").text
+        assert "attest" not in empty
+        assert "Record one first" in empty
+        assert "consent_id" not in empty, "no choice among none"
         refused = client.post("/people", data=FORM, files={"file": ("a.mp4", b"x")}, headers=PAGE)
         assert (refused.status_code, "record one" in refused.text) == (403, True)
         assert client.get("/v1/persons").json()["data"] == []

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from itertools import islice
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ from numpy.typing import NDArray
 
 from faces.mouth import eye_aperture, inter_ocular_distance, mouth_opening
 from fitting.landmarks import LANDMARKS, FaceLandmarker, FollowedFace
+from media.decode import read_frames
 from problems import InvalidParameter
 from tests.generated_clip import FRAMES, HEIGHT, WIDTH, detected_landmarks, generated_clip, wall
 
@@ -103,6 +107,36 @@ def test_the_chosen_face_is_followed(near: tuple[float, float], left: bool) -> N
     assert found.found.sum() >= 5
     centres = np.nanmean(found.points, axis=1)[found.found]
     assert np.all((centres[:, 0] < WIDTH) == left)
+
+
+@pytest.mark.slow
+def test_each_of_two_real_people_is_followed_as_if_alone(shared_clips: Path) -> None:
+    """Two filmed people in one picture: the one pointed at moves as in their own clip, throughout."""
+    clips = [shared_clips / name for name in ("german_male_20s.mp4", "english_male_10s.mp4")]
+    alone = [[_of_height(image, 360) for image in islice(read_frames(clip), 150)] for clip in clips]
+    together = [np.concatenate(pair, axis=1) for pair in zip(*alone, strict=True)]
+    left, width = alone[0][0].shape[1], together[0].shape[1]
+    for images, offset in zip(alone, (0, left), strict=True):
+        with FaceLandmarker() as landmarker:
+            truth = landmarker.track(images)
+        x, y = np.nanmean(truth.points[0], axis=0)
+        with FaceLandmarker(max_faces=3) as landmarker:
+            found = landmarker.track(together, near=((offset + float(x)) / width, float(y) / 360))
+        both = found.found & truth.found
+        assert both.mean() > 0.97
+        points = found.points[both] - np.array([offset, 0], np.float32)
+        error = (
+            np.linalg.norm(points - truth.points[both], axis=-1)
+            / inter_ocular_distance(truth.points[both])[:, None]
+        )
+        assert error.max(axis=1).max() < 0.5  # never the other person
+        assert np.median(error) < 0.03
+        assert np.corrcoef(mouth_opening(points), mouth_opening(truth.points[both]))[0, 1] > 0.9
+
+
+def _of_height(image: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:
+    width = round(image.shape[1] * height / image.shape[0])
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def test_a_place_without_a_face_is_an_error_that_names_the_faces() -> None:
