@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,7 +83,8 @@ class TerminalProgress:
         self._tasks: dict[str, TaskID] = {}
         self._began: dict[str, float] = {}
         self._printed: dict[str, float] = {}
-        self._finished: set[str] = set()
+        self._rounds: Counter[str] = Counter()
+        self._last: dict[str, Tick] = {}
 
     def __enter__(self) -> TerminalProgress:
         if self._live:
@@ -95,30 +97,41 @@ class TerminalProgress:
 
     def __call__(self, tick: Tick) -> None:
         note = note_of(tick.message, tick.metrics)
+        before = self._last.get(tick.stage)
+        self._last[tick.stage] = tick
+        ended = before is not None and 0 < before.total <= before.done
+        # A stage that had ended may begin anew, as that of a benchmark's next round.
+        again = ended and before is not None and tick.done < before.done
         if self._live:
-            self._draw(tick, note)
-        else:
-            self._print(tick, note)
+            self._draw(tick, note, again)
+        elif again or not ended:
+            self._print(tick, note, again)
 
-    def _draw(self, tick: Tick, note: str) -> None:
+    def _draw(self, tick: Tick, note: str, again: bool) -> None:
         if tick.stage not in self._tasks:
             self._tasks[tick.stage] = self._bars.add_task(
                 escape(tick.stage), total=tick.total or None, note=""
             )
+        elif again:
+            self._bars.reset(self._tasks[tick.stage])
         self._bars.update(
             self._tasks[tick.stage], completed=tick.done, total=tick.total or None, note=escape(note)
         )
 
-    def _print(self, tick: Tick, note: str) -> None:
+    def _print(self, tick: Tick, note: str, again: bool) -> None:
         now = time.monotonic()
-        began = self._began.setdefault(tick.stage, now)
-        finished = tick.total > 0 and tick.done >= tick.total
+        if again or tick.stage not in self._began:
+            self._began[tick.stage] = now
+            self._rounds[tick.stage] += 1
+        began = self._began[tick.stage]
+        finished = 0 < tick.total <= tick.done
         recent = now - self._printed.get(tick.stage, -PLAIN_EVERY_S) < PLAIN_EVERY_S
-        if tick.stage in self._finished or (recent and not finished):
+        short = (
+            now - began < PLAIN_EVERY_S and self._rounds[tick.stage] > 1
+        )  # many short rounds are one stage
+        if recent and (short or not finished):
             return
         self._printed[tick.stage] = now
-        if finished:
-            self._finished.add(tick.stage)
         share = f"{tick.done}/{tick.total}" if tick.total else str(tick.done)
         eta = eta_s(now - began, tick.done, tick.total)
         ending = "" if finished or eta is None else f", ETA {clock(eta)}"

@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -140,6 +141,22 @@ def test_a_pipe_gets_a_line_at_the_start_and_at_the_end_of_a_stage(
     ]
 
 
+def test_a_stage_that_begins_anew_is_told_of_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds = iter([100.0, 119.0, 120.0, 131.0, 150.0, 151.0, 152.0, 153.0, 154.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(seconds))
+    with terminal.TerminalProgress() as progress:
+        for done, total in ((0, 3), (3, 3), (0, 9), (3, 9), (9, 9), (0, 2), (2, 2), (0, 2), (2, 2)):
+            progress(Tick("dub", done, total))
+    assert capsys.readouterr().err.splitlines() == [
+        "dub: 0/3, 0:00",
+        "dub: 3/3, 0:19",
+        "dub: 3/9, 0:11, ETA 0:22",
+        "dub: 9/9, 0:30",
+    ]
+
+
 def test_a_terminal_gets_a_bar_per_stage() -> None:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=160)
@@ -152,6 +169,14 @@ def test_a_terminal_gets_a_bar_per_stage() -> None:
     assert "render.train" in shown
     assert "loss 0.25" in shown
     assert "ETA" in shown
+
+
+def test_the_bar_of_a_stage_that_begins_anew_does_too() -> None:
+    screen = io.StringIO()
+    with terminal.TerminalProgress(Console(file=screen, force_terminal=True, width=160)) as progress:
+        progress(Tick("dub", 10, 10))
+        progress(Tick("dub", 3, 30))
+    assert re.search(r"10%.* 3/30", screen.getvalue().rpartition("dub")[2])
 
 
 def test_eta() -> None:
