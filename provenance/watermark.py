@@ -5,7 +5,7 @@ cell the brightness has three smooth waves that vanish at the cell's border: as 
 the other, or as long as it both ways. A codec keeps such long ones, and zeroes finer ones of the same height. The
 height c of each, over what is blurred there, is moved to where sin(2 pi c / STEP) has the sign of one coded bit:
 quantisation index modulation (Chen and Wornell 2001), in which the picture itself is no noise, unlike in spread
-spectrum. How far a wave may be moved depends on what the cell shows: by about a level in flat ones, where a small push
+spectrum. How far a wave may be moved depends on what the cell shows: by some half a level in flat ones, where a small push
 still tells the sign, since around zero the sine is odd; by more in grain and texture. Moves follow the picture slowly:
 what changes with each frame would flicker, and cost a codec bits.
 
@@ -39,7 +39,7 @@ from provenance.waves import CELLS, SHAPE, SIDE, STEP, Plane, heights_of, painte
 Frame = NDArray[np.uint8]
 
 PAYLOAD_BITS = MESSAGE_BITS - 32
-FLAT, MASKED, GRAINY, MOST = 0.9, 0.3, 0.2, 2.5
+FLAT, MASKED, GRAINY, MOST = 0.6, 0.3, 0.2, 2.5
 """How far a wave may be moved in a frame of 512 x 512, grey levels: in a flat cell; more by so much for each level of
 the mean difference between neighbouring samples, and between neighbouring pixels; and at most. A little more in
 smaller frames, less in larger ones."""

@@ -137,7 +137,7 @@ def test_somebody_listens_in_the_dashboard(client: TestClient, runner: Runner) -
     page = f"/consents/{consent['id']}"
     assert consent["passcode"] in client.get(page).text
     assert client.get(f"{page}/recording").content == b"video " + consent["passcode"].encode()
-    assert "Yes, says local." in client.post(f"{page}/review", data={"words": "heard"}).text
+    assert "Yes, says <code>local</code>." in client.post(f"{page}/review", data={"words": "heard"}).text
     client.post(f"{page}/review", data={"words": "missing"})
     assert status(client, consent) == "rejected"
     assert "Were the words said?" not in client.get(page).text

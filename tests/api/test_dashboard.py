@@ -42,6 +42,8 @@ def test_from_the_form_to_the_video(client: TestClient, runner: Runner, store: L
     client.post(f"{page}/videos", data={"pose": "still", "seed": "2"}, files={"file": ("a.wav", b"sound")})
     runner.run_all()
     shown = client.get(page).text
+    job = client.get("/v1/trainings").json()["data"][0]["id"]
+    assert f"{page}/videos/new" in client.get(f"/jobs/{job}").text, "where a training leads"
     source = re.search(r'<video[^>]*src="([^"]+)"', shown)
     assert source is not None
     assert b"soundstill" in client.get(source.group(1)).content
@@ -53,6 +55,18 @@ def test_from_the_form_to_the_video(client: TestClient, runner: Runner, store: L
     assert "renderer.safetensors" in receipt.text
     assert list(store.keys()) == []
     assert "Nobody yet" in client.get("/").text
+
+
+def test_a_verification_says_what_was_read(client: TestClient, runner: Runner) -> None:
+    shown = {}
+    for name, content in (("ours", b"film mark:0123456789ab"), ("other", b"film")):
+        page = client.post("/verifications", files={"file": ("a.mp4", content)}).url.path
+        runner.run_all()
+        shown[name] = client.get(page).text
+    assert "in the pixels, 90 % of it agrees" in shown["ours"]
+    assert "not found in 8 frames" in shown["other"]
+    assert "That does not prove that it is real" in shown["other"]
+    assert all("none in this file" in text for text in shown.values())
 
 
 def test_a_refused_form_is_a_page_that_says_what_to_do(client: TestClient, store: LocalStore) -> None:
