@@ -6,6 +6,7 @@ On the bundled sample; `./dev long` also takes a real clip where there is one be
 from __future__ import annotations
 
 import shutil
+from collections import defaultdict
 from itertools import combinations, pairwise
 from pathlib import Path
 from typing import Any
@@ -31,9 +32,10 @@ from provenance.credentials import development
 from rendering.discriminator import DiscriminatorConfig
 from rendering.generator import GeneratorConfig
 from rendering.train import RendererConfig
-from training.progress import silent
+from training.progress import Progress, silent
 from workers.driving import MISMATCHES, driven_motion, frames_to_make
 from workers.mark import Mark
+from workers.meter import expected
 from workers.package import open_package
 from workers.runner import STAGES, StageContext
 from workers.stages import dub, fit, motion, publish, render, speak, validate, verify
@@ -51,17 +53,24 @@ TINY = RendererConfig(
 
 
 def learn(clip: Path, folder: Path) -> Path:
-    """A PERSON from the first frames of ``clip``."""
+    """A PERSON from the first frames of ``clip``; whatever is said of its progress is in the plan of it."""
     work = folder / "work"
     work.mkdir(parents=True)
-    validate.run(clip, work)
-    fit.run(work, frames=FRAMES, preset="preview", seed=0)
-    motion.run(work, preset="preview", seed=0)
-    report = render.run(work, preset="preview", seed=0, device="cpu", config=TINY)
+    person = folder / "person.likeness"
+    told: dict[str, set[str]] = defaultdict(set)
+
+    def listen(stage: str) -> Progress:
+        return lambda tick: told[stage].add(tick.stage)
+
+    validate.run(clip, work, progress=listen("validate"))
+    fit.run(work, frames=FRAMES, preset="preview", seed=0, progress=listen("fit"))
+    motion.run(work, preset="preview", seed=0, progress=listen("motion"))
+    report = render.run(work, preset="preview", seed=0, device="cpu", config=TINY, progress=listen("render"))
     assert report is not None
     assert report.steps == TINY.steps
-    person = folder / "person.likeness"
     publish.run(work, person, preset="preview", seed=0)
+    for stage, ticks in told.items():
+        assert ticks == set(expected(STAGES[stage].seconds, {"preset": "preview"}, ())), stage
     return person
 
 

@@ -69,6 +69,7 @@ from problems import (
 from training.progress import Progress, Tick
 from workers.carry import Carrier, checkpoints_of, fetch_checkpoint
 from workers.hooks import sending
+from workers.meter import FIT_S, Meter, Seconds, expected, led, render_s
 from workers.previews import PreviewShelf, previews_of
 
 log = logging.getLogger("likeness.runner")
@@ -107,10 +108,8 @@ class StageSpec:
     """Roles of the input files it wants."""
     params: tuple[str, ...] = ()
     """Parameters its outputs depend on."""
-    weight: float = 1.0
-    """Its share of the job's time, for the overall percentage."""
-    parts: Mapping[str, float] = field(default_factory=dict)
-    """Names of its ticks in their order, with their shares of its time; empty when it has one part."""
+    seconds: Seconds = field(default_factory=dict)
+    """How long its parts take, for the job's percentage and ETA."""
     produces: tuple[str, ...] = ()
     """Files that must be in the work folder afterwards."""
 
@@ -290,37 +289,40 @@ STAGES: Mapping[str, StageSpec] = {
         _validate,
         "1",
         reads=("clip", "consent"),
-        weight=5,
-        parts={"inspect": 4, "validate": 6},
+        seconds={"inspect": 5, "validate": 5},
         produces=("clip.mp4",),
     ),
     "fit": StageSpec(
         _fit,
         "2",
         params=_LEARNS,
-        weight=25,
-        parts={"fit.landmarks": 3, "fit.identity": 1, "fit.frames": 3, "fit.texture": 1, "fit.appearance": 3},
+        seconds=FIT_S,
         produces=("track.safetensors", "texture.safetensors"),
     ),
-    "motion": StageSpec(_motion, "1", params=_LEARNS, weight=8, produces=("motion.safetensors",)),
+    "motion": StageSpec(
+        _motion,
+        "1",
+        params=_LEARNS,
+        seconds={"motion.features": 5, "motion": 29},
+        produces=("motion.safetensors",),
+    ),
     "render": StageSpec(
         _render,
         "2",
         params=_LEARNS,
-        weight=60,
-        parts={"render.surroundings": 1, "render.composites": 1, "render.train": 8},
+        seconds=render_s,
         produces=("surroundings.safetensors",),
     ),
-    "publish": StageSpec(_publish, "2", params=_LEARNS, weight=2, produces=("person.likeness",)),
+    "publish": StageSpec(_publish, "2", params=_LEARNS, produces=("person.likeness",)),
     "speak": StageSpec(
         _speak,
         "1",
         reads=_DRIVES,
         params=_TURNS,
-        parts={"motion.predict": 1, "motion.preview": 9},
+        seconds=led({"motion.predict": 1, "motion.preview": 9}),
         produces=("preview.mp4", "motion.png", "track.safetensors"),
     ),
-    "dub": StageSpec(_dub, "3", reads=_DRIVES, params=(*_TURNS, *_SHOWS)),
+    "dub": StageSpec(_dub, "3", reads=_DRIVES, params=(*_TURNS, *_SHOWS), seconds=led({"dub": 22})),
 }
 """Every stage there is, by its name in ``likeness.requests.PLANS``; modules are imported when they run."""
 
@@ -387,61 +389,6 @@ class Pulse:
                     self.hear(Standing.LOST)
             if self.standing is Standing.LOST:
                 return
-
-
-@dataclass
-class Meter:
-    """Turns ticks of one stage into the job's progress: a percentage that never falls, and an ETA."""
-
-    weights: tuple[float, ...]
-    """One per stage of the job."""
-    index: int
-    """Which of them is running."""
-    parts: Mapping[str, float] = field(default_factory=dict)
-    """See :attr:`StageSpec.parts`."""
-    clock: Callable[[], float] = time.monotonic
-    _peak: float = 0.0
-    _first: tuple[float, float] | None = None
-
-    def read(self, tick: Tick) -> dict[str, Any]:
-        """The progress to show after a tick."""
-        moment = self.clock()
-        self._peak = max(self._peak, self._fraction(tick))
-        if self._first is None:  # a resumed stage starts with what was done before, which took no time now
-            self._first = (self._peak, moment)
-        before, mine = sum(self.weights[: self.index]), self.weights[self.index]
-        return {
-            "percent": round(100.0 * (before + mine * self._peak) / sum(self.weights), 1),
-            "done": tick.done,
-            "total": tick.total,
-            "eta_seconds": self._eta(moment),
-            "message": tick.message,
-            "metrics": {name: float(value) for name, value in tick.metrics.items()},
-        }
-
-    def _fraction(self, tick: Tick) -> float:
-        """How much of the stage is done, 0..1."""
-        done = min(1.0, tick.done / tick.total) if tick.total > 0 else 0.0
-        if not self.parts:
-            return done
-        if tick.stage not in self.parts:  # nobody said how long this part takes: stand still
-            return self._peak
-        names = list(self.parts)
-        earlier = sum(self.parts[name] for name in names[: names.index(tick.stage)])
-        return (earlier + self.parts[tick.stage] * done) / sum(self.parts.values())
-
-    def _eta(self, moment: float) -> float | None:
-        assert self._first is not None
-        gained, elapsed = self._peak - self._first[0], moment - self._first[1]
-        if gained < _LEAST_GAIN or elapsed <= 0:
-            return None
-        whole = elapsed / gained
-        later = sum(self.weights[self.index + 1 :]) / self.weights[self.index]
-        return round(whole * (1.0 - self._peak + later), 1)
-
-
-_LEAST_GAIN = 0.01
-"""Share of a stage below which its speed says nothing yet."""
 
 
 # -- running -------------------------------------------------------------------------------------------------
@@ -688,8 +635,10 @@ class Runner:
             log.warning("%s stays in the store until its scope is deleted", prefix)
 
     def _listener(self, claim: Claim, pulse: Pulse, work: Path) -> Progress:
-        weights = tuple(self.registry[name].weight for name in claim.stages if name in self.registry)
-        meter = Meter(weights, claim.stages.index(claim.stage), self.registry[claim.stage].parts)
+        roles = {item.role for item in claim.inputs}
+        specs = (self.registry.get(name) for name in claim.stages)
+        plan = [expected(spec.seconds, claim.params, roles) if spec else {} for spec in specs]
+        meter = Meter(plan, claim.stages.index(claim.stage))
         last, last_event = -self.settings.progress_every_s, -_EVENT_EVERY_S
         shelf = PreviewShelf(self.store, previews_of(claim.scope, claim.job_id), work)
 

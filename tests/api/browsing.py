@@ -199,7 +199,11 @@ STAGES = {
     "consent": StageSpec(_consent, "1", reads=("consent",)),
     "validate": StageSpec(validate, "1", reads=("clip",), produces=("clip.mp4",)),
     "render": StageSpec(
-        _render, "1", params=("preset", "seed"), weight=6, produces=("renderer.safetensors",)
+        _render,
+        "1",
+        params=("preset", "seed"),
+        seconds={"render.train": 6},
+        produces=("renderer.safetensors",),
     ),
     "publish": StageSpec(publish, "1", params=("preset", "seed"), produces=("person.likeness",)),
     "speak": StageSpec(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import threading
 from collections.abc import Callable
@@ -34,7 +33,7 @@ from likeness.tables import Job
 from tests.likeness.service import training, upload
 from tests.workers.tiny_stages import REGISTRY, STEPS, chain
 from training.progress import Tick
-from workers.runner import STAGES, Meter, Runner, StageContext, work_forever
+from workers.runner import STAGES, Runner, StageContext, work_forever
 
 
 @pytest.fixture
@@ -469,44 +468,6 @@ def test_weights_are_promoted_when_the_training_succeeds(
         assert row is not None
         assert row.package is not None
         assert row.package.stage_name == "publish"
-
-
-def readings(meter: Meter, *ticks: Tick) -> list[tuple[float, float | None]]:
-    return [(reading["percent"], reading["eta_seconds"]) for reading in map(meter.read, ticks)]
-
-
-def ten_seconds_each() -> Callable[[], float]:
-    return itertools.count(0.0, 10.0).__next__
-
-
-def test_the_meter_guesses_what_is_left_of_the_whole_job() -> None:
-    meter = Meter((1.0, 2.0, 1.0), 1, clock=ten_seconds_each())
-    half = 10.0 + 20.0 / 2.0  # the other half of this stage, and a stage of half its weight
-    assert readings(meter, Tick("fit", 0, 10), Tick("fit", 5, 10)) == [(25.0, None), (50.0, half)]
-
-
-def test_the_meter_knows_the_parts_of_a_stage_and_never_falls() -> None:
-    meter = Meter((1.0,), 0, {"a": 1.0, "b": 3.0}, clock=ten_seconds_each())
-    ticks = (
-        Tick("a", 0, 9),
-        Tick("a", 9, 9),
-        Tick("b", 0, 5),
-        Tick("other", 9, 9),
-        Tick("a", 1, 9),
-        Tick("b", 5, 5),
-    )
-    assert [percent for percent, _ in readings(meter, *ticks)] == [0.0, 25.0, 25.0, 25.0, 25.0, 100.0]
-
-
-def test_a_tick_of_unknown_length_is_no_progress() -> None:
-    meter = Meter((1.0,), 0, clock=ten_seconds_each())
-    reading = meter.read(Tick("fit", 4, 0, message="looking", metrics={"loss": 1}))
-    assert (reading["percent"], reading["message"], reading["metrics"]) == (0.0, "looking", {"loss": 1.0})
-
-
-def test_a_resumed_stage_does_not_count_what_was_done_before_in_its_guess() -> None:
-    meter = Meter((1.0,), 0, clock=ten_seconds_each())
-    assert readings(meter, Tick("render", 80, 100), Tick("render", 90, 100)) == [(80.0, None), (90.0, 10.0)]
 
 
 def test_what_a_stage_logs_carries_its_job(settings: Settings, database: Database, store: LocalStore) -> None:

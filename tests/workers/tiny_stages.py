@@ -137,7 +137,13 @@ REGISTRY = {
     "validate": StageSpec(validate, "1", reads=("clip",), produces=("clip.mp4",)),
     "fit": StageSpec(fit, "1", params=("preset", "seed"), produces=("track.safetensors",)),
     "motion": StageSpec(lambda context: None, "1", params=("preset", "seed")),
-    "render": StageSpec(render, "1", params=("preset", "seed"), weight=6, produces=("renderer.safetensors",)),
+    "render": StageSpec(
+        render,
+        "1",
+        params=("preset", "seed"),
+        seconds={"render": 6},
+        produces=("renderer.safetensors",),
+    ),
     "publish": StageSpec(publish, "1", params=("preset", "seed"), produces=("person.likeness",)),
     "speak": StageSpec(
         speak,
