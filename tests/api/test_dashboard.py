@@ -557,6 +557,7 @@ def test_where_consents_are_recorded_nobody_attests(settings: Settings, database
         assert "attest" not in empty
         assert "Record one first" in empty
         assert "consent_id" not in empty, "no choice among none"
+        assert "Upload and train" not in empty
         refused = client.post("/people", data=FORM, files={"file": ("a.mp4", b"x")}, headers=PAGE)
         assert (refused.status_code, "record one" in refused.text) == (403, True)
         assert client.get("/v1/persons").json()["data"] == []

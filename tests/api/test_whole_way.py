@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import cv2
@@ -74,8 +75,9 @@ def person(
     write_wav(found.recording, read_wav(tmp_path / "whole.wav")[: 4 * 16000])
     normalise_recording(clip, tmp_path / "clip.wav")
     write_wav(found.microphone, read_wav(tmp_path / "clip.wav")[: SECONDS * 16000])
+    write_wav(tmp_path / "gone.wav", read_wav(tmp_path / "clip.wav")[: 12 * 16000])
     before_the_camera(clip, found.camera)
-    walked_out(clip, tmp_path / "clip.wav", found.gone)
+    walked_out(clip, tmp_path / "gone.wav", found.gone)
     return found
 
 
@@ -93,11 +95,11 @@ def before_the_camera(clip: Path, camera: Path) -> None:
 
 
 def walked_out(clip: Path, sound: Path, out: Path) -> None:
-    """The clip, in whose middle the picture pans until the person is no longer in it, and back."""
+    """12 s of the clip, in whose middle the picture pans until the person is no longer in it, and back."""
     video = probe(clip).video
     assert video is not None
     with VideoWriter(out, video.width, video.height, audio=sound) as writer:
-        for number, frame in enumerate(read_frames(clip)):
+        for number, frame in enumerate(islice(read_frames(clip), 300)):
             away = float(np.clip(2 - abs(number - 150) / 40, 0, 1))
             shift = np.array([[1, 0, -away * video.width], [0, 1, 0]], np.float32)
             size = (video.width, video.height)
