@@ -126,9 +126,8 @@ class TerminalProgress:
         began = self._began[tick.stage]
         finished = 0 < tick.total <= tick.done
         recent = now - self._printed.get(tick.stage, -PLAIN_EVERY_S) < PLAIN_EVERY_S
-        short = (
-            now - began < PLAIN_EVERY_S and self._rounds[tick.stage] > 1
-        )  # many short rounds are one stage
+        # Many short rounds are told of as one stage.
+        short = now - began < PLAIN_EVERY_S and self._rounds[tick.stage] > 1
         if recent and (short or not finished):
             return
         self._printed[tick.stage] = now
