@@ -5,9 +5,9 @@ cell the brightness has three smooth waves that vanish at the cell's border: as 
 the other, or as long as it both ways. A codec keeps such long ones, and zeroes finer ones of the same height. The
 height c of each, over what is blurred there, is moved to where sin(2 pi c / STEP) has the sign of one coded bit:
 quantisation index modulation (Chen and Wornell 2001), in which the picture itself is no noise, unlike in spread
-spectrum. How far a wave may be moved depends on what the cell shows: by some half a level in flat ones, where a small push
-still tells the sign, since around zero the sine is odd; by more in grain and texture. Moves follow the picture slowly:
-what changes with each frame would flicker, and cost a codec bits.
+spectrum. How far a wave may be moved depends on what the cell shows: by some half a level in flat ones, where a small
+push still tells the sign, since around zero the sine is odd; by more in grain and texture. Moves follow the picture
+slowly: what changes with each frame would flicker, and cost a codec bits.
 
 How it is read. sin(2 pi c / STEP) is averaged over frames, of which those count most that agree with the rest: where a
 picture moves, a codec carries the waves along with it until the next key frame. The root of the average is a soft

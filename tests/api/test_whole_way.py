@@ -121,6 +121,7 @@ def new_user(url: str, person: Person) -> Iterator[Page]:
 def look(page: Page, name: str, folder: Path) -> None:
     """Keep what is seen: in the test's folder, or where PICTURES says."""
     kept = Path(os.environ.get("PICTURES", folder))
+    page.wait_for_timeout(1500)  # until players have come to rest
     page.screenshot(path=kept / f"{name}.png", full_page=True)
 
 
