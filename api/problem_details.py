@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -100,7 +100,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def _validation(request: Request, error: RequestValidationError) -> Response:
-        return _respond(request, _of_validation(error))
+        return _respond(request, misfit(error.errors()))
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
@@ -126,15 +126,21 @@ def _respond(request: Request, problem: Problem) -> Response:
     return problem_response(problem, request_id)
 
 
-def _of_validation(error: RequestValidationError) -> Problem:
+def misfit(
+    errors: Sequence[Mapping[str, Any]],
+    *,
+    whole: str = "the body",
+    remedy: str = "correct the named field; /openapi.json lists every field with its range",
+) -> InvalidParameter:
+    """What pydantic finds wrong with a request, told by its first fault; ``whole`` is named when it is no field's."""
     faults = [
         {"field": ".".join(str(part) for part in fault["loc"] if part != "body"), "message": fault["msg"]}
-        for fault in error.errors()
+        for fault in errors
     ]
     first = faults[0] if faults else {"field": "body", "message": "can't be read"}
     return InvalidParameter(
-        f"{first['field'] or 'the body'}: {first['message']}",
-        remedy="correct the named field; /openapi.json lists every field with its range",
+        f"{first['field'] or whole}: {first['message']}",
+        remedy=remedy,
         details={"field": first["field"], "faults": faults},
     )
 

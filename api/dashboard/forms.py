@@ -11,6 +11,7 @@ from fastapi.responses import RedirectResponse
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 
+from api.problem_details import misfit
 from api.receive import receive_files
 from api.routes.deleting import purge_quietly
 from likeness.accounts import Account
@@ -125,13 +126,8 @@ def parsed(model: type[Body], values: Mapping[str, Any]) -> Body:
     try:
         return model.model_validate(given)
     except ValidationError as error:
-        fault = error.errors()[0]
-        field = ".".join(str(part) for part in fault["loc"])
-        raise InvalidParameter(
-            f"{field.replace('_', ' ') or 'the form'}: {fault['msg']}",
-            remedy="go back, correct the field and send the form again",
-            details={"field": field},
-        ) from error
+        remedy = "go back, correct the field and send the form again"
+        raise misfit(error.errors(), whole="the form", remedy=remedy) from error
 
 
 def see(path: str) -> RedirectResponse:

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from api.dependencies import AccountDep, Cursor, DatabaseDep, Limit, SettingsDep, StoreDep, needs
-from api.problem_details import answers, changes
+from api.problem_details import answers, changes, misfit
 from api.receive import receive_upload
 from api.routes.deleting import finish_deletion
 from api.schemas import DeletionOut, ListOut, Purpose, UploadIn, UploadOut
@@ -178,13 +178,7 @@ async def _json(request: Request) -> UploadIn:
     try:
         announced = UploadIn.model_validate_json(bytes(body))
     except ValidationError as error:
-        fault = error.errors()[0]
-        field = ".".join(str(part) for part in fault["loc"])
-        raise InvalidParameter(
-            f"{field or 'the body'}: {fault['msg']}",
-            remedy="correct the named field; /openapi.json lists every field with its range",
-            details={"field": field},
-        ) from error
+        raise misfit(error.errors()) from error
     if (announced.size is None) == (announced.source_url is None):
         raise InvalidParameter(
             "an upload has either a size, and comes in parts, or a source_url",

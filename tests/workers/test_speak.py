@@ -19,6 +19,7 @@ from motion.train import TrainConfig
 from problems import InvalidPackage, InvalidParameter
 from tests.motion.conftest import speak as babble
 from tests.motion.conftest import track_of
+from workers.meter import expected
 from workers.package import MEMBERS, write_package
 from workers.runner import STAGES, StageContext
 from workers.stages import dub, speak
@@ -91,7 +92,7 @@ def test_the_service_makes_all_that_it_hands_out(person: Path, recording: Path, 
     assert "video_seconds" not in figures, "a preview is no video made"
     assert json.loads(json.dumps(figures)) == figures
     assert {path.name for path in (tmp_path / "work").iterdir()} == set(STAGES["speak"].produces)
-    assert set(ticks) == set(STAGES["speak"].parts)
+    assert set(ticks) == set(expected(STAGES["speak"].seconds, {}, {"person", "recording"}))
     same = motion_of(
         person, recording, tmp_path / "same", pose="still", seed=3, controls=MotionControls(lip_strength=1.5)
     )
