@@ -109,9 +109,8 @@ def test_no_secret_has_a_default() -> None:
     variables = {
         name for name in re.findall(r"\$\{([A-Z0-9_]+)", text) if re.search(r"SECRET|PASSWORD|_KEY$", name)
     }
-    assert (
-        variables - {"LIKENESS_C2PA_KEY"} == names
-    )  # that one is the path of a file, with no default either
+    # That one is the path of a file, with no default either.
+    assert variables - {"LIKENESS_C2PA_KEY"} == names
     assert re.findall(r"\$\{LIKENESS_C2PA_KEY(.*?)\}", text) == [":-"]
     for spec in services(MANY).values():
         for variable, value in spec.get("environment", {}).items():
