@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from api.dashboard import pages, sessions
 from api.doorkeeper import Doorkeeper
 from api.gate import Gate
 from api.measures import RequestMeasures, RowMeasures
+from api.openapi import describe_api
 from api.routes import (
     account,
     api_keys,
@@ -38,14 +40,12 @@ from api.routes import (
     videos,
     webhooks,
 )
-from api.schemas import ProblemDetails
 from likeness import VERSION
 from likeness.database import Database
 from likeness.health import WorkerWatch
 from likeness.settings import Settings
 from likeness.store import LocalStore, ObjectStore
 from likeness.stores import store_of
-from problems import InvalidParameter
 
 _STATIC = Path(__file__).parent / "dashboard" / "static"
 _UPLOADS = re.compile(
@@ -68,7 +68,7 @@ def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = 
         title="Likeness",
         version=VERSION,
         summary="Learn a person from one clip; then any recording becomes a video of them saying it.",
-        # Both pages would load scripts from another host.
+        # The framework's pages would load scripts from another host; api/dashboard/reference.py has one that does not.
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
@@ -111,7 +111,12 @@ def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = 
         measures=RequestMeasures(app.state.registry),
         media_origin=_media_origin(app.state.store),
     )
-    app.openapi = lambda: _schema(app)  # type: ignore[method-assign]
+
+    @functools.cache
+    def description() -> dict[str, Any]:
+        return describe_api(app, settings)
+
+    app.openapi = description  # type: ignore[method-assign]
     return app
 
 
@@ -121,19 +126,3 @@ def _media_origin(store: ObjectStore) -> str:
         return ""
     address = urlsplit(store.signed_get("any", expires_s=1))
     return f"{address.scheme}://{address.netloc}"
-
-
-def _schema(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's schema with this API's one error body in place of the framework's two."""
-    if app.openapi_schema is None:
-        schema = FastAPI.openapi(app)
-        parts = schema["components"]["schemas"]
-        parts.pop("HTTPValidationError", None)
-        parts.pop("ValidationError", None)
-        parts["ProblemDetails"] = ProblemDetails.model_json_schema()
-        for path in schema["paths"].values():
-            for operation in path.values():
-                framework = operation["responses"].get("422", {}).get("content", {})
-                if "application/json" in framework:
-                    operation["responses"]["422"] = problem_details.answers(InvalidParameter)[422]
-    return app.openapi_schema or {}

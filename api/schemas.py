@@ -17,6 +17,9 @@ Labels = Annotated[
 Identifier = Annotated[str, Field(min_length=1, max_length=64)]
 
 
+_KIND = "What kind of resource this is"
+
+
 class Strict(BaseModel):
     """A request body: an unknown field is an error, not a silent nothing."""
 
@@ -51,13 +54,15 @@ class ConsentIn(Strict):
 class UploadIn(Strict):
     """Announce a file that is sent in parts, or name an address to fetch it from."""
 
-    purpose: Purpose
-    filename: str = Field(default="", max_length=1000)
+    purpose: Purpose = Field(description="What the file is for")
+    filename: str = Field(default="", max_length=1000, description="The file's name, for people")
     size: int | None = Field(
         default=None, ge=1, le=2**53, description="Bytes; of a file that is sent in parts"
     )
     sha256: str | None = Field(default=None, pattern="^[0-9a-fA-F]{64}$", description="Of the whole file")
-    media_type: str = Field(default="application/octet-stream", max_length=255)
+    media_type: str = Field(
+        default="application/octet-stream", max_length=255, description="The file's media type"
+    )
     source_url: str | None = Field(
         default=None, max_length=2048, description="Instead of size: a public http(s) address of the file"
     )
@@ -66,7 +71,12 @@ class UploadIn(Strict):
 class ConsentRequestIn(Strict):
     subject_name: str = Field(min_length=1, max_length=200, description="Full name of the person shown")
     language: Literal["en", "de"] = Field(default="en", description="Of the statement")
-    purposes: list[Literal["train", "dub"]] = Field(default=["train", "dub"], min_length=1, max_length=2)
+    purposes: list[Literal["train", "dub"]] = Field(
+        default=["train", "dub"],
+        min_length=1,
+        max_length=2,
+        description="What the person agrees to: train (being learned), dub (videos made with them)",
+    )
     attested: bool = Field(
         default=False,
         description="True: you attest that the person agreed, instead of a recording; not every service takes it",
@@ -84,7 +94,7 @@ class RecordingIn(Strict):
 
 
 class PersonIn(Strict):
-    name: str = Field(min_length=1, max_length=200)
+    name: str = Field(min_length=1, max_length=200, description="A name for the person, 1 to 200 letters")
     consent: ConsentIn | None = Field(
         default=None, description="Your word that the person agreed; or name a consent with consent_id"
     )
@@ -95,9 +105,9 @@ class PersonIn(Strict):
 class PersonPatch(Strict):
     """What is not named stays as it is."""
 
-    name: str | None = Field(default=None, min_length=1, max_length=200)
+    name: str | None = Field(default=None, min_length=1, max_length=200, description="The new name")
     consent_id: Identifier | None = Field(default=None, description="A consent that is verified or attested")
-    metadata: Labels | None = None
+    metadata: Labels | None = Field(default=None, description="Takes the place of all pairs there are")
 
 
 class TrainingIn(Strict):
@@ -106,7 +116,7 @@ class TrainingIn(Strict):
         default="preview",
         description="instant: layers only; preview: minutes on a CPU; standard and best: for a GPU",
     )
-    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    seed: int = Field(default=0, ge=0, le=2**31 - 1, description="The same seed gives the same weights")
     metadata: Labels = Field(default={})
 
 
@@ -175,17 +185,17 @@ class PoseIn(Strict):
 
 
 class MotionIn(Strict):
-    person_id: Identifier
-    audio: AudioIn
-    pose: PoseIn = Field(default_factory=PoseIn)
+    person_id: Identifier = Field(description="Who moves; must have been trained")
+    audio: AudioIn = Field(description="The sound that is spoken")
+    pose: PoseIn = Field(default_factory=PoseIn, description="How they move")
     metadata: Labels = Field(default={})
 
 
 class VideoIn(Strict):
-    person_id: Identifier
-    audio: AudioIn
-    pose: PoseIn = Field(default_factory=PoseIn)
-    output: OutputIn = Field(default_factory=OutputIn)
+    person_id: Identifier = Field(description="Who speaks; must have been trained")
+    audio: AudioIn = Field(description="The sound that is spoken")
+    pose: PoseIn = Field(default_factory=PoseIn, description="How they move")
+    output: OutputIn = Field(default_factory=OutputIn, description="The picture and the file")
     preset: Literal["instant"] | None = Field(
         default=None, description="instant: layers only, without the network: faster"
     )
@@ -196,14 +206,16 @@ class VideoIn(Strict):
 
 
 class BatchIn(Strict):
-    name: str = Field(default="", max_length=200)
-    items: list[VideoIn] = Field(min_length=1, max_length=500)
+    name: str = Field(default="", max_length=200, description="A name for the batch")
+    items: list[VideoIn] = Field(min_length=1, max_length=500, description="1 to 500 videos")
     dry_run: bool = Field(default=False, description="Check every item, queue nothing")
 
 
 class EstimateIn(Strict):
-    kind: Literal["training", "video", "motion"]
-    preset: Literal["instant", "preview", "standard", "best"] = "preview"
+    kind: Literal["training", "video", "motion"] = Field(description="What would be asked for")
+    preset: Literal["instant", "preview", "standard", "best"] = Field(
+        default="preview", description="The preset of a training"
+    )
     seconds: float | None = Field(
         default=None, gt=0, le=86400, description="Of the recording; for a video or a motion"
     )
@@ -221,13 +233,19 @@ class WebhookIn(Strict):
 
 
 class WebhookPatch(Strict):
-    events: list[Annotated[str, Field(max_length=64)]] | None = Field(default=None, max_length=32)
-    enabled: bool | None = None
+    events: list[Annotated[str, Field(max_length=64)]] | None = Field(
+        default=None, max_length=32, description="Takes the place of all events; empty: all of them"
+    )
+    enabled: bool | None = Field(default=None, description="false: nothing is sent until it is true again")
 
 
 class ApiKeyIn(Strict):
-    name: str = Field(min_length=1, max_length=200)
-    scopes: list[Scope] = Field(min_length=1, max_length=4)
+    name: str = Field(min_length=1, max_length=200, description="Who or what uses the key")
+    scopes: list[Scope] = Field(
+        min_length=1,
+        max_length=4,
+        description="What the key may do: read; train (clips, consents, people); render (videos); admin (everything)",
+    )
 
 
 class InspectionIn(Strict):
@@ -246,11 +264,11 @@ class RetryIn(Strict):
 
 
 class UploadOut(BaseModel):
-    object: Literal["upload"] = "upload"
-    id: str
-    purpose: Purpose
+    object: Literal["upload"] = Field(default="upload", description=_KIND)
+    id: str = Field(description="Identifier, such as upl_…")
+    purpose: Purpose = Field(description="What the file is for")
     status: Literal["awaiting", "ready"] = Field(description="awaiting: its parts have not all come")
-    filename: str
+    filename: str = Field(description="The file's name, as it was given")
     size: int = Field(description="Bytes")
     sha256: str | None = Field(description="null until it is known")
     source_url: str | None = Field(description="Where it was fetched from")
@@ -259,46 +277,50 @@ class UploadOut(BaseModel):
     )
     parts: list[PartOut] = Field(description="Of an upload that is awaited: where they go; else empty")
     expires_at: datetime | None = Field(description="When an upload that is not whole is given up")
-    created_at: datetime
+    created_at: datetime = Field(description="When it was begun")
 
 
 class PartOut(BaseModel):
-    number: int
+    number: int = Field(description="1 for the first")
     size: int = Field(description="Bytes it must have")
     url: str = Field(
         description="PUT it here within the hour, as application/octet-stream; GET the upload for a new one"
     )
-    received: bool
+    received: bool = Field(description="Whether it has come")
 
 
 class ConsentOut(BaseModel):
-    object: Literal["consent"] = "consent"
-    id: str
+    object: Literal["consent"] = Field(default="consent", description=_KIND)
+    id: str = Field(description="Identifier, such as con_…")
     status: Literal[
         "attested", "awaiting_recording", "verifying", "verified", "rejected", "expired", "revoked"
     ] = Field(description="attested and verified ones can be used")
-    subject_name: str
-    purposes: list[str]
-    language: str | None
+    subject_name: str = Field(description="Full name of the person who agrees")
+    purposes: list[str] = Field(description="What they agree to: train, dub")
+    language: str | None = Field(description="Of the statement; null of an attested one")
     statement: str | None = Field(description="What the person reads aloud; null of an attested one")
     passcode: str | None = Field(description="The random words in the statement")
-    recording_upload_id: str | None
+    recording_upload_id: str | None = Field(
+        description="The recording of the statement, once it was handed in"
+    )
     job_id: str | None = Field(description="The check of the recording: GET /v1/jobs/ID")
     report: dict[str, Any] | None = Field(description="What the check found, with remedies")
     expires_at: datetime | None = Field(description="Until when a recording is waited for")
-    created_at: datetime
-    revoked_at: datetime | None
+    created_at: datetime = Field(description="When it was asked for")
+    revoked_at: datetime | None = Field(description="When it was taken back")
 
 
 class VersionOut(BaseModel):
-    object: Literal["version"] = "version"
-    number: int
-    status: Literal["ready", "corrupt"]
+    object: Literal["version"] = Field(default="version", description=_KIND)
+    number: int = Field(description="1 for the first training's")
+    status: Literal["ready", "corrupt"] = Field(
+        description="corrupt: the stored bytes are not those that were written; it is never used"
+    )
     promoted: bool = Field(description="Videos are made with this one")
-    training_id: str | None
-    sha256: str
+    training_id: str | None = Field(description="The training that made it; null when that was deleted")
+    sha256: str = Field(description="Of the person file")
     size: int = Field(description="Bytes")
-    created_at: datetime
+    created_at: datetime = Field(description="When the training ended")
 
 
 class WeightsOut(BaseModel):
@@ -307,17 +329,17 @@ class WeightsOut(BaseModel):
 
 
 class PersonOut(BaseModel):
-    object: Literal["person"] = "person"
-    id: str
-    name: str
+    object: Literal["person"] = Field(default="person", description=_KIND)
+    id: str = Field(description="Identifier, such as per_…")
+    name: str = Field(description="As it was given")
     status: Literal["untrained", "training", "ready", "failed", "deleting"] = Field(
         description="ready: videos can be made"
     )
-    consent: ConsentOut | None
-    metadata: dict[str, str]
+    consent: ConsentOut | None = Field(description="The consent that they are learned on")
+    metadata: dict[str, str] = Field(description="Key-value pairs of your own")
     training_id: str | None = Field(description="The newest training")
     weights: WeightsOut | None = Field(description="What videos are made with; null until trained")
-    created_at: datetime
+    created_at: datetime = Field(description="When the person was entered")
 
 
 class Progress(BaseModel):
@@ -325,13 +347,15 @@ class Progress(BaseModel):
     done: int = Field(description="Units of the current part done")
     total: int = Field(description="Units of the current part; 0 when unknown")
     eta_seconds: float | None = Field(description="Guess of what is left of the whole job; null when unknown")
-    message: str
+    message: str = Field(description="What is being done, in words; empty when there is nothing to say")
     metrics: dict[str, float] = Field(description="What the stage measures, such as losses")
 
 
 class StageOut(BaseModel):
-    name: str
-    status: Literal["pending", "queued", "running", "succeeded", "failed", "canceled"]
+    name: str = Field(description="Such as validate, fit, motion, render, publish, dub")
+    status: Literal["pending", "queued", "running", "succeeded", "failed", "canceled"] = Field(
+        description="pending: it waits for the stage before it"
+    )
     attempt: int = Field(description="Times it was started")
     reused: bool = Field(description="True when outputs committed earlier were taken instead of running")
     seconds: float | None = Field(description="How long its last run took, or has taken")
@@ -340,42 +364,42 @@ class StageOut(BaseModel):
 class JobOut(BaseModel):
     """What every job has."""
 
-    id: str
-    status: Status
-    metadata: dict[str, Any]
+    id: str = Field(description="Identifier, such as job_…")
+    status: Status = Field(description="succeeded, failed and canceled are the end")
+    metadata: dict[str, Any] = Field(description="Key-value pairs of your own")
     stage: str | None = Field(description="The stage it is in, or ended in")
-    progress: Progress
-    stages: list[StageOut]
+    progress: Progress = Field(description="How far it is")
+    stages: list[StageOut] = Field(description="Its steps, in order")
     queue_position: int | None = Field(
         description="Stages for the same workers that run or come before it, of the waiting ones at most 1,000; "
         "null when not queued"
     )
     attempt: int = Field(description="1, and one more for each retry")
-    error: ProblemDetails | None
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
+    error: ProblemDetails | None = Field(description="Why it failed, with the remedy; null unless it failed")
+    created_at: datetime = Field(description="When it was asked for")
+    started_at: datetime | None = Field(description="When a worker first took it; null while it waits")
+    finished_at: datetime | None = Field(description="When it ended; null until then")
 
 
 class TrainingOut(JobOut):
-    object: Literal["training"] = "training"
-    person_id: str
+    object: Literal["training"] = Field(default="training", description=_KIND)
+    person_id: str = Field(description="Who is learned")
     upload_id: str | None = Field(description="null when the clip was deleted")
-    preset: str
-    seed: int
+    preset: str = Field(description="As it was asked for")
+    seed: int = Field(description="As it was asked for")
     result: dict[str, Any] | None = Field(description="The person file's manifest, with its metrics")
 
 
 class VideoOut(JobOut):
-    object: Literal["video"] = "video"
-    person_id: str
-    audio_upload_id: str | None
-    pose_mode: str
-    seed: int
+    object: Literal["video"] = Field(default="video", description=_KIND)
+    person_id: str = Field(description="Who speaks")
+    audio_upload_id: str | None = Field(description="The recording; null when it was deleted")
+    pose_mode: str = Field(description="The mode of the pose, as it was asked for")
+    seed: int = Field(description="The seed of the pose")
     output: OutputIn = Field(description="As it was asked for; the format is the file's")
-    batch_id: str | None
+    batch_id: str | None = Field(description="The batch that it belongs to; null for a single video")
     download_url: str | None = Field(description="Once it has succeeded")
-    sha256: str | None
+    sha256: str | None = Field(description="Of the file; null until it has succeeded")
     size: int | None = Field(description="Bytes")
 
 
@@ -385,15 +409,15 @@ class PoseOut(PoseIn):
 
 class MadeFileOut(BaseModel):
     url: str = Field(description="Needs your key; leads to a fresh address each time")
-    sha256: str
+    sha256: str = Field(description="Of the file")
     size: int = Field(description="Bytes")
 
 
 class MotionOut(JobOut):
-    object: Literal["motion"] = "motion"
-    person_id: str
-    audio_upload_id: str | None
-    pose: PoseOut
+    object: Literal["motion"] = Field(default="motion", description=_KIND)
+    person_id: str = Field(description="Who moves")
+    audio_upload_id: str | None = Field(description="The recording; null when it was deleted")
+    pose: PoseOut = Field(description="As it was asked for: a video asked for with it moves the same")
     preview: MadeFileOut | None = Field(description="mp4 of the bare head, with the sound")
     curves: MadeFileOut | None = Field(description="png of the head's turns and the jaw over time")
     track: MadeFileOut | None = Field(description="safetensors: the motion as numbers")
@@ -401,20 +425,20 @@ class MotionOut(JobOut):
 
 
 class InspectionOut(JobOut):
-    object: Literal["inspection"] = "inspection"
-    upload_id: str | None
+    object: Literal["inspection"] = Field(default="inspection", description=_KIND)
+    upload_id: str | None = Field(description="The clip; null when it was deleted")
     report: dict[str, Any] | None = Field(description="Verdict, findings with frames and remedies")
 
 
 class ConsentCheckOut(JobOut):
-    object: Literal["consent_check"] = "consent_check"
-    upload_id: str | None
+    object: Literal["consent_check"] = Field(default="consent_check", description=_KIND)
+    upload_id: str | None = Field(description="The recording; null when it was deleted")
     report: dict[str, Any] | None = Field(description="Whether the recording is accepted, and why not")
 
 
 class VerificationOut(JobOut):
-    object: Literal["verification"] = "verification"
-    upload_id: str | None
+    object: Literal["verification"] = Field(default="verification", description=_KIND)
+    upload_id: str | None = Field(description="The video; null when it was deleted")
     ours: bool | None = Field(description="A mark of this service was found; null until it is known")
     video_id: str | None = Field(description="Which video it is, when it is one of yours")
     report: dict[str, Any] | None = Field(
@@ -429,11 +453,13 @@ AnyJob = Annotated[
 
 
 class EventOut(BaseModel):
-    object: Literal["event"] = "event"
+    object: Literal["event"] = Field(default="event", description=_KIND)
     id: int = Field(description="Pass the last one as after to go on")
-    type: Literal["status", "stage", "progress"]
-    data: dict[str, Any]
-    created_at: datetime
+    type: Literal["status", "stage", "progress"] = Field(description="What kind of change")
+    data: dict[str, Any] = Field(
+        description="status: from, to; stage: its name and state; progress: as in a job"
+    )
+    created_at: datetime = Field(description="When it happened")
 
     @classmethod
     def of(cls, row: Any) -> EventOut:
@@ -442,138 +468,176 @@ class EventOut(BaseModel):
 
 
 class EventsOut(BaseModel):
-    object: Literal["list"] = "list"
+    object: Literal["list"] = Field(default="list", description=_KIND)
     data: list[EventOut] = Field(description="Oldest first")
 
 
 class FileOut(BaseModel):
-    name: str
+    name: str = Field(description="The file's name")
     url: str = Field(description="Good for an hour")
 
 
 class FilesOut(BaseModel):
-    object: Literal["list"] = "list"
-    data: list[FileOut]
+    object: Literal["list"] = Field(default="list", description=_KIND)
+    data: list[FileOut] = Field(description="In the order of the findings or of the training")
 
 
 class BatchOut(BaseModel):
-    object: Literal["batch"] = "batch"
-    id: str
-    name: str
+    object: Literal["batch"] = Field(default="batch", description=_KIND)
+    id: str = Field(description="Identifier, such as bat_…")
+    name: str = Field(description="As it was given")
     status: Literal["running", "done"] = Field(description="done: every video of it has ended")
-    total: int
+    total: int = Field(description="How many videos it has")
     counts: dict[str, int] = Field(description="How many of its videos have each status")
-    created_at: datetime
+    created_at: datetime = Field(description="When it was asked for")
 
 
 class DryRunOut(BaseModel):
-    object: Literal["dry_run"] = "dry_run"
+    object: Literal["dry_run"] = Field(default="dry_run", description=_KIND)
     items: int = Field(description="How many videos would be made")
     errors: list[dict[str, Any]] = Field(description="What is wrong, by the item's index")
 
 
 class EstimateOut(BaseModel):
-    object: Literal["estimate"] = "estimate"
+    object: Literal["estimate"] = Field(default="estimate", description=_KIND)
     compute_seconds: float = Field(description="Time of one worker")
     eta_seconds: float = Field(description="With those who wait before it, if it were asked for now")
-    queue_ahead: int
+    queue_ahead: int = Field(description="Stages for the same workers that wait or run now")
     basis: Literal["history", "default"] = Field(description="history: measured on jobs of this service")
 
 
 class UsageDay(BaseModel):
-    date: str
+    date: str = Field(description="YYYY-MM-DD, UTC")
     kind: str = Field(description="video_seconds, cpu_seconds or gpu_seconds")
-    amount: float
+    amount: float = Field(description="Seconds")
 
 
 class UsageOut(BaseModel):
-    object: Literal["usage"] = "usage"
-    since: datetime
-    until: datetime
-    totals: dict[str, float]
-    days: list[UsageDay]
-    stored_bytes: int
-    active_jobs: int
+    object: Literal["usage"] = Field(default="usage", description=_KIND)
+    since: datetime = Field(description="Beginning of the time asked about")
+    until: datetime = Field(description="End of the time asked about")
+    totals: dict[str, float] = Field(description="Sum of the days by kind, seconds")
+    days: list[UsageDay] = Field(description="By day and kind, oldest first")
+    stored_bytes: int = Field(description="Bytes of uploads that are stored now")
+    active_jobs: int = Field(description="Jobs that wait or run now")
     limits: dict[str, float | None] = Field(description="null: without limit")
 
 
 class WebhookOut(BaseModel):
-    object: Literal["webhook_endpoint"] = "webhook_endpoint"
-    id: str
-    url: str
-    events: list[str]
-    enabled: bool
+    object: Literal["webhook_endpoint"] = Field(default="webhook_endpoint", description=_KIND)
+    id: str = Field(description="Identifier, such as whk_…")
+    url: str = Field(description="Where events are sent")
+    events: list[str] = Field(description="What is sent; empty: everything")
+    enabled: bool = Field(description="Whether anything is sent")
     secret: str | None = Field(description="Of the signatures; shown once, when it is made or rotated")
-    created_at: datetime
+    created_at: datetime = Field(description="When it was entered")
 
 
 class DeliveryOut(BaseModel):
-    object: Literal["webhook_delivery"] = "webhook_delivery"
-    id: str
-    event_id: str
-    event: str
-    status: Literal["pending", "delivered", "failed"]
-    attempts: int
-    next_at: datetime | None
+    object: Literal["webhook_delivery"] = Field(default="webhook_delivery", description=_KIND)
+    id: str = Field(description="Identifier, such as dlv_…")
+    event_id: str = Field(description="The webhook-id header: the same at each try, and for each endpoint")
+    event: str = Field(description="Such as training.succeeded")
+    status: Literal["pending", "delivered", "failed"] = Field(
+        description="pending: it will be tried, or tried again, at next_at"
+    )
+    attempts: int = Field(description="Times it was tried")
+    next_at: datetime | None = Field(description="When it is tried next; null once it is over")
     last_status: int | None = Field(description="HTTP status of the last answer")
-    last_error: str | None
-    payload: dict[str, Any]
-    created_at: datetime
-    delivered_at: datetime | None
+    last_error: str | None = Field(description="What went wrong at the last try")
+    payload: dict[str, Any] = Field(description="The body that is sent")
+    created_at: datetime = Field(description="When the event happened")
+    delivered_at: datetime | None = Field(description="When it was taken")
+
+
+class WebhookJobData(BaseModel):
+    """A job that ended."""
+
+    id: str = Field(description="Identifier of the job")
+    object: Literal["training", "video", "motion", "inspection", "consent_check", "verification"] = Field(
+        description=_KIND
+    )
+    status: Literal["succeeded", "failed", "canceled"] = Field(description="How it ended")
+    stage: str | None = Field(description="The stage it ended in")
+    person_id: str | None = Field(description="Whose it is; null of jobs without a person")
+    error: dict[str, Any] | None = Field(description="Why it failed: code, title, detail, remedy, …")
+    result: dict[str, Any] | None = Field(description="What it found or made; as in the job")
+
+
+class WebhookJobMessage(BaseModel):
+    """The body of a webhook that tells of a job."""
+
+    type: str = Field(description="Kind of job and how it ended, such as training.succeeded")
+    timestamp: datetime = Field(description="When it happened")
+    data: WebhookJobData = Field(description="The job")
+
+
+class WebhookTestData(BaseModel):
+    endpoint_id: str = Field(description="Identifier of the endpoint that is tried")
+
+
+class WebhookTestMessage(BaseModel):
+    """The body of a webhook that only tries an endpoint."""
+
+    type: Literal["webhook.test"] = Field(description="Always webhook.test")
+    timestamp: datetime = Field(description="When it was asked for")
+    data: WebhookTestData = Field(description="The endpoint")
 
 
 class ApiKeyOut(BaseModel):
-    object: Literal["api_key"] = "api_key"
-    id: str
-    name: str
+    object: Literal["api_key"] = Field(default="api_key", description=_KIND)
+    id: str = Field(description="Identifier, such as key_…")
+    name: str = Field(description="Who or what uses it")
     prefix: str = Field(description="Its first letters")
-    scopes: list[str]
+    scopes: list[str] = Field(description="What it may do")
     key: str | None = Field(description="The key itself: shown once, when it is made")
-    created_at: datetime
-    last_used_at: datetime | None
-    revoked_at: datetime | None
+    created_at: datetime = Field(description="When it was made")
+    last_used_at: datetime | None = Field(description="When it was last used, to about a minute")
+    revoked_at: datetime | None = Field(description="When it was revoked; it opens nothing since")
 
 
 class ApiKeysOut(BaseModel):
-    object: Literal["list"] = "list"
-    data: list[ApiKeyOut]
+    object: Literal["list"] = Field(default="list", description=_KIND)
+    data: list[ApiKeyOut] = Field(description="Newest first")
 
 
 class WebhooksOut(BaseModel):
-    object: Literal["list"] = "list"
-    data: list[WebhookOut]
+    object: Literal["list"] = Field(default="list", description=_KIND)
+    data: list[WebhookOut] = Field(description="Newest first")
 
 
 class VersionsOut(BaseModel):
-    object: Literal["list"] = "list"
+    object: Literal["list"] = Field(default="list", description=_KIND)
     data: list[VersionOut] = Field(description="Newest first")
 
 
 class AuditOut(BaseModel):
-    object: Literal["audit_event"] = "audit_event"
-    id: str
+    object: Literal["audit_event"] = Field(default="audit_event", description=_KIND)
+    id: str = Field(description="Identifier of the entry")
     actor: str = Field(description="An API key's id, or local")
-    action: str
-    subject: str
-    details: dict[str, Any]
-    created_at: datetime
+    action: str = Field(description="Such as person.created, or the name of the operation")
+    subject: str = Field(description="Identifier of what it was done to")
+    details: dict[str, Any] = Field(description="Method, path, and what else there is to say")
+    created_at: datetime = Field(description="When it was done")
 
 
 class WorkerOut(BaseModel):
-    id: str
-    queues: list[str]
-    alive: bool
-    started_at: datetime
-    last_seen: datetime
+    id: str = Field(description="Host, process and a random part")
+    queues: list[str] = Field(description="The queues that it takes: cpu, gpu")
+    alive: bool = Field(description="Whether it was heard of lately")
+    started_at: datetime = Field(description="When it started")
+    last_seen: datetime = Field(description="When it was last heard of")
 
 
 class SystemOut(BaseModel):
-    object: Literal["system"] = "system"
-    version: str
-    auth: str
-    consent: str
-    checks: list[CheckOut]
-    workers: list[WorkerOut]
+    object: Literal["system"] = Field(default="system", description=_KIND)
+    version: str = Field(description="Of the service")
+    auth: str = Field(description="local: no accounts; keys: each request names its account")
+    consent: str = Field(
+        description="attested: a user's word is taken; recorded: the person's own recording is needed"
+    )
+    checks: list[CheckOut] = Field(description="The parts of the deployment, as in /readyz")
+    workers: list[WorkerOut] = Field(description="Every worker heard of lately")
     queues: dict[str, dict[str, int]] = Field(description="Stages that wait and run, by queue")
 
 
@@ -583,14 +647,21 @@ Item = TypeVar("Item")
 class ListOut(BaseModel, Generic[Item]):
     """A page of resources, newest first."""
 
-    object: Literal["list"] = "list"
-    data: list[Item]
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
+        """``UploadList`` of ``UploadOut``: the name that a generated client gives the page."""
+        # The union of all kinds of jobs has no name of its own.
+        name = params[0].__name__ if isinstance(params[0], type) else "JobOut"
+        return f"{name.removesuffix('Out')}List"
+
+    object: Literal["list"] = Field(default="list", description=_KIND)
+    data: list[Item] = Field(description="The resources of this page")
     next_cursor: str | None = Field(description="Pass it as cursor to go on; null at the end")
 
 
 class DeletionOut(BaseModel):
-    object: Literal["deletion"] = "deletion"
-    id: str
+    object: Literal["deletion"] = Field(default="deletion", description=_KIND)
+    id: str = Field(description="Identifier, such as del_…")
     subject: str = Field(description="What was deleted")
     status: Literal["done", "pending"] = Field(
         description="pending: a worker is still putting its work down; rows and files go right after"
@@ -599,21 +670,21 @@ class DeletionOut(BaseModel):
     deleted: list[str] = Field(description="What is gone")
     rows: dict[str, int] = Field(description="Rows that went, by table")
     objects: list[str] = Field(description="Objects of the store that went")
-    created_at: datetime
-    finished_at: datetime | None
+    created_at: datetime = Field(description="When it was asked for")
+    finished_at: datetime | None = Field(description="When the last of it was gone; null until then")
 
 
 class HealthOut(BaseModel):
-    status: Literal["ok"] = "ok"
-    version: str
+    status: Literal["ok"] = Field(default="ok", description="The process answers")
+    version: str = Field(description="Of the service")
 
 
 class CheckOut(BaseModel):
-    name: str
-    ok: bool
-    detail: str
+    name: str = Field(description="The part: database, disk, store, worker, …")
+    ok: bool = Field(description="Whether it works")
+    detail: str = Field(description="What was found")
 
 
 class ReadyOut(BaseModel):
-    status: Literal["ready"] = "ready"
-    checks: list[CheckOut]
+    status: Literal["ready"] = Field(default="ready", description="All parts work")
+    checks: list[CheckOut] = Field(description="Each part of the deployment")

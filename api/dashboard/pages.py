@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from api.dashboard import account, clips, consents, jobs, people, videos, webhooks
+from api.dashboard import account, clips, consents, jobs, people, reference, videos, webhooks
 from api.dashboard.render import error_page, render
 from likeness.refusals import (
     ConsentMissing,
@@ -21,7 +21,7 @@ _BRANCHES = (ConsentMissing, ForeignOrigin, NotReady, Poisoned, UnknownHost)
 """Imported so that the page of errors knows them: they join the family where they are defined."""
 
 router = APIRouter()
-for _module in (people, videos, jobs, clips, consents, webhooks, account):
+for _module in (people, videos, jobs, clips, consents, webhooks, account, reference):
     router.include_router(_module.router)
 
 

@@ -91,6 +91,7 @@ def add_batch(
 def list_batches(
     account: AccountDep, database: DatabaseDep, limit: Limit = 20, cursor: Cursor = None
 ) -> ListOut[BatchOut]:
+    """Newest first, each with how many of its videos have which status."""
     with database.read() as session:
         page = BatchRepository(session).page(account.tenant_id, limit=limit, cursor=cursor)
         return ListOut(data=[_view(session, row) for row in page.rows], next_cursor=page.next_cursor)
@@ -100,6 +101,7 @@ def list_batches(
     "/{batch_id}", responses=answers(NotFound), dependencies=[needs("read")], summary="Look at a batch"
 )
 def get_batch(batch_id: str, account: AccountDep, database: DatabaseDep) -> BatchOut:
+    """How many of its videos have which status; `GET /v1/videos?batch_id=…` lists them."""
     with database.read() as session:
         return _view(session, _batch(session, batch_id, account.tenant_id))
 

@@ -61,6 +61,7 @@ def add_consent(
 def list_consents(
     account: AccountDep, database: DatabaseDep, limit: Limit = 20, cursor: Cursor = None
 ) -> ListOut[ConsentOut]:
+    """Newest first, whatever became of them."""
     with database.read() as session:
         page = ConsentRepository(session).page(account.tenant_id, limit=limit, cursor=cursor)
         return ListOut(data=[consent_view(row) for row in page.rows], next_cursor=page.next_cursor)
@@ -70,6 +71,7 @@ def list_consents(
     "/{consent_id}", responses=answers(NotFound), dependencies=[needs("read")], summary="Look at a consent"
 )
 def get_consent(consent_id: str, account: AccountDep, database: DatabaseDep) -> ConsentOut:
+    """Its status, and once its recording was checked the report."""
     return _read(database, account, consent_id)
 
 

@@ -18,6 +18,7 @@ router = APIRouter(prefix="/v1/deletions", tags=["deletions"], dependencies=[nee
 def list_deletions(
     account: AccountDep, database: DatabaseDep, limit: Limit = 20, cursor: Cursor = None
 ) -> ListOut[DeletionOut]:
+    """Receipts, newest first."""
     with database.read() as session:
         page = DeletionRepository(session).page(account.tenant_id, limit=limit, cursor=cursor)
         return ListOut(data=[deletion_view(row) for row in page.rows], next_cursor=page.next_cursor)

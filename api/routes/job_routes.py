@@ -30,6 +30,7 @@ def add_job_routes(router: APIRouter, model: Any, kind: Kind | None, scope: Scop
     what a key needs to change something.
     """
     noun = kind or "job"
+    a_noun = f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
     reads, writes = [needs("read")], [needs(scope)]
 
     @router.get(
@@ -50,6 +51,7 @@ def add_job_routes(router: APIRouter, model: Any, kind: Kind | None, scope: Scop
         limit: Limit = 20,
         cursor: Cursor = None,
     ) -> Any:
+        """Newest first. What is made meanwhile does not shift the pages."""
         with database.read() as session:
             page = JobRecords(session).page(
                 limit=limit,
@@ -68,7 +70,7 @@ def add_job_routes(router: APIRouter, model: Any, kind: Kind | None, scope: Scop
         response_model=model,
         responses=answers(NotFound),
         dependencies=reads,
-        summary=f"Look at a {noun}",
+        summary=f"Look at {a_noun}",
         operation_id=f"get_{noun}",
         name=f"get_{noun}",
     )
@@ -87,7 +89,7 @@ def add_job_routes(router: APIRouter, model: Any, kind: Kind | None, scope: Scop
             **answers(NotFound, InvalidParameter),
         },
         dependencies=reads,
-        summary=f"What happened to a {noun}",
+        summary=f"What happened to {a_noun}",
         operation_id=f"list_{noun}_events",
         name=f"list_{noun}_events",
     )
@@ -117,7 +119,7 @@ def add_job_routes(router: APIRouter, model: Any, kind: Kind | None, scope: Scop
         response_model=model,
         responses=changes(NotFound, Conflict),
         dependencies=writes,
-        summary=f"Cancel a {noun}",
+        summary=f"Cancel {a_noun}",
         operation_id=f"cancel_{noun}",
         name=f"cancel_{noun}",
     )
@@ -132,7 +134,7 @@ def add_job_routes(router: APIRouter, model: Any, kind: Kind | None, scope: Scop
         response_model=model,
         responses=changes(NotFound, Conflict, InvalidParameter),
         dependencies=writes,
-        summary=f"Retry a {noun}",
+        summary=f"Retry {a_noun}",
         operation_id=f"retry_{noun}",
         name=f"retry_{noun}",
     )
@@ -153,7 +155,7 @@ def add_job_routes(router: APIRouter, model: Any, kind: Kind | None, scope: Scop
         "/{job_id}",
         responses={202: {"model": DeletionOut}, **changes(NotFound)},
         dependencies=writes,
-        summary=f"Delete a {noun}",
+        summary=f"Delete {a_noun}",
         operation_id=f"delete_{noun}",
         name=f"delete_{noun}",
     )

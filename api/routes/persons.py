@@ -79,6 +79,7 @@ def add_person(
 def list_persons(
     account: AccountDep, database: DatabaseDep, limit: Limit = 20, cursor: Cursor = None
 ) -> ListOut[PersonOut]:
+    """Newest first, each with the consent that they are learned on."""
     with database.read() as session:
         page = PersonRepository(session).page(limit=limit, cursor=cursor, tenant_id=account.tenant_id)
         latest = JobRepository(session).latest_of_people([row.id for row in page.rows], "training")
@@ -90,6 +91,7 @@ def list_persons(
     "/{person_id}", responses=answers(NotFound), dependencies=[needs("read")], summary="Look at a person"
 )
 def get_person(person_id: str, account: AccountDep, database: DatabaseDep) -> PersonOut:
+    """Whether they can speak yet, their consent and their newest training."""
     return _read(database, account, person_id)
 
 

@@ -49,14 +49,18 @@ _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": UploadIn.model_json_schema()},
+            "application/json": {"schema": {"$ref": "#/components/schemas/UploadIn"}},
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
                     "required": ["file", "purpose"],
                     "properties": {
-                        "file": {"type": "string", "format": "binary"},
-                        "purpose": {"type": "string", "enum": ["clip", "recording", "consent", "video"]},
+                        "file": {"type": "string", "format": "binary", "description": "The file"},
+                        "purpose": {
+                            "type": "string",
+                            "enum": ["clip", "recording", "consent", "video"],
+                            "description": "What the file is for",
+                        },
                         "sha256": {"type": "string", "description": "Refuse the file if it differs"},
                     },
                 }
@@ -114,10 +118,11 @@ async def create_upload(
 def list_uploads(
     account: AccountDep,
     database: DatabaseDep,
-    purpose: Purpose | None = None,
+    purpose: Annotated[Purpose | None, Query(description="Only uploads of this purpose")] = None,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> ListOut[UploadOut]:
+    """Newest first; those that are still awaited too."""
     with database.read() as session:
         page = UploadRepository(session).page(
             limit=limit, cursor=cursor, purpose=purpose, tenant_id=account.tenant_id

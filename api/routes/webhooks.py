@@ -41,6 +41,7 @@ def add_webhook(
 
 @router.get("", responses=answers(), dependencies=_ADMIN, summary="List webhook endpoints")
 def list_webhooks(account: AccountDep, database: DatabaseDep) -> WebhooksOut:
+    """Newest first, those that are switched off too."""
     with database.read() as session:
         found = WebhookRepository(session).endpoints(account.tenant_id)
         return WebhooksOut(data=[_view(endpoint) for endpoint in found])
@@ -48,6 +49,7 @@ def list_webhooks(account: AccountDep, database: DatabaseDep) -> WebhooksOut:
 
 @router.get("/{endpoint_id}", responses=answers(NotFound), dependencies=_ADMIN, summary="Look at an endpoint")
 def get_webhook(endpoint_id: str, account: AccountDep, database: DatabaseDep) -> WebhookOut:
+    """Its events and whether it is switched on. The secret is not shown again."""
     with database.read() as session:
         return _view(_endpoint(session, endpoint_id, account.tenant_id))
 
@@ -121,10 +123,14 @@ def list_deliveries(
     endpoint_id: str,
     account: AccountDep,
     database: DatabaseDep,
-    status: Annotated[str | None, Query(pattern="^(pending|delivered|failed)$")] = None,
+    status: Annotated[
+        str | None,
+        Query(pattern="^(pending|delivered|failed)$", description="Only deliveries of this status"),
+    ] = None,
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> ListOut[DeliveryOut]:
+    """Newest first: what was sent, when, and what the receiver answered."""
     with database.read() as session:
         _endpoint(session, endpoint_id, account.tenant_id)
         page = WebhookRepository(session).deliveries(endpoint_id, limit=limit, cursor=cursor, status=status)

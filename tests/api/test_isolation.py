@@ -21,7 +21,7 @@ from tests.api.conftest import Watch
 from workers.runner import Runner
 
 OPEN = {
-    "/healthz", "/readyz", "/metrics", "/sign-in", "/sign-out", "/help/errors", "/v1/objects/{key:path}",
+    "/healthz", "/readyz", "/metrics", "/sign-in", "/sign-out", "/help/errors", "/docs", "/v1/objects/{key:path}",
 }  # fmt: skip
 """Routes that know no account: they hold nothing of anybody, or the address is signed."""
 
