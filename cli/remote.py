@@ -5,16 +5,17 @@ Ctrl-C stops the watching, not the work: the job goes on at the service, and wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
 from cli.terminal import TerminalProgress, clock, long_command, print_json
+from problems import Problem
 
 if TYPE_CHECKING:
     from likeness.client import Client
@@ -32,6 +33,22 @@ ServerOption = Annotated[
     ),
 ]
 _POLL_S = 0.5
+
+
+class RemoteProblem(Problem):
+    """What a service refused, or the way to it, as this command line shows problems; ``facts`` are those of
+    ``likeness.client.ApiProblem.as_dict``."""
+
+    slug, title, status = "api_problem", "The service refused", 500
+
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        super().__init__(facts["message"], remedy=facts["remedy"], details=facts["details"])
+        # Facts of the instance, not of a class: the service may know more kinds than this command does.
+        self.slug, self.title = facts["slug"], facts["title"]  # type: ignore[misc]
+        self.status, self.retryable = facts["status"], facts["retryable"]  # type: ignore[misc]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return RemoteProblem, (self.as_dict(),)
 
 
 class RemoteWork:
@@ -175,15 +192,17 @@ class RemoteWork:
 @contextmanager
 def remote_command(server: str, *, as_json: bool) -> Iterator[RemoteWork]:
     """Wrap a command's work at a service, as :func:`cli.terminal.long_command` does work here."""
-    from likeness.client import Client, RetryConfig
+    from likeness.client import ApiProblem, Client, RetryConfig
 
     with long_command(as_json=as_json) as progress:
-        # Later on a service that is away is waited for; at the start it is rather the address that is wrong.
-        Client(server, retry=RetryConfig(tries=1, timeout_s=10)).health()
         client = Client(server)
         work = RemoteWork(client, progress)
         try:
+            # Later on a service that is away is waited for; at the start it is rather the address that is wrong.
+            Client(server, retry=RetryConfig(tries=1, timeout_s=10)).health()
             yield work
+        except ApiProblem as problem:
+            raise RemoteProblem(problem.as_dict()) from problem
         except KeyboardInterrupt:
             if work.job is None:
                 raise

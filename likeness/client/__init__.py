@@ -14,11 +14,11 @@ connections and refusals that pass are tried again; see :mod:`likeness.client.tr
 
 from __future__ import annotations
 
-from likeness.client.client import DEFAULT_SERVER, Client
-from likeness.client.errors import ApiProblem
-from likeness.client.job_calls import succeeded, video_request
-from likeness.client.transport import RetryConfig
-from likeness.client.webhook_signatures import WebhookEvent, WebhookRefused, verify_webhook
+from .client import DEFAULT_SERVER, Client
+from .errors import ApiProblem
+from .job_calls import succeeded, video_request
+from .transport import RetryConfig
+from .webhook_signatures import WebhookEvent, WebhookRefused, verify_webhook
 
 __all__ = [
     "DEFAULT_SERVER",

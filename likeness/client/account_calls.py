@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from likeness.client.answers import (
+from .answers import (
     ApiKey,
     AuditEvent,
     Delivery,
@@ -16,9 +16,9 @@ from likeness.client.answers import (
     Usage,
     WebhookEndpoint,
 )
-from likeness.client.decoding import decode
-from likeness.client.pages import each_of, list_of
-from likeness.client.transport import Transport
+from .decoding import decode
+from .pages import each_of, list_of
+from .transport import Transport
 
 
 class Estimates:

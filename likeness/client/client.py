@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from datetime import datetime
 
-from likeness.client.account_calls import (
+from .account_calls import (
     ApiKeys,
     AuditEvents,
     Estimates,
@@ -13,11 +13,11 @@ from likeness.client.account_calls import (
     read_system,
     read_usage,
 )
-from likeness.client.answers import Health, System, Usage
-from likeness.client.decoding import decode
-from likeness.client.job_calls import Batches, Inspections, Jobs, Motions, Trainings, Verifications, Videos
-from likeness.client.people_calls import Consents, Deletions, Persons, Uploads
-from likeness.client.transport import RetryConfig, Transport
+from .answers import Health, System, Usage
+from .decoding import decode
+from .job_calls import Batches, Inspections, Jobs, Motions, Trainings, Verifications, Videos
+from .people_calls import Consents, Deletions, Persons, Uploads
+from .transport import RetryConfig, Transport
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 """Where ``likeness up`` listens."""

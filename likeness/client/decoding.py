@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from likeness.client.errors import ApiProblem
+from .errors import ApiProblem
 
 Answer = TypeVar("Answer")
 

@@ -16,10 +16,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from problems import Problem
+
+class ClientProblem(Exception):
+    """Base of what the client raises on purpose. It has what the service's own problems have, but is a class of its
+    own: the client is installed without the service (``clients/python``).
+
+    Args:
+        message: one sentence that names what is wrong.
+        remedy: one sentence that says what to do about it.
+        details: machine-readable facts (JSON types only).
+    """
+
+    slug, title, status, retryable = "client_problem", "Something went wrong", 500, False
+
+    def __init__(self, message: str, *, remedy: str, details: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.message, self.remedy, self.details = message, remedy, dict(details or {})
+
+    def as_dict(self) -> dict[str, Any]:
+        """The error as JSON types: slug, title, status, retryable, message, remedy, details."""
+        names = ("slug", "title", "status", "retryable", "message", "remedy", "details")
+        return {name: getattr(self, name) for name in names}
 
 
-class ApiProblem(Problem):
+class ApiProblem(ClientProblem):
     """An error of the service (RFC 9457), or of the way to it.
 
     Args:
@@ -45,9 +65,8 @@ class ApiProblem(Problem):
         request_id: str | None = None,
     ) -> None:
         super().__init__(message, remedy=remedy, details=details)
-        # Of a class elsewhere in the family; here of the instance, since the service may know more kinds than we do.
-        self.slug, self.title = code, title  # type: ignore[misc]
-        self.status, self.retryable = status, retryable  # type: ignore[misc]
+        # Facts of the instance, not of a class: the service may know more kinds than this client does.
+        self.slug, self.title, self.status, self.retryable = code, title, status, retryable
         self.request_id = request_id
 
     @property

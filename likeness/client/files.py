@@ -14,10 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from likeness.client.answers import Upload, UploadPart
-from likeness.client.decoding import decode
-from likeness.client.errors import ApiProblem
-from likeness.client.transport import BROKEN, Transport, query_of
+from .answers import Upload, UploadPart
+from .decoding import decode
+from .errors import ApiProblem
+from .transport import BROKEN, Transport, query_of
 
 ONE_PIECE = 8 * 2**20
 """Bytes up to which a file is sent in one request."""

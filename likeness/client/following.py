@@ -6,10 +6,10 @@ import http.client
 import json
 from collections.abc import Iterator
 
-from likeness.client.answers import Event
-from likeness.client.decoding import decode
-from likeness.client.errors import ApiProblem
-from likeness.client.transport import BROKEN, Transport
+from .answers import Event
+from .decoding import decode
+from .errors import ApiProblem
+from .transport import BROKEN, Transport
 
 _SILENCE_S = 45.0
 """The service says at least every 15 s that it is still there."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
-from likeness.client.answers import (
+from .answers import (
     JOBS,
     Batch,
     Deletion,
@@ -23,13 +23,13 @@ from likeness.client.answers import (
     Verification,
     Video,
 )
-from likeness.client.decoding import decode
-from likeness.client.errors import ApiProblem
-from likeness.client.files import Sent, receive_file
-from likeness.client.following import follow
-from likeness.client.pages import each_of, list_of
-from likeness.client.transport import Transport
-from likeness.client.waiting import FETCH_S, POLL_S, wait_until
+from .decoding import decode
+from .errors import ApiProblem
+from .files import Sent, receive_file
+from .following import follow
+from .pages import each_of, list_of
+from .transport import Transport
+from .waiting import FETCH_S, POLL_S, wait_until
 
 AnyJob = TypeVar("AnyJob", bound=Job)
 Seen = Callable[[AnyJob], None]

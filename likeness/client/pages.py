@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from likeness.client.decoding import Answer, decode
-from likeness.client.transport import Transport
+from .decoding import Answer, decode
+from .transport import Transport
 
 Item = TypeVar("Item")
 _PAGE = 100

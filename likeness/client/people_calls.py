@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from likeness.client.answers import Consent, Deletion, Person, Upload, Version
-from likeness.client.decoding import decode
-from likeness.client.errors import ApiProblem
-from likeness.client.files import ONE_PIECE, Sent, receive_file, resume_file, send_file
-from likeness.client.pages import each_of, list_of
-from likeness.client.transport import Transport
-from likeness.client.waiting import FETCH_S, POLL_S, wait_until
+from .answers import Consent, Deletion, Person, Upload, Version
+from .decoding import decode
+from .errors import ApiProblem
+from .files import ONE_PIECE, Sent, receive_file, resume_file, send_file
+from .pages import each_of, list_of
+from .transport import Transport
+from .waiting import FETCH_S, POLL_S, wait_until
 
 
 class Uploads:

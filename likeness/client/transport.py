@@ -22,8 +22,8 @@ from functools import cache
 from typing import Any
 from urllib.parse import urlencode, urljoin, urlsplit
 
-from likeness import VERSION
-from likeness.client.errors import ApiProblem
+from .errors import ApiProblem
+from .version import VERSION
 
 BROKEN = (OSError, http.client.HTTPException)
 """What a connection raises that can't be made, or breaks."""

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from likeness.client.errors import ApiProblem
-from likeness.client.transport import Transport
+from .errors import ApiProblem
+from .transport import Transport
 
 POLL_S = 1.0
 """Between two looks."""

@@ -16,10 +16,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from problems import Problem
+from .errors import ClientProblem
 
 
-class WebhookRefused(Problem):
+class WebhookRefused(ClientProblem):
     """The message is not to be believed."""
 
     slug, title, status = "webhook_refused", "The webhook is not to be believed", 401
