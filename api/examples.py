@@ -120,6 +120,7 @@ _UPLOAD = {
     "created_at": _ASKED,
 }
 _VIDEO_IN = {
+    "title": "Lesson 12",
     "person_id": _PERSON,
     "audio": {"upload_id": _SPEECH},
     "pose": {"mode": "learned", "seed": 3, "head_strength": 0.9},
@@ -171,6 +172,7 @@ _EXAMPLES: dict[str, Any] = {
         "metadata": {"team": "e-learning"},
         "training_id": _TRAINING,
         "weights": {"sha256": _SHA, "size": 18224310},
+        "portrait": {"url": f"/v1/persons/{_PERSON}/portrait", "sha256": _SHA, "size": 21004},
         "created_at": _ASKED,
     },
     "VersionOut": {
@@ -219,6 +221,7 @@ _EXAMPLES: dict[str, Any] = {
     "VideoOut": {
         **_ended_job(_VIDEO, [_stage("dub", 88.0)]),
         "object": "video",
+        "title": "Lesson 12",
         "person_id": _PERSON,
         "audio_upload_id": _SPEECH,
         "pose_mode": "learned",
@@ -228,6 +231,7 @@ _EXAMPLES: dict[str, Any] = {
         "download_url": f"/v1/videos/{_VIDEO}/download",
         "sha256": _SHA,
         "size": 9120044,
+        "thumbnail": {"url": f"/v1/videos/{_VIDEO}/thumbnail", "sha256": _SHA, "size": 9320},
     },
     "InspectionOut": {
         **_ended_job("job_01kbb2k1m3p5r7t9v2x4z6b8df", [_stage("inspect", 7.2)]),

@@ -192,6 +192,9 @@ class MotionIn(Strict):
 
 
 class VideoIn(Strict):
+    title: str = Field(
+        default="", max_length=200, description="A name for the video, for people; empty: its recording's"
+    )
     person_id: Identifier = Field(description="Who speaks; must have been trained")
     audio: AudioIn = Field(description="The sound that is spoken")
     pose: PoseIn = Field(default_factory=PoseIn, description="How they move")
@@ -339,6 +342,7 @@ class PersonOut(BaseModel):
     metadata: dict[str, str] = Field(description="Key-value pairs of your own")
     training_id: str | None = Field(description="The newest training")
     weights: WeightsOut | None = Field(description="What videos are made with; null until trained")
+    portrait: MadeFileOut | None = Field(description="jpg of their face, from the clip; null until trained")
     created_at: datetime = Field(description="When the person was entered")
 
 
@@ -392,6 +396,7 @@ class TrainingOut(JobOut):
 
 class VideoOut(JobOut):
     object: Literal["video"] = Field(default="video", description=_KIND)
+    title: str = Field(description="As it was asked for, or the name of its recording's file")
     person_id: str = Field(description="Who speaks")
     audio_upload_id: str | None = Field(description="The recording; null when it was deleted")
     pose_mode: str = Field(description="The mode of the pose, as it was asked for")
@@ -401,6 +406,9 @@ class VideoOut(JobOut):
     download_url: str | None = Field(description="Once it has succeeded")
     sha256: str | None = Field(description="Of the file; null until it has succeeded")
     size: int | None = Field(description="Bytes")
+    thumbnail: MadeFileOut | None = Field(
+        description="jpg of the frame in the middle; null until it has succeeded"
+    )
 
 
 class PoseOut(PoseIn):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import PurePath
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -33,7 +34,7 @@ from likeness.health import GONE_AFTER
 from likeness.repositories.job_records import JobRecord, JobRecords, StageRecord
 from likeness.repositories.jobs import JobRepository
 from likeness.repositories.workers import WorkerRepository
-from likeness.requests import container_of
+from likeness.requests import FACE, THUMBNAIL, container_of
 from likeness.tables import Consent, Deletion, Job, Person, PersonVersion, Upload
 from likeness.upload_sessions import PartAddress
 
@@ -131,6 +132,7 @@ def person_view(person: Person, latest: Job | JobRecord | None) -> PersonOut:
             "metadata": person.labels,
             "training_id": latest.id if latest is not None else None,
             "weights": weights,
+            "portrait": _made(portrait_file(person), f"/v1/persons/{person.id}/portrait"),
             "created_at": person.created_at,
         }
     )
@@ -168,6 +170,7 @@ def job_view(session: Session, job: JobRecord) -> AnyJob:
         return VideoOut.model_validate(
             {
                 **base,
+                "title": title_of(job),
                 "person_id": job.person_id,
                 "audio_upload_id": job.input_id("recording"),
                 "pose_mode": job.params["pose"],
@@ -177,6 +180,7 @@ def job_view(session: Session, job: JobRecord) -> AnyJob:
                 "download_url": f"/v1/videos/{job.id}/download" if entry else None,
                 "sha256": entry["sha256"] if entry else None,
                 "size": entry["size"] if entry else None,
+                "thumbnail": _made(output_file(job, THUMBNAIL), f"/v1/videos/{job.id}/thumbnail"),
             }
         )
     if job.kind == "motion":
@@ -197,12 +201,7 @@ def job_view(session: Session, job: JobRecord) -> AnyJob:
 def _motion_view(job: JobRecord, base: Mapping[str, Any]) -> MotionOut:
     files: dict[str, MadeFileOut | None] = {}
     for what in MOTION_FILES:
-        entry = motion_file(job, what)
-        files[what] = (
-            MadeFileOut(url=f"/v1/motions/{job.id}/{what}", sha256=entry["sha256"], size=entry["size"])
-            if entry is not None
-            else None
-        )
+        files[what] = _made(output_file(job, MOTION_FILES[what]), f"/v1/motions/{job.id}/{what}")
     return MotionOut.model_validate(
         {
             **base,
@@ -259,12 +258,22 @@ MOTION_FILES = {"preview": "preview.mp4", "curves": "motion.png", "track": "trac
 """What of a motion is handed out, by the last word of its address."""
 
 
-def motion_file(job: JobRecord, what: str) -> dict[str, Any] | None:
-    """The manifest's entry of one of a finished motion's files, with its ``key`` in the store."""
+def output_file(job: JobRecord, name: str) -> dict[str, Any] | None:
+    """The manifest's entry of one of the files that a finished job has made, with its ``key`` in the store."""
     if job.output is None or job.status != "succeeded":
         return None
-    entry = next((file for file in job.output["files"] if file["name"] == MOTION_FILES[what]), None)
+    entry = next((file for file in job.output["files"] if file["name"] == name), None)
     return None if entry is None else {**entry, "key": f"{job.output['prefix']}/{entry['name']}"}
+
+
+def title_of(video: JobRecord) -> str:
+    """What a video is called: what it was called, or its recording's file without the ending, or just a video."""
+    heard = next((item.filename for item in video.inputs if item.role == "recording"), None)
+    return video.params.get("title") or PurePath(heard or "").stem or "Video"
+
+
+def _made(entry: Mapping[str, Any] | None, url: str) -> MadeFileOut | None:
+    return None if entry is None else MadeFileOut(url=url, sha256=entry["sha256"], size=entry["size"])
 
 
 def package_file(person: Person) -> dict[str, object] | None:
@@ -272,6 +281,15 @@ def package_file(person: Person) -> dict[str, object] | None:
     if person.package is None:
         return None
     entry = next(file for file in person.package.manifest["files"] if file["name"].endswith(".likeness"))
+    return {**entry, "key": f"{person.package.prefix}/{entry['name']}"}
+
+
+def portrait_file(person: Person) -> dict[str, Any] | None:
+    """The manifest's entry of the person's face, with its ``key``; None until they are learned."""
+    files = person.package.manifest["files"] if person.package is not None else []
+    entry = next((file for file in files if file["name"] == FACE), None)
+    if entry is None or person.package is None:
+        return None
     return {**entry, "key": f"{person.package.prefix}/{entry['name']}"}
 
 

@@ -13,7 +13,7 @@ from likeness.repositories.outbox import OutboxRepository
 from likeness.repositories.workers import WorkerRepository
 from likeness.requests import PLANS, Kind, queue_of
 
-TRAINING_S = {"instant": 60.0, "preview": 240.0, "standard": 900.0, "best": 1800.0}
+TRAINING_S = {"instant": 120.0, "preview": 240.0, "standard": 900.0, "best": 1800.0}
 """Measured for instant and preview on two cores (docs/results.md); the other two are aims for a GPU."""
 VIDEO_S_PER_S = 1.9
 """Seconds of work a second of video: 720p on two cores."""

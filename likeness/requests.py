@@ -40,6 +40,10 @@ Preset = Literal["instant", "preview", "standard", "best"]
 Pose = Literal["learned", "clip", "still", "reference"]
 
 
+FACE, THUMBNAIL = "face.jpg", "thumbnail.jpg"
+"""Pictures among what the stages publish and dub commit: of the person, and of the video."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """The stages of a kind of job."""

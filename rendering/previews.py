@@ -64,7 +64,7 @@ class TrainingPreviews:
         self._next = ended + max(self._every_s, (ended - began) / SHARE)
 
     def _write(self, step: int, real: Images, generated: Images) -> None:
-        colours = cv2.cvtColor(comparison(real, generated, step), cv2.COLOR_RGB2BGR)
+        colours = cv2.cvtColor(comparison(real, generated, f"generated, step {step}"), cv2.COLOR_RGB2BGR)
         with replacing(self._folder / f"preview-{step}.jpg") as inside:
             inside.write_bytes(cv2.imencode(".jpg", colours, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes())
         steps = {
@@ -74,12 +74,13 @@ class TrainingPreviews:
             steps[old].unlink(missing_ok=True)
 
 
-def comparison(real: Images, generated: Images, step: int) -> Images:
-    """(B, S, S, 3) each -> one picture, :data:`CELL` px a frame: the real ones over the generated ones."""
+def comparison(real: Images, generated: Images, caption: str) -> Images:
+    """(B, S, S, 3) each -> one picture, :data:`CELL` px a frame: the real ones over the generated ones, which
+    ``caption`` stands over."""
     rows = []
-    for images, caption in ((real, "real"), (generated, f"generated, step {step}")):
+    for images, words in ((real, "real"), (generated, caption)):
         cells = [cv2.resize(image, (CELL, CELL), interpolation=cv2.INTER_AREA) for image in images]
         strip = np.full((24, CELL * len(cells), 3), (24, 26, 30), np.uint8)
-        cv2.putText(strip, caption, (8, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.48, (245, 245, 245), 1, cv2.LINE_AA)
+        cv2.putText(strip, words, (8, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.48, (245, 245, 245), 1, cv2.LINE_AA)
         rows += [strip, np.hstack(cells)]
     return np.vstack(rows).astype(np.uint8)

@@ -51,7 +51,7 @@ from likeness.repositories.artifacts import ArtifactRepository
 from likeness.repositories.leases import QUEUES, Claim, LeaseRepository, Standing
 from likeness.repositories.people import PersonRepository
 from likeness.repositories.workers import WorkerRepository
-from likeness.requests import container_of
+from likeness.requests import FACE, THUMBNAIL, container_of
 from likeness.settings import Settings
 from likeness.store import ObjectStore, file_digest
 from likeness.stores import store_of
@@ -197,8 +197,13 @@ def _render(context: StageContext) -> None:
 
 
 def _publish(context: StageContext) -> Mapping[str, Any]:
-    from workers.stages import publish
+    from workers.stages import fit, publish
 
+    portrait = context.work / fit.PORTRAIT
+    if (
+        portrait.is_file()
+    ):  # committed with the weights, so that whoever shows a person finds both in one place
+        shutil.copyfile(portrait, context.work / FACE)
     return publish.run(
         context.work,
         context.work / "person.likeness",
@@ -271,6 +276,7 @@ def _dub(context: StageContext) -> Mapping[str, Any]:
         device=context.device,
         mark=mark,
         motion_picture=context.work / "motion.png",
+        thumbnail=context.work / THUMBNAIL,
         progress=context.progress,
     )
     return {"frames": frames, "video_seconds": frames / encoding.fps}
@@ -294,7 +300,7 @@ STAGES: Mapping[str, StageSpec] = {
     ),
     "fit": StageSpec(
         _fit,
-        "2",
+        "3",
         params=_LEARNS,
         seconds=FIT_S,
         produces=("track.safetensors", "texture.safetensors"),
@@ -308,12 +314,12 @@ STAGES: Mapping[str, StageSpec] = {
     ),
     "render": StageSpec(
         _render,
-        "2",
+        "3",
         params=_LEARNS,
         seconds=render_s,
         produces=("surroundings.safetensors",),
     ),
-    "publish": StageSpec(_publish, "2", params=_LEARNS, produces=("person.likeness",)),
+    "publish": StageSpec(_publish, "3", params=_LEARNS, produces=("person.likeness",)),
     "speak": StageSpec(
         _speak,
         "1",
@@ -322,7 +328,7 @@ STAGES: Mapping[str, StageSpec] = {
         seconds=led({"motion.predict": 1, "motion.preview": 9}),
         produces=("preview.mp4", "motion.png", "track.safetensors"),
     ),
-    "dub": StageSpec(_dub, "3", reads=_DRIVES, params=(*_TURNS, *_SHOWS), seconds=led({"dub": 22})),
+    "dub": StageSpec(_dub, "4", reads=_DRIVES, params=(*_TURNS, *_SHOWS), seconds=led({"dub": 22})),
 }
 """Every stage there is, by its name in ``likeness.requests.PLANS``; modules are imported when they run."""
 

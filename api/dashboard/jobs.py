@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from api.dashboard.consents import teaching_consents
 from api.dashboard.forms import see
+from api.dashboard.presets import preset_choices
 from api.dashboard.render import render
 from api.dependencies import AccountDep, Cursor, DatabaseDep, SettingsDep, StoreDep, needs
 from api.routes.deleting import purge_quietly
@@ -109,6 +110,7 @@ def _job_page(
         pictures=[name for name in _files(row) if name.rpartition(".")[2] in _PICTURES],
         consent_id=consent_id,
         consents=consents,
+        preset_choices=preset_choices(database) if consents or template == "job.html" else [],
         may_change=account.may(_changes(row.kind)),
     )
     if template == "job_card.html" and not active:

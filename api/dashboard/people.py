@@ -8,10 +8,11 @@ from fastapi import APIRouter, Form, Request, Response
 
 from api.dashboard.consents import teaching_consents
 from api.dashboard.forms import choice, receive_form, see
+from api.dashboard.presets import PRESETS, preset_choices
 from api.dashboard.render import render
 from api.dependencies import AccountDep, Cursor, DatabaseDep, SettingsDep, StoreDep, WatchDep, needs
 from api.routes.deleting import purge_quietly
-from api.routes.persons import promote_version
+from api.routes.persons import download_portrait, promote_version
 from api.schemas import DeletionOut
 from api.views import ACTIVE, deletion_view, job_view, person_view, version_view
 from likeness.accounts import Account
@@ -28,7 +29,6 @@ from likeness.settings import Settings
 from problems import InvalidParameter, NotFound
 
 router = APIRouter()
-PRESETS: tuple[Preset, ...] = ("preview", "instant", "standard", "best")
 
 
 @router.get("/", dependencies=[needs("read")])
@@ -62,7 +62,11 @@ def home(
 @router.get("/people/new", dependencies=[needs("train")])
 def new_person(request: Request, account: AccountDep, database: DatabaseDep, consent: str = "") -> Response:
     return render(
-        request, "person_new.html", consents=teaching_consents(database, account), chosen=consent[:64]
+        request,
+        "person_new.html",
+        consents=teaching_consents(database, account),
+        chosen=consent[:64],
+        preset_choices=preset_choices(database),
     )
 
 
@@ -145,6 +149,12 @@ def show_person(request: Request, person_id: str, account: AccountDep, database:
     return _person_page(request, person_id, account, database, "person.html")
 
 
+@router.get("/people/{person_id}/face", dependencies=[needs("read")])
+def show_face(person_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep) -> Response:
+    """The person's portrait, for pages; it changes with the promoted version."""
+    return download_portrait(person_id, account, database, store)
+
+
 @router.get("/people/{person_id}/activity", dependencies=[needs("read")])
 def person_activity(request: Request, person_id: str, account: AccountDep, database: DatabaseDep) -> Response:
     """The part of the page that changes while jobs run."""
@@ -175,6 +185,7 @@ def _person_page(
         versions=versions,
         consents=consents,
         active=active,
+        preset_choices=preset_choices(database) if template == "person.html" else [],
     )
     if template == "activity.html" and not active:
         response.headers["HX-Refresh"] = "true"  # the form to make a video may have become of use

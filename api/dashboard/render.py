@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,12 +10,26 @@ from urllib.parse import urlsplit
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from fastapi.templating import Jinja2Templates
+from markupsafe import Markup
 
 from api.schemas import ProblemDetails
 from api.views import ACTIVE
 from likeness import VERSION
 
 _templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
+STAGE_WORDS = {
+    "validate": "Is the clip fit to learn from? Brings it to 25 frames a second",
+    "fit": "Follows the face through the clip: shape, pose, expression, light and skin",
+    "motion": "Learns how they move when they speak",
+    "render": "Learns how they look: hair, clothes, mouth and eyes",
+    "publish": "Checks everything and puts it into one person file",
+    "speak": "Turns the sound into movement, shown as a bare head",
+    "dub": "Moves them by the sound, draws every frame and marks the video",
+    "inspect": "Looks at faces, light, sharpness, cuts and sound",
+    "consent": "Compares face, voice and lips of the recording",
+    "verify": "Reads the signature and the watermark",
+}
+"""What happens in each stage, for people."""
 _NOUNS = {"consent_check": "consent check", "motion": "motion preview"}
 
 
@@ -39,8 +53,28 @@ def _duration(seconds: float | None) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def _moment(value: datetime | None) -> str:
+def duration_about(seconds: float) -> str:
+    """A time that is a guess: "about 4 min"."""
+    return (
+        f"about {max(1, round(seconds / 60))} min" if seconds >= 45 else f"about {max(1, round(seconds))} s"
+    )
+
+
+def _utc(value: datetime | None) -> str:
+    """A moment where no markup can be: in an attribute or an option."""
     return value.strftime("%Y-%m-%d %H:%M UTC") if value else ""
+
+
+def _moment(value: datetime | None) -> Markup:
+    """A moment as an element that a script shows in the reader's own time."""
+    if value is None:
+        return Markup("")
+    return Markup('<time datetime="{}">{}</time>').format(_iso(value), _utc(value))
+
+
+def _iso(value: datetime) -> str:
+    """A moment as scripts read it, with its time zone."""
+    return (value if value.tzinfo else value.replace(tzinfo=UTC)).isoformat(timespec="seconds")
 
 
 def _noun(kind: str) -> str:
@@ -51,7 +85,20 @@ def _words(name: str) -> str:
     return name.replace("_", " ")
 
 
-_templates.env.filters.update(bytes=_bytes, duration=_duration, moment=_moment, noun=_noun, words=_words)
+def _stage_words(name: str) -> str:
+    return STAGE_WORDS.get(name, "")
+
+
+_templates.env.filters.update(
+    bytes=_bytes,
+    duration=_duration,
+    moment=_moment,
+    iso=_iso,
+    utc=_utc,
+    noun=_noun,
+    words=_words,
+    stage_words=_stage_words,
+)
 _templates.env.globals.update(version=VERSION, ACTIVE=ACTIVE)
 
 

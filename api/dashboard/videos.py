@@ -81,6 +81,7 @@ async def add_video(
                 **_spoken(sent, person_id, database),
                 "output": {name: sent.fields[name] for name in _OUTPUT if sent.fields.get(name)},
                 "preset": sent.fields.get("preset"),
+                "title": sent.fields.get("title") or "",
             },
         )
         return start_video(body, account, settings, database, store)

@@ -15,7 +15,7 @@ from api.routes.downloads import download
 from api.routes.job_routes import add_job_routes
 from api.routes.videos import moved, recording_id
 from api.schemas import MotionIn, MotionOut
-from api.views import MOTION_FILES, job_view, motion_file
+from api.views import MOTION_FILES, job_view, output_file
 from likeness.accounts import Account
 from likeness.database import Database
 from likeness.refusals import ConsentMissing, FetchFailed, FetchRefused, NothingToFetch, QuotaExceeded
@@ -93,7 +93,7 @@ def _add_file_route(what: str, media_type: str, summary: str) -> None:
         """Once it has succeeded. Answers range requests."""
         with database.read() as session:
             job = record_or_refuse(session, job_id, kind="motion", tenant_id=account.tenant_id)
-            entry, status = motion_file(job, what), job.status
+            entry, status = output_file(job, MOTION_FILES[what]), job.status
         if entry is None:
             raise Conflict(
                 f"the motion {job_id} is {status}; there is no {what} of it",

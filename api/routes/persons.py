@@ -19,7 +19,7 @@ from api.schemas import (
     TrainingOut,
     VersionsOut,
 )
-from api.views import job_view, package_file, person_view, version_view
+from api.views import job_view, package_file, person_view, portrait_file, version_view
 from likeness.accounts import Account
 from likeness.clock import now
 from likeness.database import Database
@@ -166,6 +166,32 @@ def download_package(person_id: str, account: AccountDep, database: DatabaseDep,
             details={"person_id": person_id},
         )
     return download(store, entry, f"{name}.likeness", "application/zip")
+
+
+@router.get(
+    "/{person_id}/portrait",
+    response_class=FileResponse,
+    responses={
+        200: {"content": {"image/jpeg": {}}},
+        307: {"description": "Where the object store hands it out"},
+        **answers(NotFound, Conflict),
+    },
+    dependencies=[needs("read")],
+    summary="Download a portrait",
+)
+def download_portrait(
+    person_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep
+) -> Response:
+    """The person's face as their clip shows it, a square of at most 320 pixels."""
+    with database.read() as session:
+        entry = portrait_file(person_or_refuse(session, person_id, tenant_id=account.tenant_id))
+    if entry is None:
+        raise Conflict(
+            f"there is no portrait of {person_id} yet",
+            remedy=f"train first: POST /v1/persons/{person_id}/trainings",
+            details={"person_id": person_id},
+        )
+    return download(store, entry, f"{person_id}.jpg", "image/jpeg")
 
 
 @router.get(

@@ -13,11 +13,11 @@ from api.routes.downloads import download
 from api.routes.job_routes import add_job_routes
 from api.routes.uploads import fetch_upload
 from api.schemas import AudioIn, DryRunOut, PoseIn, VideoIn, VideoOut
-from api.views import job_view, video_file
+from api.views import job_view, output_file, video_file
 from likeness.accounts import Account
 from likeness.database import Database
 from likeness.refusals import ConsentMissing, FetchFailed, FetchRefused, NothingToFetch, QuotaExceeded
-from likeness.requests import record_or_refuse, request_video
+from likeness.requests import THUMBNAIL, record_or_refuse, request_video
 from likeness.settings import Settings
 from likeness.store import ObjectStore
 from problems import Conflict, InvalidParameter, NotFound
@@ -93,6 +93,7 @@ def start_video(
             "fps": body.output.fps,
             "crf": body.output.crf,
             "preset": body.preset,
+            "title": body.title.strip(),
         },
         labels=body.metadata,
         batch_id=batch_id,
@@ -153,6 +154,31 @@ def download_video(job_id: str, account: AccountDep, database: DatabaseDep, stor
         )
     suffix = str(entry["name"]).rpartition(".")[2]
     return download(store, entry, f"{job_id}.{suffix}", MEDIA_TYPES[suffix])
+
+
+@router.get(
+    "/{job_id}/thumbnail",
+    response_class=FileResponse,
+    responses={
+        200: {"content": {"image/jpeg": {}}},
+        307: {"description": "Where the object store hands it out"},
+        **answers(NotFound, Conflict),
+    },
+    dependencies=[needs("read")],
+    summary="Download a small picture of a video",
+)
+def download_thumbnail(job_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep) -> Response:
+    """The frame in the middle, at most 320 pixels wide and high."""
+    with database.read() as session:
+        job = record_or_refuse(session, job_id, kind="video", tenant_id=account.tenant_id)
+        entry, status = output_file(job, THUMBNAIL), job.status
+    if entry is None:
+        raise Conflict(
+            f"the video {job_id} is {status}; there is no picture of it",
+            remedy=f"poll GET /v1/videos/{job_id} until its thumbnail is not null",
+            details={"status": status},
+        )
+    return download(store, entry, f"{job_id}.jpg", "image/jpeg")
 
 
 add_job_routes(router, VideoOut, "video", "render")

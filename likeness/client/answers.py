@@ -74,6 +74,8 @@ class Person:
     metadata: dict[str, str] = field(default_factory=dict)
     training_id: str | None = None
     weights: Weights | None = None
+    portrait: MadeFile | None = None
+    """jpg of their face; None until they are learned."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,7 @@ class Training(Job):
 @dataclass(frozen=True, kw_only=True)
 class Video(Job):
     person_id: str
+    title: str = ""
     audio_upload_id: str | None = None
     pose_mode: str = ""
     seed: int = 0
@@ -168,6 +171,8 @@ class Video(Job):
     download_url: str | None = None
     sha256: str | None = None
     size: int | None = None
+    thumbnail: MadeFile | None = None
+    """jpg of the frame in the middle; None until it has succeeded."""
 
 
 @dataclass(frozen=True)

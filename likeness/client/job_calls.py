@@ -237,12 +237,14 @@ class Videos(JobCalls[Video]):
         pose: Mapping[str, Any] | None = None,
         output: Mapping[str, Any] | None = None,
         preset: str | None = None,
+        title: str = "",
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Video:
         """Make a person say a recording, which is an upload or a public address.
 
         Args:
+            title: a name for people; the recording's by default.
             pose: such as ``{"mode": "clip", "seed": 1}``; docs/api.md has every field.
             output: such as ``{"picture": "face", "format": "webm", "height": 720, "fps": 30}``.
         """
@@ -253,6 +255,7 @@ class Videos(JobCalls[Video]):
             pose=pose,
             output=output,
             preset=preset,
+            title=title,
             metadata=metadata,
         )
         return self._start(self._path, body, idempotency_key, FETCH_S if audio_url else None)
@@ -321,6 +324,7 @@ def video_request(
     pose: Mapping[str, Any] | None = None,
     output: Mapping[str, Any] | None = None,
     preset: str | None = None,
+    title: str = "",
     metadata: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The body of ``POST /v1/videos``, and one item of a batch."""
@@ -331,6 +335,7 @@ def video_request(
         **spoken,
         "output": dict(output or {}),
         **({"preset": preset} if preset is not None else {}),
+        **({"title": title} if title else {}),
     }
 
 

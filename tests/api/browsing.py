@@ -28,6 +28,7 @@ from evaluation.motion_preview import draw_motion
 from faces.track import Motion
 from likeness.database import Database
 from likeness.health import WorkerState
+from likeness.requests import FACE, THUMBNAIL
 from likeness.schema import migrate
 from likeness.settings import Settings
 from likeness.stores import store_of
@@ -171,6 +172,12 @@ def _render(context: StageContext) -> None:
     (context.work / "renderer.safetensors").write_text("weights")
 
 
+def _publish(context: StageContext) -> Mapping[str, Any]:
+    done = publish(context)
+    shutil.copy(PICTURES / "good.jpg", context.work / FACE)
+    return done
+
+
 def _speak(context: StageContext) -> Mapping[str, Any]:
     for step in range(1, 6):
         context.progress(Tick("motion.predict", step, 5))
@@ -185,6 +192,7 @@ def _speak(context: StageContext) -> Mapping[str, Any]:
 
 def _dub(context: StageContext) -> Mapping[str, Any]:
     (context.work / "video.mp4").write_bytes(film(3.0))
+    shutil.copy(PICTURES / "good.jpg", context.work / THUMBNAIL)
     return {"frames": 75}
 
 
@@ -205,7 +213,7 @@ STAGES = {
         seconds={"render.train": 6},
         produces=("renderer.safetensors",),
     ),
-    "publish": StageSpec(publish, "1", params=("preset", "seed"), produces=("person.likeness",)),
+    "publish": StageSpec(_publish, "1", params=("preset", "seed"), produces=("person.likeness",)),
     "speak": StageSpec(
         _speak,
         "1",

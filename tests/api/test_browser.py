@@ -239,6 +239,11 @@ def test_axe_finds_nothing_on_any_page(page: Page) -> None:
             wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
             if wide > 0:
                 faults.append(f"{path} is {wide} px too wide")
+            cut = "[...document.querySelectorAll('.scroll')].filter((each) => each.scrollWidth > each.clientWidth + 1)"
+            faults += [
+                f"{path} cuts the table {name}"
+                for name in page.evaluate(f"{cut}.map((each) => each.ariaLabel)")
+            ]
     assert faults == []
 
 

@@ -9,9 +9,10 @@ from typing import Any
 from fastapi.testclient import TestClient
 
 from api.app import create_app
+from api.dashboard.render import STAGE_WORDS
 from likeness.accounts import create_key, create_tenant
 from likeness.database import Database
-from likeness.requests import create_person
+from likeness.requests import PLANS, create_person
 from likeness.settings import Settings
 from likeness.store import LocalStore
 from tests.api.calls import person, train, upload
@@ -375,7 +376,9 @@ def test_jobs_are_filtered_and_paged(client: TestClient, runner: Runner) -> None
     runner.run_all()
 
     def listed(query: str) -> list[str]:
-        return re.findall(r'<td><a href="/jobs/job_\w+">([\w ]+)</a>', client.get(f"/jobs?{query}").text)
+        return re.findall(
+            r'data-label="Job"><a href="/jobs/job_\w+">([\w ]+)</a>', client.get(f"/jobs?{query}").text
+        )
 
     assert listed("kind=training") == ["training", "training"]
     assert listed("kind=&status=failed&person_id=") == ["training"]
@@ -467,7 +470,7 @@ def test_an_inspected_clip_is_learned_on_a_recorded_consent(client: TestClient, 
     for page in (job, "/people/new"):
         text = client.get(page).text
         assert "attest" not in text
-        assert f'<option value="{ours["train"]}">' in text
+        assert f'<option value="{ours["train"]}" data-moment=' in text
         assert ours["dub"] not in text
     form = {"name": "Ada", "consent_id": ours["train"], "preset": "instant"}
     person_page = client.post(f"{job.replace('/jobs/', '/inspections/')}/train", data=form).url.path
@@ -568,3 +571,66 @@ def test_pages_may_record_and_play_what_they_recorded(client: TestClient) -> Non
     assert "camera=(self), microphone=(self)" in headers["permissions-policy"]
     assert "media-src 'self' blob:" in headers["content-security-policy"]
     assert "script-src 'self';" in headers["content-security-policy"]
+
+
+def test_people_and_videos_are_known_by_their_pictures(client: TestClient, runner: Runner) -> None:
+    page = learn(client)
+    assert "/face" not in client.get("/").text, "nobody is shown before they are learned"
+    assert client.get(f"/v1/persons/{page.rpartition('/')[2]}/portrait").status_code == 409
+    runner.run_all()
+    found = re.search(rf'src="({page}/face[^"]*)"', client.get("/").text)
+    assert found is not None
+    assert client.get(found[1]).content == b"a face"
+    assert f'src="{page}/face' in client.get(page).text
+    portrait = client.get("/v1/persons").json()["data"][0]["portrait"]
+    assert client.get(portrait["url"]).content == b"a face"
+
+    for title, file in (("Lesson 12", "take-3.wav"), ("", "the second.wav")):
+        client.post(f"{page}/videos", data={"title": title}, files={"file": (file, b"sound")})
+    runner.run_all()
+    videos = client.get("/v1/videos").json()["data"]
+    assert [video["title"] for video in videos] == ["the second", "Lesson 12"]
+    for path in ("/", "/jobs", page, f"/jobs/{videos[1]['id']}"):
+        text = client.get(path).text
+        assert "Lesson 12" in text
+        assert f"/jobs/{videos[1]['id']}/pictures/thumbnail.jpg" in text
+    assert client.get(f"/jobs/{videos[1]['id']}/pictures/thumbnail.jpg").content == b"a small picture"
+    assert client.get(videos[1]["thumbnail"]["url"]).headers["content-type"] == "image/jpeg"
+
+
+def test_moments_can_be_shown_in_the_readers_own_time(client: TestClient, runner: Runner) -> None:
+    page = learn(client)
+    runner.run_all()
+    client.post("/consents", data={"subject_name": "Ada", "purposes": ["train"]})
+    for path in ("/", page, "/jobs", "/consents", "/settings/audit", "/settings/system"):
+        text = client.get(path).text
+        assert '<script src="/static/times.js"' in text
+        marked = re.sub(r'<time datetime="[^"]+\+00:00">[^<]+ UTC</time>', "", text)
+        told = re.sub(r'(aria-label="[^"]*"|<option.*?</option>)', "", marked)
+        assert " UTC" not in told, path
+
+
+def test_stages_and_presets_explain_themselves(client: TestClient, runner: Runner) -> None:
+    stages = {stage for plan in PLANS.values() for stage in plan.stages}
+    assert set(STAGE_WORDS) == stages
+    form = client.get("/people/new").text
+    assert "instant: about 2 min on two cores" in form
+    assert "best: about 30 min on a GPU" in form
+    page = learn(client)
+    assert STAGE_WORDS["fit"] in client.get(page).text
+    runner.run_all()
+    assert re.search(r"preview: about \d+ s here; needs two cores", client.get("/people/new").text)
+    job = client.get("/v1/trainings").json()["data"][0]["id"]
+    assert STAGE_WORDS["render"] in client.get(f"/jobs/{job}").text
+
+
+def test_every_cell_of_a_table_names_its_column_on_a_phone(repo: Path) -> None:
+    """Where the heading is out of sight, each cell says what it is."""
+    tables = 0
+    for template in (repo / "api" / "dashboard" / "templates").glob("*.html"):
+        text = template.read_text()
+        for table in re.findall(r"(?s)<table.*?</table>", text):
+            cells = re.findall(r"<td[^>]*>", table)
+            assert all("data-label=" in cell or "colspan" in cell for cell in cells), template.name
+            tables += 1
+    assert tables >= 13

@@ -24,7 +24,7 @@ def frames(colour: int) -> np.ndarray:
 
 
 def test_real_stands_over_generated() -> None:
-    image = comparison(frames(200), frames(60), 7)
+    image = comparison(frames(200), frames(60), "generated, step 7")
     assert image.shape == (2 * (CELL + 24), 3 * CELL, 3)
     assert (image[24 : 24 + CELL] == 200).all()
     assert (image[-CELL:] == 60).all()

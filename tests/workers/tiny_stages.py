@@ -20,6 +20,7 @@ import zipfile
 from collections.abc import Mapping
 from typing import Any
 
+from likeness.requests import FACE, THUMBNAIL
 from likeness.settings import Settings
 from problems import NoFace
 from training.progress import Tick
@@ -108,6 +109,7 @@ def publish(context: StageContext) -> Mapping[str, Any]:
     with zipfile.ZipFile(context.work / "person.likeness", "w") as package:
         for name in ("clip.mp4", "track.safetensors", "renderer.safetensors"):
             package.writestr(zipfile.ZipInfo(name), (context.work / name).read_bytes())
+    (context.work / FACE).write_bytes(b"a face")
     return {"metrics": {"psnr_face": 25.0}}
 
 
@@ -127,6 +129,7 @@ def dub(context: StageContext) -> Mapping[str, Any]:
     context.progress(Tick("dub", 1, 2))
     mark = b"mark:" + context.params["mark"].encode()
     (context.work / "video.mp4").write_bytes(weights + recording + context.params["pose"].encode() + mark)
+    (context.work / THUMBNAIL).write_bytes(b"a small picture")
     return {"frames": 2, "video_seconds": 0.08}
 
 

@@ -20,6 +20,7 @@ from motion.rate import at_rate
 from problems import InvalidParameter
 from rendering.compositor import Compositor, CompositorConfig
 from rendering.export import OnnxGenerator
+from rendering.portraits import write_thumbnail
 from rendering.renderer import OUTPUTS, FrameRenderer, FrameRendererConfig, Output
 from rendering.surroundings import Surroundings
 from training.progress import Progress, silent, ticking
@@ -56,6 +57,7 @@ def run(
     device: str = "auto",
     mark: Mark | None = None,
     motion_picture: Path | None = None,
+    thumbnail: Path | None = None,
     progress: Progress = silent,
 ) -> int:
     """Make the person say the recording; returns the number of frames written.
@@ -81,6 +83,7 @@ def run(
         mark: what to write into the pixels and the file about where the video comes from; a webm can hold no C2PA
             manifest and gets the first only.
         motion_picture: a PNG to write with the curves of head and jaw (``evaluation.motion_preview``).
+        thumbnail: a small JPEG to write of the frame in the middle, marked as the video is.
 
     Raises:
         InvalidParameter: the preset is neither, the output is unknown or does not go with the file's name, or ``pose``
@@ -133,8 +136,10 @@ def run(
                 unsigned, width, height, wanted.fps, wanted.crf, audio=recording,
                 keyframe_every=round(5 * wanted.fps), alpha=shown == "alpha", container=wanted.container,
             ) as writer:  # fmt: skip
-                for image in ticking(images, progress, "dub", frames):
+                for number, image in enumerate(ticking(images, progress, "dub", frames)):
                     writer.write(image)
+                    if thumbnail is not None and number == frames // 2:
+                        write_thumbnail(image, thumbnail)
             if mark is not None:
                 mark.sign(unsigned, out.name)
     if motion_picture is not None:

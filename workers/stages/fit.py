@@ -1,4 +1,4 @@
-"""Stage fit: clip.mp4 -> track.safetensors, texture.safetensors."""
+"""Stage fit: clip.mp4 -> track.safetensors, texture.safetensors, and a portrait.jpg for people to look at."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from fitting.photometric import PhotometricFit
 from fitting.texture import TextureConfig, unwrap_texture
 from media.frames import FrameStore
 from problems import NoFace
+from rendering.portraits import portrait, write_picture
 from training.progress import Progress, silent
 from training.runtime import limit_threads, seed_everything
 from workers.presets import preset_named
 
+PORTRAIT = "portrait.jpg"
 MIN_FRAMES = 50
 """Fewest frames with a face that a person can be learnt from (two seconds)."""
 
@@ -60,4 +62,5 @@ def run(
     )
     texture = learn_appearance(track, texture, clip, model=chosen, progress=progress)
     texture.save(work / "texture.safetensors")
+    write_picture(lambda: portrait(track, clip), work / PORTRAIT)
     track.save(work / "track.safetensors")

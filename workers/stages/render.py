@@ -12,6 +12,7 @@ from rendering.dataset import ClipDataset, DatasetConfig
 from rendering.export import export_onnx, load_renderer
 from rendering.follow import learn_surroundings
 from rendering.general import general_weights
+from rendering.portraits import layers_beside_real, write_picture
 from rendering.previews import TrainingPreviews
 from rendering.train import RendererConfig, RendererReport, train_renderer
 from training.progress import Progress, silent
@@ -39,8 +40,9 @@ def run(
     limit_threads()
     seed_everything(seed)
     compositor = layers_of(work, settings, seed=seed, progress=progress)
-    if not settings.passes:
-        return None  # preset instant: the layers are all
+    if not settings.passes:  # preset instant: the layers are all
+        write_picture(lambda: layers_beside_real(compositor), work / "previews" / "preview-0.jpg")
+        return None
     start = start or (general_weights(preset) if config is None else None)
     config = config or RendererConfig.preset(preset)
     dataset = ClipDataset.of(
