@@ -18,7 +18,7 @@ from likeness import VERSION
 
 _templates = Jinja2Templates(directory=Path(__file__).parent / "templates")
 STAGE_WORDS = {
-    "validate": "Is the clip fit to learn from? Brings it to 25 frames a second",
+    "validate": "Checks that the clip can be learned from, and brings it to 25 frames a second",
     "fit": "Follows the face through the clip: shape, pose, expression, light and skin",
     "motion": "Learns how they move when they speak",
     "render": "Learns how they look: hair, clothes, mouth and eyes",
