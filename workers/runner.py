@@ -464,6 +464,7 @@ class Runner:
                 # Nothing can be written now; the lease will expire and the stage go on from its checkpoint.
                 log.exception("job %s stage %s lost the database", claim.job_id, claim.stage)
             except Problem as problem:
+                self.tainted = self.tainted or isinstance(problem, OutOfMemory)
                 self._end(claim, problem)
             # a stage may raise anything, and its job must still end
             except Exception as error:
