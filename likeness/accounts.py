@@ -162,6 +162,8 @@ def revoke_key(
                 remedy="list keys with GET /v1/api-keys",
                 details={"id": key_id},
             )
+        TenantRepository(session).lock(row.tenant_id)
+        session.refresh(row)
         if row.revoked_at is not None:
             return
         others = [key for key in keys.of_tenant(row.tenant_id) if key.id != key_id and not key.revoked_at]
@@ -275,6 +277,7 @@ def require_room_for_job(session: Session, tenant_id: str, *, video: bool, count
     limits = Limits.of(_tenant(session, tenant_id).limits)
     usage = UsageRepository(session)
     if limits.concurrent_jobs is not None:
+        TenantRepository(session).lock(tenant_id)
         active = usage.active_jobs(tenant_id)
         if active + count > limits.concurrent_jobs:
             raise _over("concurrent_jobs", limits.concurrent_jobs, active, "wait until one has ended")
@@ -298,6 +301,7 @@ def require_room_for_bytes(session: Session, tenant_id: str, size: int) -> None:
     """
     limits = Limits.of(_tenant(session, tenant_id).limits)
     if limits.storage_bytes is not None:
+        TenantRepository(session).lock(tenant_id)
         stored = UsageRepository(session).stored_bytes(tenant_id)
         if stored + size > limits.storage_bytes:
             raise _over("storage_bytes", limits.storage_bytes, stored, "delete uploads that are not needed")

@@ -16,9 +16,11 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from likeness.accounts import Account
+from likeness.admission import hold_people, hold_uploads
 from likeness.clock import now
 from likeness.database import Database
 from likeness.ids import new_id
+from likeness.job_states import ACTIVE
 from likeness.refusals import ConsentMissing
 from likeness.repositories.artifacts import ArtifactRepository
 from likeness.repositories.audit import AuditRepository
@@ -154,6 +156,7 @@ def record_consent(database: Database, account: Account, consent_id: str, upload
                 remedy="make a new one with POST /v1/consents: each has its own words and half an hour",
                 details={"status": standing},
             )
+        hold_uploads(session, [upload_id])
         recording = upload_or_refuse(session, upload_id, field="upload_id", tenant_id=account.tenant_id)
         consent.recording_upload_id = recording.id
         consent.status, consent.report = "verifying", None
@@ -218,11 +221,12 @@ def revoke_consent(database: Database, account: Account, consent_id: str) -> lis
 
 def _drop_learned(session: Session, consent_id: str) -> list[str]:
     """Stop what runs on a consent and take what was learned on it out of the rows; returns its prefixes."""
-    people = ConsentRepository(session).people(consent_id)
-    jobs = JobRepository(session)
-    for job_id in jobs.active_of_people([person.id for person in people]):
+    consents, jobs = ConsentRepository(session), JobRepository(session)
+    hold_people(session, consents.people_ids(consent_id))
+    people = consents.people(consent_id)
+    for job_id in sorted(jobs.active_of_people([person.id for person in people])):
         job = jobs.get_locked(job_id)
-        if job is not None and job.status in ("queued", "running", "canceling"):
+        if job is not None and job.status in ACTIVE:
             stop_job(session, job)
     prefixes: list[str] = []
     artifacts = ArtifactRepository(session)

@@ -7,13 +7,18 @@ job has no row are swept up at a worker's start. The receipt names ids, keys and
 
 from __future__ import annotations
 
+import logging
 import shutil
 from dataclasses import dataclass, field
+from functools import partial
 
 from sqlalchemy.orm import Session
 
+from likeness.admission import hold_people
 from likeness.clock import now
 from likeness.database import Database
+from likeness.job_states import ACTIVE
+from likeness.refusals import StoreUnavailable
 from likeness.repositories.artifacts import ArtifactRepository
 from likeness.repositories.consents import ConsentRepository
 from likeness.repositories.deletions import DeletionRepository
@@ -24,7 +29,9 @@ from likeness.requests import Kind, job_or_refuse, person_or_refuse, stop_job, u
 from likeness.settings import Settings
 from likeness.store import ObjectStore
 from likeness.tables import Person
-from problems import Conflict
+from problems import Conflict, Problem
+
+log = logging.getLogger("likeness.deletion")
 
 
 @dataclass
@@ -53,6 +60,8 @@ def delete_person(
         NotFound: no such person.
     """
     with database.write() as session:
+        ConsentRepository(session).lock_of_person(person_id)
+        hold_people(session, [person_id])
         person = person_or_refuse(session, person_id, usable=False, tenant_id=tenant_id)
         deletions = DeletionRepository(session)
         if person.deleting_at is not None and (before := deletions.of_subject(person_id)) is not None:
@@ -68,15 +77,13 @@ def delete_person(
         files = uploads.only_of_person(person_id)
         consent = person.consent
         if consent is not None and len(ConsentRepository(session).people(consent.id)) == 1:
-            # Only what is still there: a receipt that waits for what went before would wait for ever.
-            recording = uploads.get(consent.recording_upload_id) if consent.recording_upload_id else None
-            files += [recording.id] if recording is not None and recording.id not in files else []
-            check = JobRepository(session).get(consent.job_id) if consent.job_id else None
-            jobs += [check.id] if check is not None else []
-        uploads.mark_deleting(files, moment)
+            files += [consent.recording_upload_id] if consent.recording_upload_id else []
+            jobs += [consent.job_id] if consent.job_id else []
+        # Only what is still there: a receipt that waits for what went before would wait for ever.
+        files = uploads.mark_deleting(files, moment)
         for upload_id in files:
             jobs += uploads.inspection_jobs(upload_id)
-        _mark_jobs(session, jobs)
+        jobs = _mark_jobs(session, jobs)
         return deletions.open(person.tenant_id, person_id, [*jobs, *files], moment).id
 
 
@@ -90,6 +97,7 @@ def delete_job(
         NotFound: no such job.
     """
     with database.write() as session:
+        JobRepository(session).get_locked(job_id)
         job = job_or_refuse(session, job_id, kind=kind, tenant_id=tenant_id)
         deletions = DeletionRepository(session)
         if job.deleting_at is not None and (before := deletions.of_subject(job_id)) is not None:
@@ -106,6 +114,7 @@ def delete_upload(database: Database, upload_id: str, *, tenant_id: str | None =
         Conflict: an unfinished job reads it.
     """
     with database.write() as session:
+        UploadRepository(session).lock([upload_id])
         upload = upload_or_refuse(session, upload_id, tenant_id=tenant_id, whole=False)
         uploads = UploadRepository(session)
         inspections = uploads.inspection_jobs(upload_id)
@@ -123,7 +132,7 @@ def delete_upload(database: Database, upload_id: str, *, tenant_id: str | None =
                 details={"consent_id": consent.id},
             )
         uploads.mark_deleting([upload_id], now())
-        _mark_jobs(session, inspections)
+        inspections = _mark_jobs(session, inspections)
         return DeletionRepository(session).open(upload.tenant_id, upload_id, inspections, now()).id
 
 
@@ -135,6 +144,7 @@ def delete_version(database: Database, person_id: str, number: int, *, tenant_id
         Conflict: it is the version in use, or an unfinished video uses it.
     """
     with database.write() as session:
+        hold_people(session, [person_id])
         person = person_or_refuse(session, person_id, tenant_id=tenant_id)
         version = PersonRepository(session).version_or_refuse(person_id, number)
         if person.package_artifact_id == version.artifact_id:
@@ -152,24 +162,36 @@ def delete_version(database: Database, person_id: str, number: int, *, tenant_id
             )
         job_id = version.job_id
         session.delete(version)
-        marked = [job_id] if job_id else []
-        _mark_jobs(session, marked)
+        marked = _mark_jobs(session, [job_id] if job_id else [])
         deletion = DeletionRepository(session).open(person.tenant_id, version.id, marked, now())
         DeletionRepository(session).gone(version.id, {"person_versions": 1}, [], now())
         return deletion.id
 
 
-def _mark_jobs(session: Session, job_ids: list[str]) -> None:
+def _mark_jobs(session: Session, job_ids: list[str]) -> list[str]:
+    """Stop these jobs and mark them; returns the ids of those that are still there."""
     jobs = JobRepository(session)
-    for job_id in job_ids:
+    found = []
+    for job_id in sorted(
+        set(job_ids)
+    ):  # in one order by everyone, so that two deletions never wait for each other
         job = jobs.get_locked(job_id)
-        if job is not None and job.status in ("queued", "running", "canceling"):
+        if job is None:
+            continue
+        if job.status in ACTIVE:
             stop_job(session, job)
-    jobs.mark_deleting(job_ids, now())
+        found.append(job_id)
+    jobs.mark_deleting(found, now())
+    return found
 
 
 def purge(database: Database, store: ObjectStore, settings: Settings) -> Removed:
-    """Finish every marked deletion whose jobs no worker holds any more; safe at any time, for anyone."""
+    """Finish every marked deletion whose jobs no worker holds any more; safe at any time, for anyone.
+
+    Raises:
+        StoreUnavailable: the object store is away; what is left waits.
+        Problem, OSError: one of them could not be finished; the others were.
+    """
     with database.read() as session:
         jobs = JobRepository(session)
         marked_jobs = jobs.deleting()
@@ -191,13 +213,22 @@ def purge(database: Database, store: ObjectStore, settings: Settings) -> Removed
             if not busy.intersection(inspections[upload_id])
             and not jobs.leased(UploadRepository(session).active_jobs(upload_id))
         ]
-    removed = Removed()
-    for job_id in ready_jobs:
-        removed.add(_purge_job(database, store, settings, job_id))
-    for upload_id in ready_uploads:
-        removed.add(_purge_upload(database, store, upload_id))
-    for person_id in ready_people:
-        removed.add(_purge_person(database, store, person_id))
+    removed, first = Removed(), None
+    steps = [
+        *(partial(_purge_job, database, store, settings, job_id) for job_id in ready_jobs),
+        *(partial(_purge_upload, database, store, upload_id) for upload_id in ready_uploads),
+        *(partial(_purge_person, database, store, person_id) for person_id in ready_people),
+    ]
+    for step in steps:
+        try:
+            removed.add(step())
+        except StoreUnavailable:  # it is away for the rest, too
+            raise
+        except (Problem, OSError) as problem:  # what can't be deleted must not keep the others from it
+            log.warning("a deletion waits: %s", problem)
+            first = first or problem
+    if first is not None:
+        raise first
     return removed
 
 

@@ -20,13 +20,12 @@ def tidy(database: Database, store: ObjectStore, settings: Settings) -> None:
     """
     moment = now()
     with database.read() as session:
-        late = UploadRepository(session).abandoned(moment)
-        busy = bool(late) or ConsentRepository(session).any_late(moment)
+        busy = UploadRepository(session).any_abandoned(moment)
+        busy = busy or ConsentRepository(session).any_late(moment)
         busy = busy or IdempotencyRepository(session).any_old(moment)
     if busy:  # a write transaction of SQLite takes the lock of all
         with database.write() as session:
-            for upload in UploadRepository(session).abandoned(moment):
-                upload.deleting_at = moment
+            UploadRepository(session).give_up_abandoned(moment)
             ConsentRepository(session).expire(moment)
             IdempotencyRepository(session).forget_old(moment)
     purge(database, store, settings)

@@ -8,16 +8,26 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy.orm import Session
 
-from likeness.accounts import require_room_for_job
+from likeness.admission import (
+    Order,
+    admit,
+    consent_recording,
+    hold_for_retry,
+    hold_people,
+    hold_uploads,
+    order_again,
+    permit,
+)
 from likeness.clock import now
 from likeness.database import Database
 from likeness.ids import mark_of, new_id
+from likeness.job_states import ACTIVE
 from likeness.refusals import ConsentMissing, StoreUnavailable
 from likeness.repositories.artifacts import ArtifactRepository
 from likeness.repositories.consents import ConsentRepository
@@ -26,8 +36,8 @@ from likeness.repositories.job_records import JobRecord, JobRecords
 from likeness.repositories.jobs import JobRepository
 from likeness.repositories.outbox import OutboxRepository
 from likeness.repositories.people import PersonRepository
+from likeness.repositories.transitions import TransitionRepository
 from likeness.repositories.uploads import UploadRepository
-from likeness.repositories.webhooks import WebhookRepository
 from likeness.settings import Settings
 from likeness.store import ObjectStore
 from likeness.tables import EMBEDDED, Consent, Job, JobInput, Person, Stage, Upload
@@ -150,6 +160,7 @@ def usable_consent(session: Session, consent_id: str, tenant_id: str | None) -> 
 def request_inspection(database: Database, *, upload_id: str, tenant_id: str | None = None) -> str:
     """Queue a look at a clip; returns the job's id. Needs no consent: nothing is learned."""
     with database.write() as session:
+        hold_uploads(session, [upload_id])
         clip = _upload(session, upload_id, "clip", "upload_id", tenant_id)
         return add_job(
             session,
@@ -164,6 +175,7 @@ def request_inspection(database: Database, *, upload_id: str, tenant_id: str | N
 def request_verification(database: Database, *, upload_id: str, tenant_id: str | None = None) -> str:
     """Queue a look for this product's marks in a video; returns the job's id."""
     with database.write() as session:
+        hold_uploads(session, [upload_id])
         video = _upload(session, upload_id, None, "upload_id", tenant_id)
         return add_job(
             session,
@@ -195,42 +207,25 @@ def request_training(
         Conflict: a training of this person is under way already.
     """
     with database.write() as session:
+        hold_people(session, [person_id])
         person = person_or_refuse(session, person_id, tenant_id=tenant_id)
-        consent = person.consent
-        _require_consent(consent is not None and consent.given)
-        assert consent is not None
-        if recorded and consent.status != "verified":
-            raise ConsentMissing(
-                "here a person is learned only with a recorded consent, and theirs is the user's word",
-                remedy="make one with POST /v1/consents, record it, and name it: PATCH /v1/persons/ID {consent_id}",
-                details={"field": "consent", "status": consent.status},
-            )
-        if consent.purposes and "train" not in consent.purposes:
-            raise _purpose_missing("train", consent)
-        clip = _upload(session, upload_id, "clip", "upload_id", tenant_id)
-        inputs = {"clip": clip}
-        if consent.status == "verified":
-            # The clip must show who spoke the consent.
-            inputs["consent"] = _upload(
-                session, consent.recording_upload_id or "", None, "consent", tenant_id
-            )
-        latest = JobRepository(session).latest_of_people([person_id], "training").get(person_id)
-        if latest is not None and latest.status in ("queued", "running", "canceling"):
-            raise Conflict(
-                f"a training of {person_id} is {latest.status} already",
-                remedy=f"wait for it or cancel it: POST /v1/trainings/{latest.id}/cancel",
-                details={"training_id": latest.id},
-            )
-        params = {"preset": preset, "seed": seed}
+        _require_consent(person.consent is not None and person.consent.given)
+        assert person.consent is not None
+        recording_id = consent_recording(person.consent)
+        hold_uploads(session, [upload_id, recording_id])
+        inputs = {"clip": _upload(session, upload_id, "clip", "upload_id", tenant_id)}
+        if recording_id is not None:
+            inputs["consent"] = _upload(session, recording_id, None, "consent", tenant_id)
         return add_job(
             session,
             "training",
             tenant_id=person.tenant_id,
             scope=f"people/{person.id}",
-            params=params,
+            params={"preset": preset, "seed": seed},
             inputs=inputs,
             labels=labels,
-            person_id=person.id,
+            person=person,
+            recorded=recorded,
         )
 
 
@@ -258,34 +253,66 @@ def request_video(
         Conflict: the person is not trained yet.
         InvalidParameter: pose, strengths and the reference videos do not fit together.
     """
+    with database.write() as session:
+        return enter_video(
+            session,
+            person_id=person_id,
+            recording_id=recording_id,
+            pose=pose,
+            seed=seed,
+            pose_video_id=pose_video_id,
+            expression_video_id=expression_video_id,
+            options=options,
+            labels=labels,
+            batch_id=batch_id,
+            tenant_id=tenant_id,
+            dry_run=dry_run,
+        )
+
+
+def enter_video(
+    session: Session,
+    *,
+    person_id: str,
+    recording_id: str,
+    pose: Pose,
+    seed: int,
+    pose_video_id: str | None = None,
+    expression_video_id: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    labels: Mapping[str, Any] | None = None,
+    batch_id: str | None = None,
+    tenant_id: str | None = None,
+    dry_run: bool = False,
+) -> str:
+    """What :func:`request_video` does, in the caller's transaction: many videos are queued all or none."""
     options = options or {}
     _require_fitting_pose(pose, pose_video_id, expression_video_id, options)
     container_of(options.get("output", "frame"), options.get("format"))
-    with database.write() as session:
-        person = _who_speaks(session, person_id, tenant_id)
-        inputs = _what_drives(session, recording_id, pose_video_id, expression_video_id, tenant_id)
-        if dry_run:
-            return ""
-        return add_job(
-            session,
-            "video",
-            tenant_id=person.tenant_id,
-            scope=f"people/{person.id}",
-            params={
-                "pose": pose,
-                "seed": seed,
-                **options,
-                "consent": {
-                    "id": person.consent_id,
-                    "kind": person.consent.status if person.consent else None,
-                },
-            },
-            labels=labels,
-            batch_id=batch_id,
-            inputs=inputs,
-            person_id=person.id,
-            package_artifact_id=person.package_artifact_id,
-        )
+    hold_people(session, [person_id], share=True)
+    hold_uploads(session, [recording_id, pose_video_id, expression_video_id])
+    person = person_or_refuse(session, person_id, tenant_id=tenant_id)
+    inputs = _what_drives(session, recording_id, pose_video_id, expression_video_id, tenant_id)
+    if dry_run:
+        permit(session, Order("video", person.tenant_id, inputs, person, person.package_artifact_id))
+        return ""
+    return add_job(
+        session,
+        "video",
+        tenant_id=person.tenant_id,
+        scope=f"people/{person.id}",
+        params={"pose": pose, "seed": seed, **options, "consent": _consent_shown(person)},
+        labels=labels,
+        batch_id=batch_id,
+        inputs=inputs,
+        person=person,
+        package_artifact_id=person.package_artifact_id,
+    )
+
+
+def _consent_shown(person: Person) -> dict[str, Any]:
+    """What a video's manifest says of the consent."""
+    return {"id": person.consent_id, "kind": person.consent.status if person.consent else None}
 
 
 def request_motion(
@@ -310,7 +337,9 @@ def request_motion(
     options = options or {}
     _require_fitting_pose(pose, pose_video_id, expression_video_id, options)
     with database.write() as session:
-        person = _who_speaks(session, person_id, tenant_id)
+        hold_people(session, [person_id], share=True)
+        hold_uploads(session, [recording_id, pose_video_id, expression_video_id])
+        person = person_or_refuse(session, person_id, tenant_id=tenant_id)
         return add_job(
             session,
             "motion",
@@ -319,7 +348,7 @@ def request_motion(
             params={"pose": pose, "seed": seed, **options},
             labels=labels,
             inputs=_what_drives(session, recording_id, pose_video_id, expression_video_id, tenant_id),
-            person_id=person.id,
+            person=person,
             package_artifact_id=person.package_artifact_id,
         )
 
@@ -365,21 +394,6 @@ def _require_fitting_pose(
 _USUAL = {"head_strength": 1.0, "lip_strength": 1.0, "smoothing": 0.0}
 
 
-def _who_speaks(session: Session, person_id: str, tenant_id: str | None) -> Person:
-    """A person who has been learned and agreed to be shown."""
-    person = person_or_refuse(session, person_id, tenant_id=tenant_id)
-    _require_consent(person.consent is not None and person.consent.given)
-    if person.consent is not None and person.consent.purposes and "dub" not in person.consent.purposes:
-        raise _purpose_missing("dub", person.consent)
-    if person.package_artifact_id is None:
-        raise Conflict(
-            f"{person_id} has not been learned yet",
-            remedy=f"train first: POST /v1/persons/{person_id}/trainings, and wait for its success",
-            details={"person_id": person_id},
-        )
-    return person
-
-
 def _what_drives(
     session: Session,
     recording_id: str,
@@ -409,7 +423,7 @@ def cancel(
     """
     with database.write() as session:
         job = job_or_refuse(session, job_id, kind=kind, lock=True, tenant_id=tenant_id)
-        if job.status not in ("queued", "running", "canceling"):
+        if job.status not in ACTIVE:
             raise Conflict(
                 f"{job_id} has {job.status} already and can't be canceled",
                 remedy="delete it instead, or leave it",
@@ -418,21 +432,26 @@ def cancel(
         stop_job(session, job)
 
 
+def cancel_all(database: Database, job_ids: Iterable[str], *, kind: Kind | None = None) -> None:
+    """Stop each of these jobs that has not ended. What goes wrong with one keeps none of the others from it; it is
+    raised afterwards.
+    """
+    first: Exception | None = None
+    for job_id in job_ids:
+        try:
+            cancel(database, job_id, kind=kind)
+        except (Conflict, NotFound):
+            pass  # it has ended meanwhile, or is being deleted
+        except Exception as error:
+            log.warning("%s was not canceled: %s", job_id, error)
+            first = first or error
+    if first is not None:
+        raise first
+
+
 def stop_job(session: Session, job: Job) -> None:
     """Cancel a locked job that has not ended; a running stage is left for its worker to put down."""
-    moment = now()
-    running = any(stage.status == "running" for stage in job.stages)
-    for stage in job.stages:
-        if stage.status in ("pending", "queued") and not running:
-            stage.status = "canceled"
-            stage.finished_at = moment
-    job.status = "canceling" if running else "canceled"
-    job.progress = {**job.progress, "eta_seconds": None, "message": "stopping" if running else ""}
-    if not running:
-        job.finished_at = moment
-        OutboxRepository(session).hush([stage.id for stage in job.stages])
-        WebhookRepository(session).announce(job, moment)
-    EventRepository(session).status(job, moment)
+    TransitionRepository(session).stop(job, now())
 
 
 def retry(
@@ -446,39 +465,32 @@ def retry(
     tenant_id: str | None = None,
 ) -> None:
     """Queue a job that failed or was canceled again, from the stage it ended in and that stage's last
-    checkpoint.
+    checkpoint, if it may be asked for today: it passes the gate of a first request (``likeness.admission``).
 
     With ``from_stage`` that stage and those after it are done anew: no checkpoint and no committed output is
     reused.
 
     Raises:
-        NotFound: no such job.
-        Conflict: it has not failed and was not canceled, or an upload it reads was deleted.
+        NotFound: no such job, or its person is being deleted.
+        Conflict: it has not failed and was not canceled, an upload or the weights that it needs were deleted, or
+            another training of the person is under way.
+        ConsentMissing: nobody agreed to it, or not any more.
+        QuotaExceeded: the tenant may have no further job.
         InvalidParameter: it has no such stage.
     """
     dropped: list[str] = []
     with database.write() as session:
+        hold_for_retry(session, job_id)
         job = job_or_refuse(session, job_id, kind=kind, lock=True, tenant_id=tenant_id)
-        if job.status not in ("failed", "canceled"):
-            raise Conflict(
-                f"{job_id} is {job.status}; only a failed or canceled job can be tried again",
-                remedy="wait until it has ended, or make a new request",
-                details={"status": job.status},
-            )
-        gone = [item.role for item in job.inputs if item.upload is None or item.upload.deleting_at]
-        if gone:
-            raise Conflict(
-                f"{job_id} can't be tried again: its {' and '.join(gone)} was deleted",
-                remedy="upload the file again and make a new request",
-                details={"missing": gone},
-            )
+        person = person_or_refuse(session, job.person_id) if job.person_id else None
+        admit(session, order_again(job, person, recorded=settings.consent == "recorded"))
         first = _first_to_run(job, from_stage)
-        artifacts = ArtifactRepository(session)
+        artifacts, states = ArtifactRepository(session), TransitionRepository(session)
         unlinked: list[str] = []
         for stage in job.stages[first:]:
             if stage.artifact_id:
                 unlinked.append(stage.artifact_id)
-            stage.status = "pending"
+            states.move_stage(stage, "pending")
             stage.artifact_id = stage.error = stage.started_at = stage.finished_at = stage.not_before = None
             stage.reused = False
             stage.attempt = 0
@@ -489,15 +501,20 @@ def retry(
         for artifact in artifacts.unreferenced(unlinked):
             dropped.append(artifact.prefix)
             artifacts.delete([artifact.id])
-        _queue(session, job.stages[first])
-        job.status, job.stage = "queued", job.stages[first].name
+        states.move_stage(job.stages[first], "queued")
+        states.move_job(job, "queued")
+        _wake(session, job.stages[first])
+        job.stage = job.stages[first].name
         job.error = job.result = job.finished_at = None
         job.attempt += 1
         job.progress = {**job.progress, "eta_seconds": None, "message": ""}
+        if job.kind == "video" and person is not None:
+            job.params = {**job.params, "consent": _consent_shown(person)}
         EventRepository(session).status(job, now())
         if from_stage:
             job.params = {**job.params, "fresh": job.attempt}  # enters the keys of the stages still to run
-            shutil.rmtree(settings.work_dir / job_id, ignore_errors=True)
+    if from_stage:
+        shutil.rmtree(settings.work_dir / job_id, ignore_errors=True)
     try:
         for prefix in dropped:
             store.delete_prefix(prefix)
@@ -609,14 +626,6 @@ def _foreign(row: Person | Job | JobRecord | Upload | Consent | None, tenant_id:
     return row is not None and tenant_id is not None and row.tenant_id != tenant_id
 
 
-def _purpose_missing(purpose: str, consent: Consent) -> ConsentMissing:
-    return ConsentMissing(
-        f"the consent {consent.id} was given for {', '.join(consent.purposes)}, not for {purpose}",
-        remedy=f"get a consent with the purpose {purpose}",
-        details={"consent_id": consent.id, "purposes": consent.purposes},
-    )
-
-
 def _no_job(job_id: str, kind: Kind | None) -> NotFound:
     return NotFound(
         f"there is no {kind or 'job'} {job_id!r}",
@@ -655,24 +664,26 @@ def add_job(
     scope: str,
     params: dict[str, Any],
     inputs: Mapping[str, Upload],
-    person_id: str | None = None,
+    person: Person | None = None,
     package_artifact_id: str | None = None,
     labels: Mapping[str, Any] | None = None,
     batch_id: str | None = None,
+    recorded: bool = False,
 ) -> str:
-    """Enter a job with its stages and queue the first; returns its id.
+    """Enter a job with its stages and queue the first, if the gate lets it in; returns its id. The rows that it is
+    about are held (``likeness.admission``).
 
     Raises:
-        QuotaExceeded: the tenant may have no further job.
+        ConsentMissing, Conflict, QuotaExceeded: as ``likeness.admission.admit``.
     """
     plan, moment = PLANS[kind], now()
-    require_room_for_job(session, tenant_id, video=kind == "video")
+    admit(session, Order(kind, tenant_id, inputs, person, package_artifact_id, recorded=recorded))
     job_id = new_id("job")
     job = Job(
         id=job_id,
         tenant_id=tenant_id,
         kind=kind,
-        person_id=person_id,
+        person_id=person.id if person is not None else None,
         batch_id=batch_id,
         labels=dict(labels or {}),
         mark=mark_of(job_id) if kind == "video" else None,
@@ -698,13 +709,14 @@ def add_job(
         ],
     )
     JobRepository(session).add(job)
-    _queue(session, job.stages[0])
+    job.stages[0].status = "queued"
+    _wake(session, job.stages[0])
     session.flush()
     EventRepository(session).status(job, moment)
     return job.id
 
 
-def _queue(session: Session, stage: Stage) -> None:
-    stage.status = "queued"
+def _wake(session: Session, stage: Stage) -> None:
+    """Let a queued stage wait from now on."""
     stage.queued_at = now()
     OutboxRepository(session).wake(stage, stage.queued_at)

@@ -54,6 +54,11 @@ class RenderBatch:
         """(B, 15, S, S): composites t-2, t-1, t, source, masks."""
         return torch.cat([self.composite_window.flatten(1, 2), self.source, self.masks], dim=1)
 
+    def part(self, indices: Tensor) -> RenderBatch:
+        """Some of its frames: indices (b,) int64."""
+        chosen = indices.to(self.frame.device)
+        return RenderBatch(*(getattr(self, field.name)[chosen] for field in fields(self)))
+
     def to(self, device: torch.device) -> RenderBatch:
         """The same batch on ``device``; copies from pinned memory overlap with computation."""
         return RenderBatch(

@@ -11,6 +11,7 @@ import hashlib
 import math
 import time
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,6 +37,7 @@ from rendering.losses import (
 )
 from rendering.memory import Memory, MemoryConfig
 from rendering.previews import FRAMES, Images, TrainingPreviews
+from rendering.room import Kept, allocate, free, frozen, in_parts, once_more
 from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from training.progress import Progress, Tick, silent
 
@@ -160,6 +162,8 @@ class _Run:
             name: torch.optim.Adam(getattr(self, name).parameters(), rate, betas=(0.5, 0.99), fused=cuda)
             for name, rate in config.rates().items()
         }
+        self.allocate()
+        self.shown_at_once = 1 << 20
         self.step = 0
         self.state: dict[str, Any] = {
             "elapsed": 0.0,
@@ -189,6 +193,15 @@ class _Run:
                 remedy="use general weights made for this preset, or none",
             ) from error
 
+    def allocate(self) -> None:
+        """Find room for what the optimisers remember before anything is learnt."""
+        for optimizer in self.optimizers.values():
+            allocate(optimizer)
+
+    def keep(self) -> Kept:
+        """Hold what a step changes before its gradients are whole."""
+        return Kept(self.rng, (self.memory, self.reconstruction))
+
     def modules(self) -> dict[str, nn.Module]:
         return {
             name: getattr(self, name)
@@ -205,6 +218,7 @@ class _Run:
             module.load_state_dict(checkpoint.modules[name])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(checkpoint.optimizers[name])
+        self.allocate()
         self.step, self.state = checkpoint.step, checkpoint.state
         self.rng.set_state(checkpoint.rng)
 
@@ -326,39 +340,56 @@ def _roomy_step(
     fraction: float,
     device: torch.device,
 ) -> dict[str, Tensor]:
-    """One step of all three optimisers; on a device whose memory runs out, in smaller and smaller parts.
+    """One step of all three optimisers; on a device whose memory runs out, in smaller and smaller parts, each time as
+    if the step had not been tried before.
 
     The ladder: half as many frames at a time, down to one; then a discriminator that sees half the window, once.
     """
     while True:
-        before = run.rng.get_state()
-        parts = indices.tensor_split(min(run.state["accumulate"], len(indices)))
+        before = run.keep()
         try:
-            metrics: dict[str, Tensor] = {}
-            for n, part in enumerate(parts):
-                batch = augment(dataset.batch(part, run.rng).to(device), config.augment, run.rng)
-                share = len(part) / len(indices)
-                for name, value in _learn(run, batch, config, fraction, share, first=n == 0).items():
-                    metrics[name] = metrics.get(name, 0) + share * value
-            _descend(
-                run,
-                config,
-                [name for name in run.optimizers if name != "discriminator" or "adversarial" in metrics],
-            )
-            return metrics
+            metrics = _gradients(run, dataset, indices, config, fraction, device)
+            break
         except torch.OutOfMemoryError:
-            if run.state["accumulate"] < len(indices):
-                run.state["accumulate"] *= 2
-                room = f"{-(-len(indices) // run.state['accumulate'])} frames at a time"
-            elif run.state["judged"] == config.judged and config.judged > 0.25:
-                run.state["judged"] = config.judged / 2
-                room = f"a discriminator's window of {run.state['judged']:g}"
-            else:
+            if not _climb_down(run, config, len(indices)):
                 raise
-            run.state["saved_memory"].append(room)
-            run.rng.set_state(before)
-            if device.type == "cuda":
-                torch.cuda.empty_cache()
+        before.put_back()  # not above: the exception holds on to the failed attempt's tensors
+        free(device)
+    names = [name for name in run.optimizers if name != "discriminator" or "adversarial" in metrics]
+    _descend(run, config, names, device)
+    return metrics
+
+
+def _gradients(
+    run: _Run,
+    dataset: RenderDataset,
+    indices: Tensor,
+    config: RendererConfig,
+    fraction: float,
+    device: torch.device,
+) -> dict[str, Tensor]:
+    """Gradients of a step's frames, in as many parts as there is room for; returns means over the frames."""
+    metrics: dict[str, Tensor] = {}
+    for n, part in enumerate(indices.tensor_split(min(run.state["accumulate"], len(indices)))):
+        batch = augment(dataset.batch(part, run.rng).to(device), config.augment, run.rng)
+        share = len(part) / len(indices)
+        for name, value in _learn(run, batch, config, fraction, share, first=n == 0).items():
+            metrics[name] = metrics.get(name, 0) + share * value
+    return metrics
+
+
+def _climb_down(run: _Run, config: RendererConfig, frames: int) -> bool:
+    """Take the next rung of the ladder; False below the last."""
+    if run.state["accumulate"] < frames:
+        run.state["accumulate"] *= 2
+        room = f"{-(-frames // run.state['accumulate'])} frames at a time"
+    elif run.state["judged"] == config.judged and config.judged > 0.25:
+        run.state["judged"] = config.judged / 2
+        room = f"a discriminator's window of {run.state['judged']:g}"
+    else:
+        return False
+    run.state["saved_memory"].append(room)
+    return True
 
 
 def _learn(
@@ -402,21 +433,21 @@ def _learn(
         with torch.autocast(frames.device.type, torch.bfloat16, enabled=frames.is_cuda):
             judgement = discriminator_loss(run.discriminator, composites, real, painted)
             (share * judgement).backward()
-            run.discriminator.requires_grad_(False)  # its weights' gradients are half of the cost, and unused
-            deceit = generator_loss(run.discriminator, composites, painted)
-            run.discriminator.requires_grad_(True)
+            with frozen(run.discriminator):  # its weights' gradients are half of the cost, and unused
+                deceit = generator_loss(run.discriminator, composites, painted)
         loss = loss + loss_config.adversarial * deceit
         metrics |= {"discriminator": judgement.detach(), "adversarial": deceit.detach()}
     (share * loss).backward()
     return metrics | {"loss": loss.detach(), "attention": output.attention.detach().mean()}
 
 
-def _descend(run: _Run, config: RendererConfig, names: list[str]) -> None:
-    """Let optimisers follow the gradients at hand, and the running mean the weights."""
+def _descend(run: _Run, config: RendererConfig, names: list[str], device: torch.device) -> None:
+    """Let optimisers follow the gradients at hand, each once, and the running mean the weights."""
     for name in names:
-        nn.utils.clip_grad_norm_(getattr(run, name).parameters(), config.clip)
-        run.optimizers[name].step()
-    _average(run, config)
+        weights = list(getattr(run, name).parameters())
+        once_more(partial(nn.utils.clip_grad_norm_, weights, config.clip), device)
+        once_more(run.optimizers[name].step, device)
+    once_more(partial(_average, run, config), device)
 
 
 @torch.no_grad()
@@ -453,19 +484,17 @@ def _look(
     run: _Run, held_out: RenderBatch, config: RendererConfig, fraction: float, preview: Path | None
 ) -> dict[str, float]:
     """Score the running mean on held-out frames with recalled values, draw the strip, decide on stopping."""
-    frames = held_out.network_input()
-    query = run.memory.query(frames)
-    output = run.average(frames, run.memory.recall(query, apart=(held_out.frame, 0)))
+    painted, attention = _painted(run, held_out)
     scores: dict[str, float] = {}
-    for prefix, image in (("", output.image), ("composite_", held_out.composite)):
+    for prefix, image in (("", painted), ("composite_", held_out.composite)):
         error = (image.clamp(-1, 1) - held_out.target).square().mean(1) / 4  # of [0, 1] colours, (B, S, S)
         for name, mask in (("face", held_out.masks[:, FACE]), ("mouth", held_out.masks[:, MOUTH])):
             weight = mask * held_out.valid[:, 0]
             mean = (error * weight).sum() / weight.sum().clamp_min(1e-6)
             scores[f"{prefix}psnr_{name}"] = float(-10 * torch.log10(mean.clamp_min(1e-10)))
     if preview:
-        attention = output.attention.expand(-1, 3, -1, -1) * 2 - 1
-        rows = [held_out.source, held_out.composite, output.image, held_out.target, attention]
+        rows = [held_out.source, held_out.composite, painted, held_out.target]
+        rows.append(attention.expand(-1, 3, -1, -1) * 2 - 1)
         _write_strip([row[:8].clamp(-1, 1) for row in rows], preview)
     score = scores["psnr_face"] + scores["psnr_mouth"]
     if score > run.state["best"] + 0.02:
@@ -479,6 +508,21 @@ def _look(
     return scores
 
 
+def _painted(run: _Run, frames: RenderBatch) -> tuple[Tensor, Tensor]:
+    """What the running mean makes of frames, with recalled values: pictures (B, 3, S, S) and attention (B, 1, S, S)."""
+
+    def paint(indices: Tensor) -> tuple[Tensor, Tensor]:
+        some = frames.part(indices)
+        seen = some.network_input()
+        output = run.average(seen, run.memory.recall(run.memory.query(seen), apart=(some.frame, 0)))
+        return output.image, output.attention
+
+    (painted, attention), run.shown_at_once = in_parts(
+        paint, len(frames), run.shown_at_once, frames.frame.device
+    )
+    return painted, attention
+
+
 @torch.no_grad()
 def _shown(
     run: _Run, dataset: RenderDataset, held_out: RenderBatch | None, device: torch.device
@@ -488,13 +532,10 @@ def _shown(
         some = torch.linspace(0, len(dataset) - 1, min(len(dataset), FRAMES)).long()
         held_out = dataset.batch(some, torch.Generator().manual_seed(0)).to(device)
     chosen = torch.linspace(0, len(held_out) - 1, min(len(held_out), FRAMES)).long().to(device)
-    frames = held_out.network_input()[chosen]
-    output = run.average(
-        frames, run.memory.recall(run.memory.query(frames), apart=(held_out.frame[chosen], 0))
-    )
+    painted, _ = _painted(run, held_out.part(chosen))
     real, generated = (
         ((images.float().clamp(-1, 1) + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
-        for images in (held_out.target[chosen], output.image)
+        for images in (held_out.target[chosen], painted)
     )
     return real, generated
 

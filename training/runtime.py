@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -70,16 +71,42 @@ def in_threads(work: Callable[[slice], Result], count: int) -> list[Result]:
         return list(pool.map(work, [slice(n, min(n + step, count)) for n in range(0, count, step)]))
 
 
+class ThreadCount:
+    """How many threads a library uses, where that is one number for the whole process (torch has one for each thread).
+
+    Several threads may want it to be one for a while. The first of them turns it down and the last turns it back up:
+    if each put back what it had found, one that came in between would leave it turned down for good.
+    """
+
+    def __init__(self, read: Callable[[], int], write: Callable[[int], object]) -> None:
+        self._read, self._write = read, write
+        self._lock, self._inside, self._before = threading.Lock(), 0, 0
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """One thread while anybody's block runs."""
+        with self._lock:
+            if self._inside == 0:
+                self._before = self._read()
+            self._inside += 1
+            self._write(1)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if self._inside == 0:
+                    self._write(self._before)
+
+
+_OPENCV = ThreadCount(cv2.getNumThreads, cv2.setNumThreads)
+
+
 @contextmanager
 def one_thread_each() -> Iterator[None]:
     """OpenCV and BLAS work on the calling thread alone, for work that is itself spread over threads."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        with threadpool_limits(1, user_api="blas"):
-            yield
-    finally:
-        cv2.setNumThreads(before)
+    with _OPENCV.one(), threadpool_limits(1, user_api="blas"):
+        yield
 
 
 def available_cores() -> int:

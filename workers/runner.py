@@ -470,6 +470,7 @@ class Runner:
                 # Nothing can be written now; the lease will expire and the stage go on from its checkpoint.
                 log.exception("job %s stage %s lost the database", claim.job_id, claim.stage)
             except Problem as problem:
+                self.tainted = self.tainted or isinstance(problem, OutOfMemory)
                 self._end(claim, problem)
             # a stage may raise anything, and its job must still end
             except Exception as error:
@@ -502,7 +503,8 @@ class Runner:
             return
         if committed is not None:
             with self.database.write() as session:
-                ArtifactRepository(session).delete([committed.id])
+                if LeaseRepository(session).hold(claim) is not Standing.LOST:
+                    ArtifactRepository(session).delete([committed.id])
         require_free_disk(self.settings)
         work = self._work_folder(claim)
         inputs = self._bring(claim, spec, work)
@@ -612,12 +614,16 @@ class Runner:
         self, claim: Claim, *, key: str, prefix: str, manifest: Mapping[str, Any], reuse: str | None = None
     ) -> None:
         with self.database.write() as session:
-            held = LeaseRepository(session).complete(
+            leases = LeaseRepository(session)
+            standing = leases.hold(claim)
+            held = standing is Standing.HELD and leases.complete(
                 claim, key=key, prefix=prefix, manifest=manifest, now=now(), reuse=reuse
             )
             taken = ArtifactRepository(session).committed(key)
         if prefix and (taken is None or taken.prefix != prefix):
             self._drop(prefix)
+        if standing is Standing.CANCELING:
+            raise Cancelled(f"the stage {claim.stage} was asked to stop", remedy="retry the job to go on")
         if not held:
             raise LeaseLost(
                 f"the stage {claim.stage} of {claim.job_id} belongs to another worker now",
@@ -677,7 +683,7 @@ class Runner:
     def _put_down(self, claim: Claim, pulse: Pulse, problem: Cancelled) -> None:
         with self.database.write() as session:
             leases = LeaseRepository(session)
-            pulse.hear(leases.heartbeat(claim, now=now(), lease_s=self.settings.lease_s))
+            pulse.hear(leases.hold(claim))
             if pulse.standing is Standing.CANCELING:
                 leases.cancel(claim, now=now())
             elif self.stop.is_set():

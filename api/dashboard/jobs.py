@@ -14,8 +14,9 @@ from api.dashboard.render import render
 from api.dependencies import AccountDep, Cursor, DatabaseDep, SettingsDep, StoreDep, needs
 from api.routes.deleting import purge_quietly
 from api.routes.downloads import FILE_EXPIRES_S
+from api.routes.job_routes import require_change, scope_of
 from api.routes.trainings import list_previews
-from api.schemas import AnyJob, InspectionOut, Scope, Status
+from api.schemas import AnyJob, InspectionOut, Status
 from api.views import ACTIVE, job_view
 from likeness.accounts import Account
 from likeness.database import Database
@@ -111,7 +112,7 @@ def _job_page(
         consent_id=consent_id,
         consents=consents,
         preset_choices=preset_choices(database) if consents or template == "job.html" else [],
-        may_change=account.may(_changes(row.kind)),
+        may_change=account.may(scope_of(row.kind)),
     )
     if template == "job_card.html" and not active:
         response.headers["HX-Refresh"] = "true"
@@ -163,20 +164,9 @@ def _files(row: JobRecord) -> list[str]:
     return [str(file["name"]) for file in row.output["files"]] if row.output is not None else []
 
 
-def _changes(kind: str) -> Scope:
-    """What a key needs to stop, repeat or delete a job of this kind: what it takes to ask for one."""
-    scopes: dict[str, Scope] = {"video": "render", "motion": "render", "verification": "read"}
-    return scopes.get(kind, "train")
-
-
-def _require_change(job_id: str, account: Account, database: Database) -> None:
-    with database.read() as session:
-        account.require(_changes(record_or_refuse(session, job_id, tenant_id=account.tenant_id).kind))
-
-
 @router.post("/jobs/{job_id}/cancel", dependencies=[needs("read")])
 def cancel_job(job_id: str, account: AccountDep, database: DatabaseDep) -> Response:
-    _require_change(job_id, account, database)
+    require_change(job_id, account, database)
     cancel(database, job_id, tenant_id=account.tenant_id)
     return see(f"/jobs/{job_id}")
 
@@ -185,7 +175,7 @@ def cancel_job(job_id: str, account: AccountDep, database: DatabaseDep) -> Respo
 def retry_job(
     job_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep, settings: SettingsDep
 ) -> Response:
-    _require_change(job_id, account, database)
+    require_change(job_id, account, database)
     retry(database, store, settings, job_id, tenant_id=account.tenant_id)
     return see(f"/jobs/{job_id}")
 
@@ -194,7 +184,7 @@ def retry_job(
 def remove_job(
     job_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep, settings: SettingsDep
 ) -> Response:
-    _require_change(job_id, account, database)
+    require_change(job_id, account, database)
     person_id = getattr(job_of(database, account, job_id), "person_id", None)
     delete_job(database, job_id, tenant_id=account.tenant_id)
     purge_quietly(database, store, settings)

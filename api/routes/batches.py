@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter, Response
 from sqlalchemy.orm import Session
 
-from api.dependencies import AccountDep, Cursor, DatabaseDep, Limit, SettingsDep, StoreDep, needs
+from api.dependencies import AccountDep, Cursor, DatabaseDep, Limit, needs
 from api.problem_details import answers, changes
-from api.routes.videos import start_video
-from api.schemas import BatchIn, BatchOut, DryRunOut, ListOut
+from api.routes.videos import uploaded, wanted
+from api.schemas import BatchIn, BatchOut, DryRunOut, ListOut, VideoIn
+from likeness.accounts import Account
 from likeness.clock import now
 from likeness.ids import new_id
 from likeness.refusals import ConsentMissing, QuotaExceeded
 from likeness.repositories.batches import BatchRepository
 from likeness.repositories.jobs import JobRepository
-from likeness.requests import cancel
+from likeness.requests import cancel_all, enter_video
 from likeness.tables import Batch
 from problems import Conflict, InvalidParameter, NotFound, Problem
 
@@ -34,36 +36,9 @@ router = APIRouter(prefix="/v1/batches", tags=["batches"])
     dependencies=[needs("render")],
     summary="Make many videos",
 )
-def add_batch(
-    body: BatchIn,
-    response: Response,
-    account: AccountDep,
-    database: DatabaseDep,
-    store: StoreDep,
-    settings: SettingsDep,
-) -> Any:
+def add_batch(body: BatchIn, response: Response, account: AccountDep, database: DatabaseDep) -> Any:
     """Every item is checked before any is queued: when one is wrong, nothing is. Its videos are in
     `GET /v1/videos?batch_id=…`. Sound must have been uploaded before."""
-    errors: list[dict[str, Any]] = []
-    for index, item in enumerate(body.items):
-        try:
-            start_video(item, account, settings, database, store, dry_run=True)
-        except Problem as problem:
-            errors.append(
-                {"index": index, "code": problem.slug, "detail": problem.message, **problem.details}
-            )
-    if body.dry_run:
-        return Response(
-            DryRunOut(items=len(body.items), errors=errors).model_dump_json(),
-            200,
-            media_type="application/json",
-        )
-    if errors:
-        raise InvalidParameter(
-            f"{len(errors)} of {len(body.items)} items are wrong; the first: {errors[0]['detail']}",
-            remedy="correct the items that details.errors names; nothing was queued",
-            details={"field": f"items.{errors[0]['index']}", "errors": errors},
-        )
     batch = Batch(
         id=new_id("bat"),
         tenant_id=account.tenant_id,
@@ -71,17 +46,27 @@ def add_batch(
         total=len(body.items),
         created_at=now(),
     )
-    with database.write() as session:
+    with (
+        database.write() as session
+    ):  # of all of them: a quota or a crash half-way leaves nothing of the batch
+        errors = _wrong_items(session, body.items, account)
+        if body.dry_run:
+            return Response(
+                DryRunOut(items=len(body.items), errors=errors).model_dump_json(),
+                200,
+                media_type="application/json",
+            )
+        if errors:
+            raise InvalidParameter(
+                f"{len(errors)} of {len(body.items)} items are wrong; the first: {errors[0]['detail']}",
+                remedy="correct the items that details.errors names; nothing was queued",
+                details={"field": f"items.{errors[0]['index']}", "errors": errors},
+            )
         BatchRepository(session).add(batch)
-    started: list[str] = []
-    try:
         for item in body.items:
-            started.append(start_video(item, account, settings, database, store, batch_id=batch.id))
-    except Problem:
-        # A quota, or somebody deleted what was checked a moment ago: nothing half-done is left.
-        for job_id in started:
-            cancel(database, job_id)
-        raise
+            enter_video(
+                session, **wanted(item, uploaded(item)), batch_id=batch.id, tenant_id=account.tenant_id
+            )
     response.headers["Location"] = f"/v1/batches/{batch.id}"
     with database.read() as session:
         return _view(session, batch)
@@ -118,12 +103,27 @@ def cancel_batch(batch_id: str, account: AccountDep, database: DatabaseDep) -> B
     with database.read() as session:
         _batch(session, batch_id, account.tenant_id)
         active = BatchRepository(session).active_jobs(batch_id)
-    for job_id in active:
-        try:
-            cancel(database, job_id, kind="video")
-        except Conflict:
-            pass  # it ended meanwhile
+    cancel_all(database, active, kind="video")
     return get_batch(batch_id, account, database)
+
+
+def _wrong_items(session: Session, items: Sequence[VideoIn], account: Account) -> list[dict[str, Any]]:
+    """Which items can't be made, and why."""
+    errors: list[dict[str, Any]] = []
+    for index, item in enumerate(items):
+        try:
+            if item.dry_run:
+                raise InvalidParameter(
+                    "one item of a batch can't be a dry run",
+                    remedy="send dry_run beside items, for all of them",
+                    details={"field": "dry_run"},
+                )
+            enter_video(session, **wanted(item, uploaded(item)), tenant_id=account.tenant_id, dry_run=True)
+        except Problem as problem:
+            errors.append(
+                {"index": index, "code": problem.slug, "detail": problem.message, **problem.details}
+            )
+    return errors
 
 
 def _batch(session: Session, batch_id: str, tenant_id: str) -> Batch:

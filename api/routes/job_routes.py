@@ -15,6 +15,7 @@ from api.views import ACTIVE, job_view
 from likeness.accounts import Account
 from likeness.database import Database
 from likeness.deletion import delete_job
+from likeness.refusals import ConsentMissing, QuotaExceeded
 from likeness.repositories.events import EventRepository
 from likeness.repositories.job_records import JobRecords
 from likeness.requests import Kind, cancel, record_or_refuse, retry
@@ -25,13 +26,28 @@ PersonFilter = Annotated[str | None, Query(max_length=64, description="Only jobs
 BatchFilter = Annotated[str | None, Query(max_length=64, description="Only videos of this batch")]
 
 
+def scope_of(kind: str) -> Scope:
+    """What a key needs to stop, repeat or delete a job of this kind: what it takes to ask for one."""
+    scopes: dict[str, Scope] = {"video": "render", "motion": "render", "verification": "read"}
+    return scopes.get(kind, "train")
+
+
+def require_change(job_id: str, account: Account, database: Database, kind: Kind | None = None) -> None:
+    """Raise Forbidden when the key may not change this job; of a kind whose routes ask for it, it may."""
+    if kind is None:
+        with database.read() as session:
+            account.require(scope_of(record_or_refuse(session, job_id, tenant_id=account.tenant_id).kind))
+
+
 def add_job_routes(router: APIRouter, model: Any, kind: Kind | None, scope: Scope) -> None:
     """Add the routes of a kind of job (None: of all) to ``router``; ``model`` is the answers' schema, and ``scope``
     what a key needs to change something.
     """
     noun = kind or "job"
     a_noun = f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-    reads, writes = [needs("read")], [needs(scope)]
+    reads = [needs("read")]
+    # Of all kinds, each job asks for what its own kind does: see require_change.
+    writes = [needs(scope)] if kind else [needs("train", "render")]
 
     @router.get(
         "",
@@ -125,6 +141,7 @@ def add_job_routes(router: APIRouter, model: Any, kind: Kind | None, scope: Scop
     )
     def cancel_job(job_id: str, account: AccountDep, database: DatabaseDep) -> Response:
         """At once when it is queued; when it runs, its status is `canceling` until the worker has stopped."""
+        require_change(job_id, account, database, kind)
         cancel(database, job_id, kind=kind, tenant_id=account.tenant_id)
         return _read(database, account, job_id, 202)
 
@@ -132,7 +149,7 @@ def add_job_routes(router: APIRouter, model: Any, kind: Kind | None, scope: Scop
         "/{job_id}/retry",
         status_code=202,
         response_model=model,
-        responses=changes(NotFound, Conflict, InvalidParameter),
+        responses=changes(NotFound, Conflict, InvalidParameter, ConsentMissing, QuotaExceeded),
         dependencies=writes,
         summary=f"Retry {a_noun}",
         operation_id=f"retry_{noun}",
@@ -146,7 +163,9 @@ def add_job_routes(router: APIRouter, model: Any, kind: Kind | None, scope: Scop
         settings: SettingsDep,
         body: Annotated[RetryIn | None, Body()] = None,
     ) -> Response:
-        """Go on from the stage it ended in and that stage's last checkpoint, or from `from_stage` anew."""
+        """Go on from the stage it ended in and that stage's last checkpoint, or from `from_stage` anew. What a first
+        request needs (consent, quota, no other training of the person) is asked for again."""
+        require_change(job_id, account, database, kind)
         stage = body.from_stage if body is not None else None
         retry(database, store, settings, job_id, kind=kind, from_stage=stage, tenant_id=account.tenant_id)
         return _read(database, account, job_id, 202)
@@ -168,6 +187,7 @@ def add_job_routes(router: APIRouter, model: Any, kind: Kind | None, scope: Scop
         settings: SettingsDep,
     ) -> DeletionOut:
         """Stops it first if it runs. Its outputs go; the weights a person uses stay until the person goes."""
+        require_change(job_id, account, database, kind)
         deletion_id = delete_job(database, job_id, kind=kind, tenant_id=account.tenant_id)
         return finish_deletion(deletion_id, response, database, store, settings)
 

@@ -21,6 +21,7 @@ from api.schemas import (
 )
 from api.views import job_view, package_file, person_view, portrait_file, version_view
 from likeness.accounts import Account
+from likeness.admission import hold_people
 from likeness.clock import now
 from likeness.database import Database
 from likeness.deletion import delete_person, delete_version
@@ -104,6 +105,7 @@ def get_person(person_id: str, account: AccountDep, database: DatabaseDep) -> Pe
 def change_person(person_id: str, body: PersonPatch, account: AccountDep, database: DatabaseDep) -> PersonOut:
     """Name, metadata, or the consent that they are learned on."""
     with database.write() as session:
+        hold_people(session, [person_id])
         person = person_or_refuse(session, person_id, tenant_id=account.tenant_id)
         if body.name is not None:
             if not body.name.strip():
@@ -217,6 +219,7 @@ def list_versions(person_id: str, account: AccountDep, database: DatabaseDep) ->
 def promote_version(person_id: str, number: int, account: AccountDep, database: DatabaseDep) -> VersionsOut:
     """From now on videos are made with it."""
     with database.write() as session:
+        hold_people(session, [person_id])
         person_or_refuse(session, person_id, tenant_id=account.tenant_id)
         people = PersonRepository(session)
         version = people.version_or_refuse(person_id, number)

@@ -65,27 +65,25 @@ def start_video(
     settings: Settings,
     database: Database,
     store: ObjectStore,
-    *,
-    batch_id: str | None = None,
-    dry_run: bool = False,
 ) -> str:
     """Check a request for a video and queue it; returns the job's id, or nothing of use for a dry run."""
-    dry_run = dry_run or body.dry_run
-    if dry_run and body.audio.url is not None:
-        raise InvalidParameter(
-            "an address is not fetched for a dry run",
-            remedy="upload the recording first: POST /v1/uploads with source_url",
-            details={"field": "audio.url"},
-        )
-    return request_video(
-        database,
-        person_id=body.person_id,
-        recording_id=recording_id(body.audio, account, settings, database, store),
-        pose=body.pose.mode,
-        seed=body.pose.seed,
-        pose_video_id=body.pose.video_upload_id,
-        expression_video_id=body.pose.expression_upload_id,
-        options={
+    if body.dry_run:
+        sound = uploaded(body)
+    else:
+        sound = recording_id(body.audio, account, settings, database, store)
+    return request_video(database, **wanted(body, sound), tenant_id=account.tenant_id, dry_run=body.dry_run)
+
+
+def wanted(body: VideoIn, sound: str) -> dict[str, Any]:
+    """What :func:`likeness.requests.request_video` is told of a video whose sound is the upload ``sound``."""
+    return {
+        "person_id": body.person_id,
+        "recording_id": sound,
+        "pose": body.pose.mode,
+        "seed": body.pose.seed,
+        "pose_video_id": body.pose.video_upload_id,
+        "expression_video_id": body.pose.expression_upload_id,
+        "options": {
             **moved(body.pose),
             "output": body.output.picture,
             "format": body.output.format,
@@ -95,27 +93,38 @@ def start_video(
             "preset": body.preset,
             "title": body.title.strip(),
         },
-        labels=body.metadata,
-        batch_id=batch_id,
-        tenant_id=account.tenant_id,
-        dry_run=dry_run,
-    )
+        "labels": body.metadata,
+    }
+
+
+def uploaded(body: VideoIn) -> str:
+    """The upload with the sound of a video for which nothing is fetched."""
+    if body.audio.url is not None:
+        raise InvalidParameter(
+            "an address is not fetched for a dry run or a batch",
+            remedy="upload the recording first: POST /v1/uploads with source_url",
+            details={"field": "audio.url"},
+        )
+    return _upload_id(body.audio)
 
 
 def recording_id(
     audio: AudioIn, account: Account, settings: Settings, database: Database, store: ObjectStore
 ) -> str:
     """The upload with the sound; what is named by its address is fetched."""
-    if (audio.upload_id is None) == (audio.url is None):
+    if audio.url is None or audio.upload_id is not None:
+        return _upload_id(audio)
+    return fetch_upload(audio.url, "recording", account, settings, database, store).id
+
+
+def _upload_id(audio: AudioIn) -> str:
+    if audio.upload_id is None or audio.url is not None:
         raise InvalidParameter(
             "the sound is either an upload or an address",
             remedy="send audio.upload_id or audio.url",
             details={"field": "audio"},
         )
-    if audio.upload_id is not None:
-        return audio.upload_id
-    assert audio.url is not None
-    return fetch_upload(audio.url, "recording", account, settings, database, store).id
+    return audio.upload_id
 
 
 def moved(pose: PoseIn) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.orm import Session, selectinload
 
-from likeness.repositories.uploads import ACTIVE
+from likeness.job_states import ACTIVE
 from likeness.tables import ApiKey, Job, Tenant, Upload, UsageRecord
 
 
@@ -22,6 +22,10 @@ class TenantRepository:
 
     def get(self, tenant_id: str) -> Tenant | None:
         return self.session.get(Tenant, tenant_id)
+
+    def lock(self, tenant_id: str) -> None:
+        """Let what is counted for a tenant stand until this transaction ends: others that count wait."""
+        self.session.execute(select(Tenant.id).where(Tenant.id == tenant_id).with_for_update(key_share=True))
 
     def all(self) -> list[Tenant]:
         return list(self.session.scalars(select(Tenant).order_by(Tenant.id)))

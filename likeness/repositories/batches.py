@@ -5,8 +5,8 @@ from __future__ import annotations
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from likeness.job_states import ACTIVE
 from likeness.repositories.pages import Page, read_page
-from likeness.repositories.uploads import ACTIVE
 from likeness.tables import Batch, Job
 
 

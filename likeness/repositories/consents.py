@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import select, update
@@ -9,6 +10,12 @@ from sqlalchemy.orm import Session
 
 from likeness.repositories.pages import Page, read_page
 from likeness.tables import Consent, Job, Person
+from problems import Cancelled
+
+_CANCELED = Cancelled(
+    "the check of the recording was canceled",
+    remedy="hand the recording in again, or try the check again",
+)
 
 
 class ConsentRepository:
@@ -46,14 +53,44 @@ class ConsentRepository:
         """Who is learned on this consent."""
         return list(self.session.scalars(select(Person).where(Person.consent_id == consent_id)))
 
+    def people_ids(self, consent_id: str) -> list[str]:
+        return list(self.session.scalars(select(Person.id).where(Person.consent_id == consent_id)))
+
+    def lock_checked_by(self, job_ids: Sequence[str]) -> None:
+        """Lock the consents whose recordings these jobs check, before the jobs are locked."""
+        query = select(Consent.id).where(Consent.job_id.in_(job_ids)).order_by(Consent.id)
+        self.session.execute(query.with_for_update())
+
+    def lock_of_person(self, person_id: str) -> None:
+        """Lock the consent that a person is learned on, before the person is locked."""
+        theirs = select(Person.consent_id).where(Person.id == person_id).scalar_subquery()
+        self.session.execute(select(Consent.id).where(Consent.id == theirs).with_for_update())
+
+    def reopen(self, job_id: str) -> bool:
+        """Wait once more for what a check finds; False when nobody waits for it any more: the consent was taken back,
+        or another recording was handed in.
+        """
+        again = self.session.execute(
+            update(Consent)
+            .where(Consent.job_id == job_id, Consent.status.in_(("verifying", "rejected")))
+            .values(status="verifying", report=None)
+            .returning(Consent.id)
+        )
+        return again.first() is not None
+
     def conclude(self, job: Job, now: datetime) -> None:
-        """Take over what the check of a recording found; a revoked consent stays revoked."""
+        """Take over what the check of a recording found, or that it found nothing: it failed, or was canceled. A
+        revoked consent stays revoked.
+        """
         consent = self.session.scalar(
             select(Consent).where(Consent.job_id == job.id, Consent.status == "verifying").with_for_update()
         )
         if consent is None:
             return
-        consent.report = job.result if job.status == "succeeded" else {"error": job.error}
+        if job.status == "succeeded":
+            consent.report = job.result
+        else:
+            consent.report = {"error": job.error if job.status == "failed" else _CANCELED.as_dict()}
         accepted = job.status == "succeeded" and bool((job.result or {}).get("accepted"))
         consent.status = "verified" if accepted else "rejected"
 

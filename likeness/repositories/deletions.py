@@ -55,7 +55,7 @@ class DeletionRepository:
         come.
         """
         keys = list(objects)
-        pending = select(Deletion).where(Deletion.status == "pending").with_for_update()
+        pending = select(Deletion).where(Deletion.status == "pending").order_by(Deletion.id).with_for_update()
         for deletion in self.session.scalars(pending):
             receipt = deletion.receipt
             if identifier not in receipt["waiting"]:

@@ -8,7 +8,8 @@ from datetime import datetime
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session, selectinload
 
-from likeness.repositories.uploads import ACTIVE
+from likeness.job_states import ACTIVE
+from likeness.repositories.consents import ConsentRepository
 from likeness.tables import Job, JobInput, Stage
 
 
@@ -27,12 +28,31 @@ class JobRepository:
         return self.session.scalar(query)
 
     def get_locked(self, job_id: str, *, kind: str | None = None) -> Job | None:
-        """The same, with its stages and then itself locked: the order in which workers lock them too."""
+        """The same as it is once it, and before it its stages and the consent that it checks, are locked: the order in
+        which workers lock them too.
+        """
+        if self.kind_of(job_id) == "consent":
+            ConsentRepository(self.session).lock_checked_by([job_id])
         self.session.execute(
             select(Stage.id).where(Stage.job_id == job_id).order_by(Stage.ordinal).with_for_update()
         )
         self.session.execute(select(Job.id).where(Job.id == job_id).with_for_update())
-        return self.get(job_id, kind=kind)
+        query = select(Job).where(Job.id == job_id).options(*_WHOLE)
+        if kind:
+            query = query.where(Job.kind == kind)
+        # What this transaction read of it before may be over.
+        return self.session.scalar(query, execution_options={"populate_existing": True})
+
+    def kind_of(self, job_id: str) -> str | None:
+        return self.session.scalar(select(Job.kind).where(Job.id == job_id))
+
+    def person_of(self, job_id: str) -> str | None:
+        return self.session.scalar(select(Job.person_id).where(Job.id == job_id))
+
+    def uploads_of(self, job_id: str) -> list[str]:
+        """Ids of the uploads that a job reads and that are still there."""
+        query = select(JobInput.upload_id).where(JobInput.job_id == job_id)
+        return [each for each in self.session.scalars(query) if each is not None]
 
     def of_person(self, person_id: str) -> list[Job]:
         query = select(Job).where(Job.person_id == person_id).options(*_WHOLE).order_by(Job.id.desc())
@@ -47,6 +67,11 @@ class JobRepository:
         )
         jobs = self.session.scalars(select(Job).where(Job.id.in_(newest)))
         return {job.person_id: job for job in jobs if job.person_id}
+
+    def active_trainings(self, person_id: str) -> list[Job]:
+        """Trainings of a person that have not ended, without their stages."""
+        query = select(Job).where(Job.person_id == person_id, Job.kind == "training", Job.status.in_(ACTIVE))
+        return list(self.session.scalars(query.order_by(Job.id)))
 
     def count_active(self) -> int:
         return self.session.scalar(select(func.count()).where(Job.status.in_(ACTIVE))) or 0

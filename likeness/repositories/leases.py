@@ -1,7 +1,8 @@
 """SQL of the workers: claim a stage, keep it, report, and end it. Every write names the fence of its claim.
 
 A claim survives the crash of its worker by expiring; a worker that was only asleep finds a higher fence in
-the row and can write nothing any more. On Postgres rows are locked in the order stage, then job, by everyone.
+the row and can write nothing any more. A job that was asked to stop is never queued again nor committed to: whatever
+its worker says then, it is canceled. ``likeness.repositories.transitions`` has the order in which rows are locked.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from likeness.ids import new_id
+from likeness.job_states import ACTIVE, JOB_MOVES
 from likeness.refusals import Poisoned
 from likeness.repositories.accounts import UsageRepository
 from likeness.repositories.consents import ConsentRepository
 from likeness.repositories.events import EventRepository
 from likeness.repositories.outbox import OutboxRepository, due, waiting
 from likeness.repositories.people import PersonRepository
-from likeness.repositories.webhooks import WebhookRepository
+from likeness.repositories.transitions import TransitionRepository
 from likeness.tables import Artifact, Job, Person, Stage, Tenant
 from problems import Problem
 
@@ -94,21 +96,24 @@ class Standing(enum.Enum):
 class LeaseRepository:
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.states = TransitionRepository(session)
 
     # -- taking ----------------------------------------------------------------------------------------------
 
     def reap(self, *, now: datetime, max_attempts: int) -> int:
         """Put stages whose lease ran out back into the queue, or end them; return how many there were."""
+        late = (Stage.status == "running", Stage.lease_until < now)
+        jobs = list(self.session.scalars(select(Stage.job_id).where(*late)))
+        if not jobs:
+            return 0
+        ConsentRepository(self.session).lock_checked_by(jobs)
         expired = self.session.scalars(
-            select(Stage)
-            .where(Stage.status == "running", Stage.lease_until < now)
-            .order_by(Stage.id)
-            .with_for_update(skip_locked=True)
+            select(Stage).where(*late).order_by(Stage.id).with_for_update(skip_locked=True)
         ).all()
         for stage in expired:
             job = self._job(stage.job_id)
-            if job.status == "canceling":
-                self._cancel_job(job, now)
+            if job.status != "running":
+                self._put_away(stage, job, now)
             elif stage.attempt >= max_attempts:
                 problem = Poisoned(
                     f"the stage {stage.name} ended its worker {stage.attempt} times without saying why",
@@ -117,7 +122,7 @@ class LeaseRepository:
                 )
                 self._fail_job(stage, job, problem, now)
             else:
-                self._requeue(stage, now, not_before=None)
+                self._requeue(stage, job, now, not_before=None)
         return len(expired)
 
     def reclaim(self, slot: str, *, now: datetime) -> int:
@@ -146,12 +151,17 @@ class LeaseRepository:
         within a tenant by priority and age. So somebody's thousand jobs delay another's first by no more than what
         runs already, and the cost grows with the tenants that wait, not with their jobs.
         """
-        stage = self._first(now, queues) if stage_id is None else self._this(stage_id, now)
-        if stage is None:
-            return None
+        while True:
+            stage = self._first(now, queues) if stage_id is None else self._this(stage_id, now)
+            if stage is None:
+                return None
+            job = self._job(stage.job_id)
+            if job.status in JOB_MOVES["running"]:
+                break
+            self._put_away(stage, job, now)
         OutboxRepository(self.session).hush([stage.id])
-        job = self._job(stage.job_id)
-        stage.status = "running"
+        self.states.move_stage(stage, "running")
+        self.states.move_job(job, "running")
         stage.fence += 1
         stage.attempt += 1
         stage.lease_owner = owner
@@ -159,7 +169,6 @@ class LeaseRepository:
         stage.started_at = now
         stage.finished_at = None
         stage.error = None
-        job.status = "running"
         job.stage = stage.name
         job.started_at = job.started_at or now
         data = {"stage": stage.name, "status": "running", "attempt": stage.attempt}
@@ -258,6 +267,16 @@ class LeaseRepository:
         """Extend the lease."""
         return self._fenced(claim, lease_until=now + timedelta(seconds=lease_s))
 
+    def hold(self, claim: Claim) -> Standing:
+        """Keep others from the stage, and from what its end will change, until this transaction ends: what it finds
+        is so until then. Comes before any other write about the claim.
+        """
+        if claim.kind == "consent":
+            ConsentRepository(self.session).lock_checked_by([claim.job_id])
+        elif claim.kind == "training" and claim.stage == claim.stages[-1]:
+            PersonRepository(self.session).lock_learned_by(claim.job_id)
+        return self._fenced(claim, fence=claim.fence)  # locks the row, changes nothing
+
     def set_key(self, claim: Claim, key: str) -> Standing:
         return self._fenced(claim, key=key)
 
@@ -304,21 +323,24 @@ class LeaseRepository:
         """Commit a stage: its manifest becomes the artifact of ``key``, the next stage is queued or the job
         is done.
 
-        With ``reuse`` the artifact of that id is taken instead. Returns False, having written nothing, when
-        the fence is stale. When another run has committed the same key meanwhile, that one's manifest is the
-        truth.
+        With ``reuse`` the artifact of that id is taken instead. Returns False, having committed nothing, when
+        the fence is stale, or when the job was asked to stop: then it is canceled. When another run has committed
+        the same key meanwhile, that one's manifest is the truth.
         """
         stage = self._held(claim)
         if stage is None:
             return False
         job = self._job(claim.job_id)
+        if job.status == "canceling":  # what was learned on a consent that was taken back must not come to be
+            self.states.cancel(job, now)
+            return False
         artifact = (
             self.session.get(Artifact, reuse) if reuse else self._commit(claim, key, prefix, manifest, now)
         )
         if artifact is None:  # the artifact to reuse was deleted this moment: run the stage after all
-            self._requeue(stage, now, not_before=None)
+            self._requeue(stage, job, now, not_before=None)
             return False
-        stage.status = "succeeded"
+        self.states.move_stage(stage, "succeeded")
         stage.key = key
         stage.reused = artifact.prefix != prefix
         stage.artifact_id = artifact.id
@@ -329,10 +351,8 @@ class LeaseRepository:
         EventRepository(self.session).add(job.id, "stage", data, now)
         self._count_usage(stage, artifact, now)
         following = [each for each in job.stages if each.ordinal > stage.ordinal]
-        if following and job.status == "canceling":
-            self._cancel_job(job, now)
-        elif following:
-            following[0].status = "queued"
+        if following:
+            self.states.move_stage(following[0], "queued")
             # The job keeps its place: otherwise all jobs would advance in turn and the first end last but one.
             following[0].queued_at = stage.queued_at
             following[0].attempt = 0
@@ -379,33 +399,34 @@ class LeaseRepository:
         return artifact
 
     def _succeed_job(self, job: Job, artifact: Artifact, now: datetime) -> None:
-        job.status = "succeeded"
-        job.finished_at = now
         job.result = dict(artifact.manifest.get("result") or {})
-        total = job.progress.get("total", 0)
-        job.progress = {**job.progress, "percent": 100.0, "done": total, "eta_seconds": 0.0, "message": ""}
+        self.states.succeed(job, now)
         if job.kind == "training" and job.person_id:
             PersonRepository(self.session).promote(job.person_id, artifact.id, job_id=job.id, when=now)
-        if job.kind == "consent":
-            ConsentRepository(self.session).conclude(job, now)
-        EventRepository(self.session).status(job, now)
-        WebhookRepository(self.session).announce(job, now)
 
     def fail(self, claim: Claim, problem: Problem, *, now: datetime) -> bool:
-        """End the job with a problem; False when the fence is stale."""
-        stage = self._held(claim)
-        if stage is None:
-            return False
-        self._fail_job(stage, self._job(claim.job_id), problem, now)
-        return True
-
-    def postpone(self, claim: Claim, problem: Problem, *, now: datetime, not_before: datetime) -> bool:
-        """Queue the stage again after a retryable problem."""
+        """End the job with a problem, or as canceled when it was asked to stop; False when the fence is stale."""
         stage = self._held(claim)
         if stage is None:
             return False
         job = self._job(claim.job_id)
-        self._requeue(stage, now, not_before=not_before)
+        if job.status == "canceling":
+            self.states.cancel(job, now)
+        else:
+            self._fail_job(stage, job, problem, now)
+        return True
+
+    def postpone(self, claim: Claim, problem: Problem, *, now: datetime, not_before: datetime) -> bool:
+        """Queue the stage again after a retryable problem; False when the fence is stale.
+
+        A job that was asked to stop is canceled instead.
+        """
+        stage = self._held(claim)
+        if stage is None:
+            return False
+        job = self._job(claim.job_id)
+        if not self._requeue(stage, job, now, not_before=not_before):
+            return True
         stage.error = problem.as_dict()
         job.progress = {
             **job.progress,
@@ -417,63 +438,64 @@ class LeaseRepository:
         return True
 
     def release(self, claim: Claim, *, now: datetime) -> bool:
-        """Put down a stage unfinished because its worker stops: it does not count as an attempt."""
+        """Put down a stage unfinished because its worker stops: it does not count as an attempt. A job that was asked
+        to stop is canceled instead.
+        """
         stage = self._held(claim)
         if stage is None:
             return False
         stage.attempt -= 1
-        self._requeue(stage, now, not_before=None)
+        self._requeue(stage, self._job(claim.job_id), now, not_before=None)
         return True
 
     def cancel(self, claim: Claim, *, now: datetime) -> bool:
-        """End the job as canceled; False when the fence is stale."""
+        """End the job that was asked to stop; False, and nothing happens, when it was not or the fence is stale."""
         stage = self._held(claim)
         if stage is None:
             return False
-        self._cancel_job(self._job(claim.job_id), now)
+        job = self._job(claim.job_id)
+        if job.status != "canceling":
+            return False
+        self.states.cancel(job, now)
         return True
 
     def _held(self, claim: Claim) -> Stage | None:
-        return self.session.scalar(
-            select(Stage)
-            .where(Stage.id == claim.stage_id, Stage.fence == claim.fence, Stage.status == "running")
-            .with_for_update()
-        )
+        """The claim's stage, held; None when the fence is stale."""
+        if self.hold(claim) is Standing.LOST:
+            return None
+        return self.session.get(Stage, claim.stage_id, populate_existing=True)
 
     def _job(self, job_id: str) -> Job:
-        return self.session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one()
+        query = select(Job).where(Job.id == job_id).with_for_update()
+        return self.session.scalars(query, execution_options={"populate_existing": True}).one()
 
-    def _requeue(self, stage: Stage, now: datetime, *, not_before: datetime | None) -> None:
-        stage.status = "queued"
+    def _requeue(self, stage: Stage, job: Job, now: datetime, *, not_before: datetime | None) -> bool:
+        """Put a running stage back; False when its job was asked to stop, which then is canceled."""
+        if job.status != "running":
+            self._put_away(stage, job, now)
+            return False
+        self.states.move_stage(stage, "queued")
         stage.queued_at = stage.queued_at or now
         stage.not_before = not_before
         stage.lease_owner = stage.lease_until = None
         OutboxRepository(self.session).wake(stage, now)
+        return True
+
+    def _put_away(self, stage: Stage, job: Job, now: datetime) -> None:
+        """End a stage that nobody is to run any more, with its job if that has not ended."""
+        if job.status in ACTIVE:
+            self.states.cancel(job, now)
+            return
+        self.states.move_stage(stage, "canceled")
+        stage.finished_at = now
+        stage.lease_owner = stage.lease_until = None
+        OutboxRepository(self.session).hush([stage.id])
 
     def _fail_job(self, stage: Stage, job: Job, problem: Problem, now: datetime) -> None:
-        stage.status = "failed"
+        self.states.move_stage(stage, "failed")
         stage.error = problem.as_dict()
         stage.finished_at = now
         stage.lease_owner = stage.lease_until = None
-        job.status = "failed"
         job.stage = stage.name
         job.error = problem.as_dict()
-        job.finished_at = now
-        job.progress = {**job.progress, "eta_seconds": None}
-        if job.kind == "consent":
-            ConsentRepository(self.session).conclude(job, now)
-        EventRepository(self.session).status(job, now)
-        WebhookRepository(self.session).announce(job, now)
-
-    def _cancel_job(self, job: Job, now: datetime) -> None:
-        for stage in job.stages:
-            if stage.status in ("pending", "queued", "running"):
-                stage.status = "canceled"
-                stage.finished_at = now
-                stage.lease_owner = stage.lease_until = None
-        job.status = "canceled"
-        job.finished_at = now
-        job.progress = {**job.progress, "eta_seconds": None, "message": ""}
-        OutboxRepository(self.session).hush([stage.id for stage in job.stages])
-        EventRepository(self.session).status(job, now)
-        WebhookRepository(self.session).announce(job, now)
+        self.states.fail(job, now)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from likeness.ids import new_id
 from likeness.repositories.pages import Page, read_page
-from likeness.tables import Person, PersonVersion
+from likeness.tables import Job, Person, PersonVersion
 from problems import NotFound
 
 
@@ -24,6 +24,18 @@ class PersonRepository:
     def get(self, person_id: str) -> Person | None:
         """The person, one that is being deleted included."""
         return self.session.get(Person, person_id)
+
+    def lock(self, person_ids: Collection[str], *, share: bool = False) -> None:
+        """Keep others from changing these people until this transaction ends; with ``share`` several may do so."""
+        if person_ids:
+            query = select(Person.id).where(Person.id.in_(person_ids)).order_by(Person.id)
+            self.session.execute(query.with_for_update(read=share, key_share=not share))
+
+    def lock_learned_by(self, job_id: str) -> None:
+        """Lock whom a job is about, before the job is locked."""
+        person_id = self.session.scalar(select(Job.person_id).where(Job.id == job_id))
+        if person_id is not None:
+            self.lock([person_id])
 
     def page(self, *, limit: int, cursor: str | None, tenant_id: str | None = None) -> Page[Person]:
         """Newest first; without those whom only kept videos are left of."""
@@ -52,6 +64,15 @@ class PersonRepository:
                 details={"version": number},
             )
         return version
+
+    def has_whole(self, person_id: str, artifact_id: str | None) -> bool:
+        """Whether these weights are a version of the person that may be used."""
+        query = select(PersonVersion.id).where(
+            PersonVersion.person_id == person_id,
+            PersonVersion.artifact_id == artifact_id,
+            PersonVersion.status == "ready",
+        )
+        return self.session.scalar(query.limit(1)) is not None
 
     def promote(
         self, person_id: str, artifact_id: str, *, job_id: str | None, when: datetime

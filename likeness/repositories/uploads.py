@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import ColumnElement, delete, exists, select, update
 from sqlalchemy.orm import Session
 
+from likeness.job_states import ACTIVE
 from likeness.repositories.pages import Page, read_page
 from likeness.tables import Job, JobInput, Upload
-
-ACTIVE = ("queued", "running", "canceling")
-"""Statuses of a job that still needs its inputs."""
 
 
 class UploadRepository:
@@ -25,12 +24,25 @@ class UploadRepository:
         """An upload that may be used."""
         return self.session.scalar(select(Upload).where(Upload.id == upload_id, Upload.deleting_at.is_(None)))
 
-    def abandoned(self, now: datetime) -> list[Upload]:
-        """Uploads whose parts did not come in time."""
-        query = select(Upload).where(
-            Upload.status == "awaiting", Upload.expires_at < now, Upload.deleting_at.is_(None)
-        )
-        return list(self.session.scalars(query))
+    def hold(self, upload_ids: Sequence[str]) -> None:
+        """Keep others from deleting these uploads until this transaction ends."""
+        if upload_ids:
+            query = select(Upload.id).where(Upload.id.in_(upload_ids)).order_by(Upload.id)
+            self.session.execute(query.with_for_update(read=True))
+
+    def lock(self, upload_ids: Sequence[str]) -> None:
+        """Keep others from using or deleting these uploads until this transaction ends."""
+        if upload_ids:
+            query = select(Upload.id).where(Upload.id.in_(upload_ids)).order_by(Upload.id)
+            self.session.execute(query.with_for_update(key_share=True))
+
+    def any_abandoned(self, now: datetime) -> bool:
+        """Whether :meth:`give_up_abandoned` has something to do."""
+        return self.session.scalar(select(Upload.id).where(*_abandoned(now)).limit(1)) is not None
+
+    def give_up_abandoned(self, now: datetime) -> None:
+        """Delete uploads whose parts did not come in time; not one that becomes whole this moment."""
+        self.session.execute(update(Upload).where(*_abandoned(now)).values(deleting_at=now))
 
     def page(
         self, *, limit: int, cursor: str | None, purpose: str | None = None, tenant_id: str | None = None
@@ -73,8 +85,13 @@ class UploadRepository:
         )
         return list(self.session.scalars(select(Upload.id).where(mine, ~others)))
 
-    def mark_deleting(self, upload_ids: list[str], when: datetime) -> None:
-        self.session.execute(update(Upload).where(Upload.id.in_(upload_ids)).values(deleting_at=when))
+    def mark_deleting(self, upload_ids: list[str], when: datetime) -> list[str]:
+        """Let nobody use these uploads any more; returns the ids of those that are still there."""
+        self.lock(upload_ids)
+        marked = self.session.scalars(
+            update(Upload).where(Upload.id.in_(upload_ids)).values(deleting_at=when).returning(Upload.id)
+        )
+        return sorted(marked)
 
     def deleting(self) -> list[str]:
         """Ids of uploads whose bytes are to go."""
@@ -87,3 +104,7 @@ class UploadRepository:
         )
         gone = self.session.execute(delete(Upload).where(Upload.id.in_(upload_ids)).returning(Upload.id))
         return len(gone.all())
+
+
+def _abandoned(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return (Upload.status == "awaiting", Upload.expires_at < now, Upload.deleting_at.is_(None))

@@ -134,6 +134,62 @@ def test_a_page_offers_what_the_key_may_do(
     assert {job["status"] for job in admin.get("/v1/jobs").json()["data"]} == {"succeeded", "queued"}
 
 
+def test_the_list_of_all_kinds_asks_for_each_kinds_scope(
+    app: FastAPI, admin: TestClient, database: Database, tenant: str, runner: Runner
+) -> None:
+    """A key that may not ask for something may not try it again, stop or delete it, either."""
+    who = person(admin)
+    train(admin, who, upload(admin))
+    runner.run_all()
+    sound = upload(admin, b"sound", "recording")
+    video = admin.post("/v1/videos", json={"person_id": who, "audio": {"upload_id": sound}}).json()["id"]
+    learning = train(admin, who, upload(admin, b"another clip"), seed=3)
+    for scopes, changes_video in ((["read", "render"], True), (["read", "train"], False)):
+        _, key = create_key(database, tenant_id=tenant, name="some", scopes=scopes)
+        client = TestClient(app, headers={"Authorization": f"Bearer {key}"})
+        for job, may in ((video, changes_video), (learning, not changes_video)):
+            assert client.post(f"/v1/jobs/{job}/cancel").status_code == (202 if may else 403)
+            if not may:
+                problem(client.post(f"/v1/jobs/{job}/retry"), 403, "forbidden")
+                problem(client.delete(f"/v1/jobs/{job}"), 403, "forbidden")
+            else:
+                assert client.post(f"/v1/jobs/{job}/retry").status_code == 202
+                assert admin.post(f"/v1/jobs/{job}/cancel").status_code == 202
+
+
+def test_a_retry_over_quota_is_refused_wherever_it_is_asked_for(
+    app: FastAPI, admin: TestClient, database: Database, tenant: str
+) -> None:
+    job = train(admin, person(admin), upload(admin))
+    admin.post(f"/v1/trainings/{job}/cancel")
+    set_limits(database, tenant, Limits(concurrent_jobs=0))
+    for path in (f"/v1/trainings/{job}/retry", f"/v1/jobs/{job}/retry"):
+        problem(admin.post(path), 429, "quota_exceeded")
+    _, key = create_key(database, tenant_id=tenant, name="some", scopes=["admin"])
+    browser = TestClient(app, follow_redirects=False)
+    browser.post("/sign-in", data={"key": key})
+    assert browser.post(f"/jobs/{job}/retry").status_code == 429
+    assert admin.get(f"/v1/jobs/{job}").json()["status"] == "canceled"
+
+
+def test_a_batch_over_quota_leaves_nothing_behind(
+    admin: TestClient, database: Database, tenant: str, runner: Runner
+) -> None:
+    who = person(admin)
+    train(admin, who, upload(admin))
+    runner.run_all()
+    sound = upload(admin, b"sound", "recording")
+    items = [{"person_id": who, "audio": {"upload_id": sound}}] * 3
+    set_limits(database, tenant, Limits(concurrent_jobs=2))
+    problem(admin.post("/v1/batches", json={"items": items}), 429, "quota_exceeded")
+    assert admin.get("/v1/videos").json()["data"] == []
+    assert admin.get("/v1/batches").json()["data"] == []
+    assert admin.post("/v1/batches", json={"items": items[:2]}).status_code == 202
+    dry = {**items[0], "dry_run": True}
+    refused = problem(admin.post("/v1/batches", json={"items": [dry]}), 422, "invalid_parameter")
+    assert refused["details"]["errors"][0]["detail"] == "one item of a batch can't be a dry run"
+
+
 def test_requests_a_minute(admin: TestClient, database: Database, tenant: str) -> None:
     set_limits(database, tenant, Limits(requests_per_minute=3))
     answers = [admin.get("/v1/jobs") for _ in range(4)]

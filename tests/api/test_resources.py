@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from likeness.clock import now
 from likeness.database import Database
+from likeness.repositories.leases import LeaseRepository
 from likeness.settings import Settings
 from likeness.store import LocalStore
 from likeness.webhooks import signature
@@ -52,7 +54,7 @@ def test_versions(client: TestClient, runner: Runner, ada: str) -> None:
     assert client.get(f"/v1/persons/{ada}").json()["status"] == "ready"
 
 
-def test_a_batch_is_all_or_nothing(client: TestClient, runner: Runner, ada: str) -> None:
+def test_a_batch_is_all_or_nothing(client: TestClient, database: Database, runner: Runner, ada: str) -> None:
     good, bad = video(client, ada), {"person_id": "per_none", "audio": {"upload_id": "upl_none"}}
     refused = problem(client.post("/v1/batches", json={"items": [good, bad]}), 422, "invalid_parameter")
     assert refused["details"]["errors"][0]["index"] == 1
@@ -68,6 +70,15 @@ def test_a_batch_is_all_or_nothing(client: TestClient, runner: Runner, ada: str)
     assert len(client.get("/v1/videos", params={"batch_id": batch}).json()["data"]) == 3
     assert client.get("/v1/batches").json()["data"][0]["name"] == "three"
     problem(client.post("/v1/batches", json={"items": []}), 422, "invalid_parameter")
+    # One that is being deleted while its worker puts it down keeps no other from being canceled.
+    batch = client.post("/v1/batches", json={"items": [good] * 3}).json()["id"]
+    with database.write() as session:
+        held = LeaseRepository(session).claim(owner="w/1", now=now(), lease_s=60)
+    assert held is not None
+    assert client.delete(f"/v1/videos/{held.job_id}").status_code == 202
+    assert client.post(f"/v1/batches/{batch}/cancel").json()["counts"] == {"canceling": 1, "canceled": 2}
+    with database.write() as session:
+        LeaseRepository(session).cancel(held, now=now())
 
 
 def test_a_dry_run_of_a_video(client: TestClient, ada: str) -> None:

@@ -9,6 +9,7 @@ from tests.likeness.object_servers import moto_server, rclone_server
 from tests.likeness.service import (  # noqa: F401
     database,
     either_database,
+    postgres_database,
     postgres_url,
     settings,
     store,

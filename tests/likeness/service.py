@@ -105,17 +105,23 @@ def database(settings: Settings) -> Iterator[Database]:
     database.close()
 
 
+@pytest.fixture
+def postgres_database(settings: Settings) -> Iterator[Database]:
+    """A migrated Postgres database: several may write at once."""
+    settings.prepare_folders()
+    with _postgres(migrated_postgres()) as url:
+        database = Database(url)
+        yield database
+        database.close()
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
 def either_database(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Database]:
     """A migrated database, once of each kind."""
     if request.param == "sqlite":
         yield request.getfixturevalue("database")
         return
-    settings.prepare_folders()
-    with _postgres(migrated_postgres()) as url:
-        database = Database(url)
-        yield database
-        database.close()
+    yield request.getfixturevalue("postgres_database")
 
 
 @pytest.fixture

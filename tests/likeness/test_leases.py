@@ -5,14 +5,19 @@ from __future__ import annotations
 import threading
 from datetime import datetime, timedelta
 
+import pytest
+from sqlalchemy import update
+
 from likeness.clock import now
 from likeness.database import Database
 from likeness.repositories.artifacts import ArtifactRepository
 from likeness.repositories.jobs import JobRepository
 from likeness.repositories.leases import Claim, LeaseRepository, Standing
-from likeness.requests import cancel
+from likeness.repositories.people import PersonRepository
+from likeness.requests import cancel, retry
 from likeness.settings import Settings
 from likeness.store import LocalStore
+from likeness.tables import Job
 from problems import InternalProblem, OutOfDisk
 from tests.likeness.service import training
 
@@ -227,5 +232,87 @@ def test_a_job_canceled_while_its_stage_ends_goes_no_further(
     held = claim(either_database)
     assert held is not None
     cancel(either_database, job)
-    assert complete(either_database, held)
-    assert status(either_database, job) == ("canceled", ["succeeded", *["canceled"] * 4])
+    assert not complete(either_database, held)
+    assert status(either_database, job) == ("canceled", ["canceled"] * 5)
+    with either_database.read() as session:
+        assert ArtifactRepository(session).committed("k") is None
+
+
+def to_the_last_stage(database: Database) -> Claim:
+    """Claim and commit stages until the last one is claimed."""
+    held = claim(database)
+    assert held is not None
+    while held.stage != held.stages[-1]:
+        assert complete(database, held, key=f"key of {held.stage}")
+        held = claim(database)
+        assert held is not None
+    return held
+
+
+def test_a_training_that_is_canceled_as_it_ends_promotes_no_weights(
+    either_database: Database, settings: Settings, store: LocalStore
+) -> None:
+    person_id, job = training(settings, either_database, store)
+    held = to_the_last_stage(either_database)
+    cancel(either_database, job)
+    assert not complete(either_database, held)
+    assert status(either_database, job) == ("canceled", [*["succeeded"] * 4, "canceled"])
+    with either_database.read() as session:
+        person = PersonRepository(session).get(person_id)
+        assert person is not None
+        assert person.package_artifact_id is None
+
+
+@pytest.mark.parametrize("how", ["postpone", "release", "fail", "reuse", "expire", "poison"])
+def test_no_end_of_a_stage_undoes_a_cancellation(
+    how: str, either_database: Database, settings: Settings, store: LocalStore
+) -> None:
+    _, job = training(settings, either_database, store)
+    held = claim(either_database)
+    assert held is not None
+    cancel(either_database, job)
+    problem = OutOfDisk("full", remedy="free some")
+    with either_database.write() as session:
+        leases = LeaseRepository(session)
+        if how == "postpone":
+            leases.postpone(held, problem, now=now(), not_before=now())
+        elif how == "release":
+            leases.release(held, now=now())
+        elif how == "fail":
+            leases.fail(held, problem, now=now())
+        elif how == "reuse":  # what it would have taken is gone
+            leases.complete(held, key="k", prefix="", manifest={}, now=now(), reuse="art_gone")
+        else:
+            leases.reap(now=now() + timedelta(seconds=61), max_attempts=1 if how == "poison" else 4)
+    assert status(either_database, job) == ("canceled", ["canceled"] * 5)
+    assert claim(either_database) is None
+    retry(either_database, store, settings, job)
+    assert claim(either_database) is not None, "and it can be tried again"
+
+
+def test_a_stage_that_waits_though_its_job_was_to_stop_is_not_taken(
+    either_database: Database, settings: Settings, store: LocalStore
+) -> None:
+    """Rows as earlier versions could leave them: they end, and keep no other from its turn."""
+    _, stuck = training(settings, either_database, store)
+    _, ended = training(settings, either_database, store)
+    _, good = training(settings, either_database, store)
+    with either_database.write() as session:
+        session.execute(update(Job).where(Job.id == stuck).values(status="canceling"))
+        session.execute(update(Job).where(Job.id == ended).values(status="failed"))
+    held = claim(either_database)
+    assert held is not None
+    assert held.job_id == good
+    assert status(either_database, stuck) == ("canceled", ["canceled"] * 5)
+    assert status(either_database, ended) == ("failed", ["canceled", *["pending"] * 4])
+
+
+def test_only_who_was_asked_to_stop_is_canceled_by_its_worker(
+    either_database: Database, settings: Settings, store: LocalStore
+) -> None:
+    _, job = training(settings, either_database, store)
+    held = claim(either_database)
+    assert held is not None
+    with either_database.write() as session:
+        assert not LeaseRepository(session).cancel(held, now=now())
+    assert status(either_database, job)[0] == "running"

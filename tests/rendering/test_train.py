@@ -1,18 +1,28 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch.nn.modules.module import (
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+)
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from problems import Cancelled, InvalidParameter, OutOfMemory, TooShort
 from rendering.batches import RenderBatch
-from rendering.discriminator import DiscriminatorConfig
+from rendering.discriminator import Discriminator, DiscriminatorConfig
 from rendering.export import load_renderer
-from rendering.generator import GeneratorConfig
+from rendering.generator import Generator, GeneratorConfig
+from rendering.memory import KeyEncoder
+from rendering.room import allocate, frozen
 from rendering.train import RendererConfig, RendererReport, train_renderer
 from tests.rendering.moving_blobs import SIZE, MovingBlobs
 from training.progress import Progress, Tick, silent
@@ -216,6 +226,132 @@ def test_out_of_memory_goes_down_the_ladder_and_says_so(tmp_path: Path) -> None:
 def test_no_room_for_one_frame_is_said(tmp_path: Path) -> None:
     with pytest.raises(OutOfMemory, match="one frame of 64 px"):
         train(tmp_path, replace(TINY, batch=4), dataset=Crowded(0))
+
+
+class Once:
+    """Runs out of memory the first time that something happens; counts how often it happens."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __call__(self) -> None:
+        self.times += 1
+        if self.times == 1:
+            raise torch.OutOfMemoryError("injected")
+
+
+@contextmanager
+def out_of_memory(phase: str) -> Iterator[Once]:
+    """Memory runs out once, in some part of training: hooks of torch raise what it raises on a GPU."""
+    once = Once()
+
+    def before(module: torch.nn.Module, _arguments: object) -> None:
+        learning = all(weight.requires_grad for weight in module.parameters())
+        found = {
+            "keys": isinstance(module, KeyEncoder) and module.training and learning,
+            "painting": isinstance(module, Generator) and learning,
+            "judging": isinstance(module, Discriminator) and learning,
+            "deceiving": isinstance(module, Discriminator) and not learning,
+            "looking": isinstance(module, Generator) and not learning,
+        }
+        if found.get(phase):
+            once()
+
+    def after(module: torch.nn.Module, _arguments: object, output: Any) -> None:
+        if isinstance(module, Discriminator) and phase == "backward of the judgement":
+            output.register_hook(lambda _gradient: once())
+        if (
+            isinstance(module, Generator)
+            and phase == "backward of the painting"
+            and output.image.requires_grad
+        ):
+            output.image.register_hook(lambda _gradient: once())
+
+    def stepping(optimizer: torch.optim.Optimizer, *_: object) -> None:
+        if phase == "stepping" and len(optimizer.param_groups[0]["params"]) == _DISCRIMINATOR_WEIGHTS:
+            once()
+
+    hooks = [
+        register_module_forward_pre_hook(before),
+        register_module_forward_hook(after),
+        register_optimizer_step_pre_hook(stepping),
+    ]
+    try:
+        yield once
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+_DISCRIMINATOR_WEIGHTS = len(list(Discriminator(TINY.discriminator).parameters()))
+AT_ONCE = replace(TINY, steps=3, adversarial_start=0.0, adversarial_every=1, preview_every=3)
+"""Every step has every phase, the first one included."""
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[int, dict[str, torch.Tensor]]:
+    """Weights of runs that never lacked memory, with frames in one and in two parts."""
+    learnt = {}
+    for parts in (1, 2):
+        out = tmp_path_factory.mktemp("undisturbed")
+        train(out, replace(AT_ONCE, accumulate=parts))
+        learnt[parts] = load_file(out / "renderer.safetensors")
+    return learnt
+
+
+@pytest.mark.parametrize(
+    ("phase", "parts"),
+    [
+        ("keys", 2),
+        ("painting", 2),
+        ("judging", 2),
+        ("deceiving", 2),
+        ("backward of the judgement", 2),
+        ("backward of the painting", 2),
+        ("stepping", 1),
+        ("looking", 1),
+    ],
+)
+def test_nothing_stays_of_an_attempt_that_ran_out_of_memory(
+    phase: str, parts: int, tmp_path: Path, undisturbed: dict[int, dict[str, torch.Tensor]]
+) -> None:
+    """The first step runs out of it: what is learnt is what a run learns that began on the ladder's next rung."""
+    with out_of_memory(phase) as once:
+        report = train(tmp_path, AT_ONCE)
+    assert once.times > 1, "the phase came, and came again"
+    assert report.saved_memory == (("1 frames at a time",) if parts == 2 else ())
+    learnt, expected = load_file(tmp_path / "renderer.safetensors"), undisturbed[parts]
+    assert learnt.keys() == expected.keys()
+    assert any(name.startswith("discriminator") for name in learnt)
+    for name, tensor in expected.items():
+        assert torch.equal(learnt[name], tensor), name
+
+
+def test_what_is_frozen_thaws_however_it_ends() -> None:
+    module = torch.nn.Linear(2, 2)
+    module.bias.requires_grad_(False)
+    with pytest.raises(torch.OutOfMemoryError), frozen(module):
+        assert not module.weight.requires_grad
+        raise torch.OutOfMemoryError
+    assert (module.weight.requires_grad, module.bias.requires_grad) == (True, False)
+
+
+def test_room_found_beforehand_changes_no_step() -> None:
+    """Adam with moments made by hand learns what it learns with those that it makes itself."""
+    learnt = []
+    for prepared in (False, True):
+        module = torch.nn.Linear(3, 1)
+        torch.nn.init.ones_(module.weight)
+        torch.nn.init.zeros_(module.bias)
+        optimizer = torch.optim.Adam(module.parameters(), 0.1)
+        if prepared:
+            allocate(optimizer)
+        for _ in range(3):
+            optimizer.zero_grad()
+            module(torch.arange(6.0).view(2, 3)).square().sum().backward()
+            optimizer.step()
+        learnt.append(module.weight.detach())
+    assert torch.equal(*learnt)
 
 
 @pytest.mark.slow

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import cv2
 import numpy as np
@@ -10,7 +11,13 @@ import pytest
 import torch
 
 from problems import InvalidParameter
-from training.runtime import available_cores, limit_threads, pick_device, seed_everything
+from training.runtime import (
+    available_cores,
+    limit_threads,
+    one_thread_each,
+    pick_device,
+    seed_everything,
+)
 
 
 @pytest.fixture
@@ -67,3 +74,19 @@ def test_threads_are_capped_for_torch_and_opencv() -> None:
     assert (torch.get_num_threads(), cv2.getNumThreads()) == (1, 1)
     assert limit_threads() == available_cores()
     assert torch.get_num_threads() == available_cores()
+
+
+@pytest.mark.usefixtures("_threads_as_before")
+def test_threads_that_overlap_leave_as_many_threads_as_before() -> None:
+    """The second begins when the first has turned the count down, and ends after it."""
+    cv2.setNumThreads(3)
+    first, second = ExitStack(), ExitStack()
+    first.enter_context(one_thread_each())
+    second.enter_context(one_thread_each())
+    first.close()
+    assert cv2.getNumThreads() == 1, "the second still works"
+    second.close()
+    assert cv2.getNumThreads() == 3
+    with pytest.raises(KeyError), one_thread_each():
+        raise KeyError
+    assert cv2.getNumThreads() == 3

@@ -30,6 +30,7 @@ from likeness.requests import (
 from likeness.settings import Settings
 from likeness.store import LocalStore
 from likeness.tables import Job
+from problems import OutOfDisk, OutOfMemory
 from tests.likeness.service import training, upload
 from tests.workers.tiny_stages import REGISTRY, STEPS, chain
 from training.progress import Tick
@@ -196,6 +197,50 @@ def test_a_damaged_output_is_named_with_its_stage(
     retry(database, store, settings, job, from_stage="validate")
     runner.run_all()
     assert job_of(job).status == "succeeded"
+
+
+def test_a_job_that_is_canceled_as_its_stage_ends_stores_nothing(
+    settings: Settings, database: Database, store: LocalStore, make: Make, job_of: JobOf
+) -> None:
+    """No tick comes after the cancellation: only the commit can hear of it."""
+    person, job = training(settings, database, store)
+
+    def validate(context: StageContext) -> None:
+        (context.work / "clip.mp4").write_bytes(b"a clip")
+        cancel(database, job)
+
+    assert make(validate=validate).run_all() == 1
+    assert (job_of(job).status, job_of(job).stages[0].status) == ("canceled", "canceled")
+    assert list(store.keys(f"people/{person}")) == []
+    retry(database, store, settings, job)
+    make().run_all()
+    assert job_of(job).status == "succeeded"
+
+
+def test_a_canceled_job_is_not_tried_again_by_a_problem_that_passes(
+    settings: Settings, database: Database, store: LocalStore, make: Make, job_of: JobOf
+) -> None:
+    _, job = training(settings, database, store)
+
+    def validate(_context: StageContext) -> None:
+        cancel(database, job)
+        raise OutOfDisk("the disk is full", remedy="free some")
+
+    make(validate=validate).run_all()
+    assert job_of(job).status == "canceled"
+
+
+def test_a_stage_that_says_that_memory_ran_out_asks_for_a_fresh_process(
+    settings: Settings, database: Database, store: LocalStore, make: Make
+) -> None:
+    training(settings, database, store)
+
+    def validate(_context: StageContext) -> None:
+        raise OutOfMemory("the GPU's memory does not suffice", remedy="use a smaller preset")
+
+    runner = make(validate=validate)
+    runner.run_once()
+    assert runner.tainted
 
 
 @pytest.mark.parametrize(
