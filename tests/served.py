@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from api.app import create_app
+from api.serving import server_config
 from likeness.database import Database
 from likeness.schema import migrate
 from likeness.settings import Settings
@@ -36,8 +37,7 @@ def listening(app: ASGIApp) -> Iterator[str]:
     """The address of an application that is served in a thread."""
     listener = socket.create_server(("127.0.0.1", 0))
     # A stream that is still followed must not hold the test up.
-    config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(server_config(app, grace_s=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     while not server.started:

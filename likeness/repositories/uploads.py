@@ -25,6 +25,21 @@ class UploadRepository:
         """An upload that may be used."""
         return self.session.scalar(select(Upload).where(Upload.id == upload_id, Upload.deleting_at.is_(None)))
 
+    def begin_anew(self, upload_id: str, old: str | None, new: str) -> bool:
+        """Let an awaited upload's parts go to another multipart upload; False when they already go elsewhere."""
+        changed = self.session.execute(
+            update(Upload)
+            .where(
+                Upload.id == upload_id,
+                Upload.multipart_id == old,
+                Upload.status == "awaiting",
+                Upload.deleting_at.is_(None),
+            )
+            .values(multipart_id=new)
+            .returning(Upload.id)
+        )
+        return changed.first() is not None
+
     def abandoned(self, now: datetime) -> list[Upload]:
         """Uploads whose parts did not come in time."""
         query = select(Upload).where(
