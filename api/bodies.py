@@ -8,6 +8,7 @@ trickles. Nothing here is called before the account was found and its scopes wer
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Mapping
 
@@ -26,7 +27,11 @@ LONGEST_SILENCE_S = 60.0
 """Between two pieces of a file: who sends nothing for so long must not keep a file and a connection open."""
 LEAST_BYTES = 16 * 2**10
 """That a client has to send of a file in each ``LONGEST_SILENCE_S`` that it is waited for."""
-_NOT_FILES = ("application/json", "application/x-www-form-urlencoded")
+FILES = re.compile(
+    r"/v1/uploads|/v1/objects/.+|/people|/people/[^/]+/(videos|motions|trainings)|/inspections|/verifications"
+    r"|/consents/[^/]+/recording"
+)
+"""Paths whose bodies may be files; those of every other path are small."""
 
 
 def has_body(headers: Mapping[str, str]) -> bool:
@@ -34,9 +39,16 @@ def has_body(headers: Mapping[str, str]) -> bool:
     return "transfer-encoding" in headers or headers.get("content-length", "0").strip("0") != ""
 
 
-def may_be_file(headers: Mapping[str, str]) -> bool:
-    """Whether the body may be a file, or a form with files, where the route takes such."""
-    return headers.get("content-type", "").split(";")[0].strip().lower() not in _NOT_FILES
+def may_be_file(method: str, path: str, headers: Mapping[str, str]) -> bool:
+    """Whether the body may be a file, or a form with files."""
+    if method not in ("POST", "PUT") or not FILES.fullmatch(path):
+        return False
+    kind = headers.get("content-type", "").split(";")[0].strip().lower()
+    if path.startswith("/v1/objects/"):
+        return True
+    if path.startswith("/v1/"):
+        return kind != "application/json"
+    return kind == "multipart/form-data"
 
 
 def announced_bytes(headers: Mapping[str, str]) -> int | None:

@@ -24,7 +24,7 @@ from api.audit_trail import REFUSALS, AuditTrail, hands_out
 from api.bodies import MAX_BODY, BodyDigest, FileBody, has_body, may_be_file, read_small, replaying
 from api.plain_values import require_plain_address, require_plain_body
 from api.problem_details import respond
-from api.route_table import FILES, RouteTable
+from api.route_table import RouteTable
 from api.same_request import OnceOnly, key_of
 from likeness import accounts
 from likeness.accounts import LOCAL, Account, RateLimiter, authenticate
@@ -122,7 +122,7 @@ class Doorkeeper:
     ) -> bytes | FileBody:
         """The body, read whole when it is small, or ready to be read when it may be a file."""
         path = scope["path"]
-        if FILES.fullmatch(path) and scope["method"] not in _SAFE and may_be_file(headers):
+        if may_be_file(scope["method"], path, headers):
             files = 1 if path.startswith("/v1/") else _FORM_FILES
             digest = BodyDigest(headers.get("content-type", "")) if hashed else None
             return FileBody(receive, limit=files * self._settings.max_upload_bytes + MAX_BODY, digest=digest)

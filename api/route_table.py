@@ -11,12 +11,6 @@ from fastapi.routing import APIRoute
 
 from likeness.accounts import Scope
 
-FILES = re.compile(
-    r"/v1/uploads|/v1/objects/.+|/people|/people/[^/]+/(videos|motions|trainings)|/inspections|/verifications"
-    r"|/consents/[^/]+/recording"
-)
-"""Paths whose bodies may be files; those of every other path are small."""
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -55,4 +49,6 @@ def api_routes(items: Any) -> Iterator[APIRoute]:
 
 def _entry(route: APIRoute) -> Entry:
     asked = (getattr(depends.dependency, "likeness_scopes", None) for depends in route.dependencies)
-    return Entry(route.path_regex, frozenset(route.methods or ()), tuple(scopes for scopes in asked if scopes))
+    return Entry(
+        route.path_regex, frozenset(route.methods or ()), tuple(scopes for scopes in asked if scopes)
+    )

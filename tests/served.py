@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import uvicorn
+from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from api.app import create_app
@@ -30,6 +31,7 @@ class Service:
     settings: Settings
     database: Database
     runner: Runner
+    app: FastAPI
 
 
 @contextmanager
@@ -58,11 +60,12 @@ def served(settings: Settings, *, works: bool = True) -> Iterator[Service]:
     migrate(database)
     runner = Runner(database, store_of(settings), settings, registry=REGISTRY)
     worker = threading.Thread(target=work_forever, args=(runner,))
-    with listening(create_app(settings)) as url:
+    app = create_app(settings)
+    with listening(app) as url:
         if works:
             worker.start()
         try:
-            yield Service(url, settings, database, runner)
+            yield Service(url, settings, database, runner, app)
         finally:
             runner.stop.set()
             if works:
