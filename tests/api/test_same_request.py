@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from urllib.parse import urlsplit
@@ -26,7 +24,7 @@ from likeness.refusals import InProgress, KeyReused
 from likeness.repositories.idempotency import ABANDONED_AFTER, UNREAD, IdempotencyRepository
 from likeness.settings import Settings
 from likeness.tables import EMBEDDED, IdempotencyKey
-from tests.api.calls import problem
+from tests.api.calls import at_once, problem
 from tests.api.conftest import Watch
 from tests.likeness.service import either_database, postgres_url  # noqa: F401
 from tests.served import served
@@ -143,12 +141,11 @@ def test_a_request_whose_process_died_leaves_its_key(client: TestClient, databas
 
 
 @pytest.fixture
-def slow(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _slow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(same_request, "BEAT_S", 0.01)
-    yield
 
 
-@pytest.mark.usefixtures("slow")
+@pytest.mark.usefixtures("_slow")
 def test_a_long_request_says_that_it_is_alive(database: Database) -> None:
     """However long ago it began, its twin is told to wait; once it is answered, its answer is kept."""
     scope = {"type": "http", "method": "POST", "path": "/v1/uploads", "query_string": b"", "headers": []}
@@ -180,22 +177,6 @@ def test_a_long_request_says_that_it_is_alive(database: Database) -> None:
         assert (row.status, row.body) == (201, b"made")
 
 
-def at_once(count: int, call: Callable[[], httpx.Response]) -> list[httpx.Response]:
-    answers: list[httpx.Response] = []
-    start = threading.Barrier(count)
-
-    def ask() -> None:
-        start.wait()
-        answers.append(call())
-
-    threads = [threading.Thread(target=ask) for _ in range(count)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return answers
-
-
 def test_two_at_once_are_done_once(either_database: Database, settings: Settings) -> None:
     url = either_database.engine.url.render_as_string(hide_password=False)
     app = create_app(settings.model_copy(update={"database_url": url}))
@@ -203,7 +184,7 @@ def test_two_at_once_are_done_once(either_database: Database, settings: Settings
         for path, content in ((URL, b"a clip"), ("/v1/consents", b'{"subject_name": "Ada"}')):
             kind = {"Content-Type": "video/mp4" if content == b"a clip" else "application/json"}
             headers = {"Idempotency-Key": content.decode().encode().hex(), **kind}
-            answers = at_once(6, partial(client.post, path, content=content, headers=headers))
+            answers = at_once([partial(client.post, path, content=content, headers=headers)] * 6)
             made = {answer.json()["id"] for answer in answers if answer.status_code == 201}
             assert len(made) == 1, [answer.text for answer in answers]
             assert {answer.status_code for answer in answers} <= {201, 409}
