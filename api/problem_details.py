@@ -115,7 +115,9 @@ def install(app: FastAPI) -> None:
         problem = problem_of(error)
         if problem is None:
             raise error
-        log.error("request %s failed: %s (%s)", request.scope.get("request_id"), problem, error)
+        # Not the error itself, which has a statement's values in it.
+        cause = getattr(error, "orig", None) or error
+        log.error("request %s failed: %s (%s)", request.scope.get("request_id"), problem, cause)
         return respond(request, problem)
 
     @app.exception_handler(Exception)
