@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from starlette.staticfiles import StaticFiles
 
 from api import problem_details
+from api.audit_trail import AuditTrail
 from api.dashboard import pages, sessions
 from api.doorkeeper import Doorkeeper
 from api.gate import Gate
@@ -48,20 +48,18 @@ from likeness.store import LocalStore, ObjectStore
 from likeness.stores import store_of
 
 _STATIC = Path(__file__).parent / "dashboard" / "static"
-_UPLOADS = re.compile(
-    r"/v1/uploads|/v1/objects/.+|/people|/people/[^/]+/(videos|motions|trainings)|/inspections|/verifications"
-    r"|/consents/[^/]+/recording"
-)
 
 
 def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = None) -> FastAPI:
     """Make the application. The database must have been migrated; ``watch`` asks the embedded supervisor."""
     settings = settings or Settings()
     database = Database.of(settings)
+    trail = AuditTrail(database)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
+        trail.close()
         database.close()
 
     app = FastAPI(
@@ -73,6 +71,7 @@ def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = 
         redoc_url=None,
         lifespan=lifespan,
     )
+    app.state.trail = trail
     app.state.settings, app.state.database, app.state.watch = settings, database, watch
     app.state.store = store_of(settings)
     app.state.registry = CollectorRegistry()
@@ -103,11 +102,10 @@ def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = 
     app.include_router(pages.router, include_in_schema=False)
     app.include_router(sessions.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
-    app.add_middleware(Doorkeeper, settings=settings, database=database)
+    app.add_middleware(Doorkeeper, settings=settings, database=database, trail=trail)
     app.add_middleware(
         Gate,
         allowed_hosts=settings.allowed_hosts,
-        upload_paths=_UPLOADS,
         measures=RequestMeasures(app.state.registry),
         media_origin=_media_origin(app.state.store),
     )

@@ -55,11 +55,24 @@ def needs(*scopes: Scope) -> DependsParam:
     return found
 
 
+async def _sees_inside(request: Request) -> bool:
+    account: Account | None = request.scope.get("account")
+    if account is not None:
+        return account.may("admin")
+    return bool(request.scope.get("operator"))
+
+
 AccountDep = Annotated[Account, Depends(_account)]
+MaybeAccountDep = Annotated[Account | None, Depends(_account)]
+"""On routes that are open to strangers."""
 SettingsDep = Annotated[Settings, Depends(_settings)]
 DatabaseDep = Annotated[Database, Depends(_database)]
 StoreDep = Annotated[ObjectStore, Depends(_store)]
 WatchDep = Annotated[WorkerWatch | None, Depends(_watch)]
+
+SeesInsideDep = Annotated[bool, Depends(_sees_inside)]
+"""Whether the request may see how the deployment is doing: an admin's key, ``LIKENESS_METRICS_TOKEN``, or a service
+without accounts."""
 
 Limit = Annotated[int, Query(ge=1, le=100, description="Resources on a page")]
 Cursor = Annotated[str | None, Query(max_length=64, description="next_cursor of the page before")]

@@ -1,258 +1,206 @@
-"""Who asks, how often, whether the same was asked before, and what goes into the audit log.
+"""Who asks, what they may, what they send, whether the same was asked before, and what goes into the audit log.
 
 Inside of :mod:`api.gate`. A request names its account with ``Authorization: Bearer lk_…`` or, from the dashboard, with
-the cookie that signing in gave; where the deployment has no accounts it acts for the embedded tenant. What the account
-may do is asked by each route (:func:`api.dependencies.needs`).
+the cookie that signing in gave; where the deployment has no accounts it acts for the embedded tenant. What each route
+asks of an account (:func:`api.dependencies.needs`) is held against it here, before a byte of the body is read; then the
+body is taken in within its limits (:mod:`api.bodies`), and only then the route is called.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import hmac
+import logging
 import re
-from collections.abc import Mapping
-from http.cookies import CookieError, SimpleCookie
-from typing import Any
 from urllib.parse import quote
 
+from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
-from starlette.responses import RedirectResponse, Response
+from starlette.requests import cookie_parser
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problem_details import problem_response
-from likeness.accounts import LOCAL, Account, RateLimiter, account_of_session, authenticate
-from likeness.clock import now
+from api.audit_trail import REFUSALS, AuditTrail, hands_out
+from api.bodies import MAX_BODY, BodyDigest, FileBody, has_body, may_be_file, read_small, replaying
+from api.plain_values import require_plain_address, require_plain_body
+from api.problem_details import respond
+from api.route_table import RouteTable
+from api.same_request import OnceOnly, key_of
+from likeness import accounts
+from likeness.accounts import LOCAL, Account, RateLimiter, authenticate
 from likeness.database import Database
 from likeness.refusals import Unauthenticated
 from likeness.repositories.audit import AuditRepository
-from likeness.repositories.idempotency import IdempotencyRepository, Replay
+from likeness.sessions import account_of_session
 from likeness.settings import Settings
-from problems import InvalidParameter, Problem
+from likeness.storage_faults import problem_of
+
+log = logging.getLogger("likeness.audit")
 
 COOKIE = "likeness_session"
 _PUBLIC = re.compile(
     r"/healthz|/readyz|/metrics|/openapi\.json|/docs|/sign-in|/sign-out|/favicon\.ico|/static/.*|/help/.*|/v1/objects/.*"
 )
-"""What needs no account: what holds nothing of anybody, and addresses whose signature is the permission."""
-_KEY = re.compile(r"[\x21-\x7e]{1,255}")
-_KEPT_HEADERS = ("content-type", "location", "retry-after")
-_LARGEST_ANSWER = 2**20
+"""What needs no account here: what holds nothing of anybody, addresses whose signature is the permission, and two
+that ask by themselves (``api.dependencies.SeesInsideDep``)."""
+_WATCHED = ("/metrics", "/readyz")
+_SAFE = ("GET", "HEAD", "OPTIONS")
+_FORM_FILES = 3
+"""Files that one form of the dashboard may bring along."""
 
 
 class Doorkeeper:
     """ASGI middleware; puts the account into ``scope["account"]``."""
 
-    def __init__(self, app: ASGIApp, *, settings: Settings, database: Database) -> None:
+    def __init__(
+        self, app: ASGIApp, *, settings: Settings, database: Database, trail: AuditTrail | None = None
+    ) -> None:
         self._app, self._settings, self._database = app, settings, database
         self._limiter = RateLimiter()
+        self._trail = trail or AuditTrail(database)
+        self._routes: RouteTable | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        status = 500
+
+        async def note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        await self._trail.look()
         try:
-            account = await self._account(scope, headers)
+            await self._answer(scope, receive, note)
+        finally:
+            if status in REFUSALS:
+                code = str(scope.get("problem_code", ""))
+                await self._trail.refused(scope.get("account"), status, code, scope)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope)
+        scope["account"] = None
+        try:
+            scope["account"] = account = await self._account(scope, headers)
             if account is not None and account.key_id is not None:
                 own = account.limits.requests_per_minute
                 self._limiter.take(account.key_id, self._settings.rate_per_minute if own is None else own)
-        except Problem as problem:
-            await self._refuse(problem, scope, receive, send)
-            return
-        if account is None and not _PUBLIC.fullmatch(scope["path"]):
-            if scope["path"].startswith("/v1/") or scope["method"] != "GET":
-                await self._refuse(_no_key(), scope, receive, send)
-            else:
+            if account is None and not _PUBLIC.fullmatch(scope["path"]):
+                if scope["path"].startswith("/v1/") or scope["method"] != "GET":
+                    raise _no_key()
                 target = f"/sign-in?next={quote(scope['path'], safe='')}"
                 await RedirectResponse(target, 303)(scope, receive, send)
-            return
-        scope["account"] = account
-        key = headers.get("idempotency-key")
-        if account is not None and key is not None and _may_repeat(scope):
-            await self._once(account, key, headers, scope, receive, send)
-        else:
-            await self._audited(account, scope, receive, send)
+                return
+            if account is not None and (scope["method"] not in _SAFE or has_body(headers)):
+                for scopes in self._permissions(scope):
+                    account.require(*scopes)
+            require_plain_address(scope["path"], scope.get("query_string", b""))
+            key = key_of(scope, headers) if account is not None else None
+            body = await self._body(scope, headers, receive, hashed=key is not None)
+            receive = body if isinstance(body, FileBody) else replaying(body, receive)
+            if account is not None and key is not None:
+                once = OnceOnly(self._database, account.tenant_id, key, scope)
+                await once.run(body, receive, send, self._audited)
+            else:
+                await self._audited(scope, receive, send)
+        except Exception as error:
+            problem = problem_of(error)
+            if problem is None or scope.get("answering"):
+                raise
+            await respond(Request(scope), problem)(scope, receive, send)
 
-    async def _refuse(self, problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
-        answer = problem_response(problem, scope.get("request_id"))
-        await answer(scope, receive, send)
+    def _permissions(self, scope: Scope) -> tuple[tuple[accounts.Scope, ...], ...]:
+        if self._routes is None:
+            self._routes = RouteTable(scope["app"].router.routes)
+        return self._routes.permissions(scope["method"], scope["path"])
+
+    async def _body(
+        self, scope: Scope, headers: Headers, receive: Receive, *, hashed: bool
+    ) -> bytes | FileBody:
+        """The body, read whole when it is small, or ready to be read when it may be a file."""
+        path = scope["path"]
+        if may_be_file(scope["method"], path, headers):
+            files = 1 if path.startswith("/v1/") else _FORM_FILES
+            digest = BodyDigest(headers.get("content-type", "")) if hashed else None
+            return FileBody(receive, limit=files * self._settings.max_upload_bytes + MAX_BODY, digest=digest)
+        body = await read_small(receive, headers) if has_body(headers) else b""
+        require_plain_body(headers, body)
+        return body
 
     # -- accounts --------------------------------------------------------------------------------------------
 
     async def _account(self, scope: Scope, headers: Headers) -> Account | None:
         given = headers.get("authorization")
+        if given is not None and scope["path"] in _WATCHED and self._is_operator(given):
+            scope["operator"] = True  # for those who run the deployment
+            return None
         if given is not None:
             kind, _, secret = given.partition(" ")
             if kind.lower() != "bearer" or not secret:
                 raise _no_key()
             return await run_in_threadpool(authenticate, self._database, secret.strip())
-        cookie = _cookie(headers)
+        cookie = session_token(headers)
         if cookie:
-            account = await run_in_threadpool(
-                account_of_session, self._database, cookie, self._settings.signing_key()
-            )
+            account = await run_in_threadpool(account_of_session, self._database, cookie)
             if account is not None:
                 return account
         return LOCAL if self._settings.auth == "local" else None
 
-    # -- the same request twice ------------------------------------------------------------------------------
-
-    async def _once(
-        self, account: Account, key: str, headers: Headers, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        if not _KEY.fullmatch(key):
-            problem = InvalidParameter(
-                "the Idempotency-Key is not 1 to 255 visible letters",
-                remedy="use a random one, such as a UUID",
-                details={"field": "Idempotency-Key"},
-            )
-            await self._refuse(problem, scope, receive, send)
-            return
-        body: bytes | None = None
-        if headers.get("content-type", "").split(";")[0].strip() in ("application/json", ""):
-            body = await _whole_body(receive)
-            receive = _replaying(body)
-        fingerprint = _fingerprint(scope, headers, body)
-        try:
-            replay = await run_in_threadpool(self._begin, account.tenant_id, key, fingerprint)
-        except Problem as problem:
-            await self._refuse(problem, scope, receive, send)
-            return
-        if replay is not None:
-            answer = Response(replay.body, replay.status, {**replay.headers, "Idempotent-Replayed": "true"})
-            await answer(scope, receive, send)
-            return
-        kept = _Kept()
-        try:
-            await self._audited(account, scope, receive, kept.recording(send))
-        except BaseException:
-            kept.final = False
-            raise
-        finally:
-            await run_in_threadpool(self._end, account.tenant_id, key, kept)
-
-    def _begin(self, tenant_id: str, key: str, fingerprint: str) -> Replay | None:
-        with self._database.write() as session:
-            return IdempotencyRepository(session).begin(tenant_id, key, fingerprint, now())
-
-    def _end(self, tenant_id: str, key: str, kept: _Kept) -> None:
-        with self._database.write() as session:
-            keys = IdempotencyRepository(session)
-            if kept.is_final():
-                keys.keep(tenant_id, key, kept.status, kept.headers, _without_secret(bytes(kept.body)))
-            else:
-                keys.release(tenant_id, key)
+    def _is_operator(self, authorization: str) -> bool:
+        token = self._settings.metrics_token.get_secret_value()
+        given = authorization.partition(" ")[2].strip()
+        return bool(token) and hmac.compare_digest(given.encode(), token.encode())
 
     # -- the audit log ---------------------------------------------------------------------------------------
 
-    async def _audited(self, account: Account | None, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the request; when it changed something, write down who did it."""
-        if account is None or scope["method"] in ("GET", "HEAD", "OPTIONS"):
-            await self._app(scope, receive, send)
-            return
+    async def _audited(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the request; when it changed something or handed out a file, write down who did it."""
+        account: Account | None = scope["account"]
         status, location = 500, ""
 
         async def note(message: Message) -> None:
             nonlocal status, location
             if message["type"] == "http.response.start":
+                scope["answering"] = True
                 status = message["status"]
                 location = Headers(raw=message["headers"]).get("location", "")
             await send(message)
 
         await self._app(scope, receive, note)
-        if status < 400:
-            await run_in_threadpool(self._enter, account, scope, location)
-
-    def _enter(self, account: Account, scope: Scope, location: str) -> None:
+        if signed := scope.get("state", {}).get("signed"):
+            await self._trail.signed_in(signed, scope)
+            return
+        if account is None or status >= 400:
+            return
         action = getattr(scope.get("route"), "name", "") or "unknown"
         subjects = [str(value) for value in scope.get("path_params", {}).values()]
         subject = subjects[0] if subjects else location.rstrip("/").rpartition("/")[2]
+        if scope["method"] not in _SAFE:
+            await run_in_threadpool(self._enter, account, scope, action, subject)
+        elif scope["method"] == "GET" and hands_out(action):
+            await self._trail.downloaded(account, action, subject, scope)
+
+    def _enter(self, account: Account, scope: Scope, action: str, subject: str) -> None:
         details = {
             "method": scope["method"],
             "path": scope["path"][:200],
             "request_id": scope.get("request_id"),
         }
-        with self._database.write() as session:
-            AuditRepository(session).enter(account.tenant_id, account.actor, action, subject, details)
+        try:
+            with self._database.write() as session:
+                AuditRepository(session).enter(account.tenant_id, account.actor, action, subject, details)
+        except Exception:  # the change is made and answered: it can't be taken back
+            log.exception(
+                "%s by %s on %r could not be written into the audit log", action, account.actor, subject
+            )
 
 
-class _Kept:
-    """An answer as it goes out, to be given again."""
-
-    def __init__(self) -> None:
-        self.status, self.headers, self.body, self.final = 500, dict[str, Any](), bytearray(), True
-
-    def recording(self, send: Send) -> Send:
-        async def record(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                self.status = message["status"]
-                sent = Headers(raw=message["headers"])
-                self.headers = {name: sent[name] for name in _KEPT_HEADERS if name in sent}
-            elif message["type"] == "http.response.body" and len(self.body) <= _LARGEST_ANSWER:
-                self.body += message.get("body", b"")
-            await send(message)
-
-        return record
-
-    def is_final(self) -> bool:
-        """The same request again would end the same way: not so after a fault of ours or a limit."""
-        small = len(self.body) <= _LARGEST_ANSWER
-        return self.final and small and self.status < 500 and self.status not in (401, 403, 409, 429)
-
-
-def _without_secret(body: bytes) -> bytes:
-    """An answer as it may be kept: a new key is shown once and never stored."""
-    try:
-        answer = json.loads(body)
-    except ValueError:
-        return body
-    if not isinstance(answer, dict) or answer.get("object") != "api_key":
-        return body
-    return json.dumps({**answer, "key": None}).encode()
-
-
-def _may_repeat(scope: Scope) -> bool:
-    return bool(scope["method"] == "POST" and scope["path"].startswith("/v1/"))
-
-
-def _fingerprint(scope: Scope, headers: Mapping[str, str], body: bytes | None) -> str:
-    """Of what makes two requests the same. A file's bytes are not read for it: its length stands for them."""
-    parts = [scope["method"], scope["path"], scope.get("query_string", b"").decode("latin-1")]
-    parts.append(hashlib.sha256(body).hexdigest() if body is not None else headers.get("content-length", ""))
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-async def _whole_body(receive: Receive) -> bytes:
-    """Bounded by the gate, which refuses bodies above 1 MiB that are no uploads."""
-    body = bytearray()
-    while True:
-        message = await receive()
-        body += message.get("body", b"")
-        if message["type"] == "http.disconnect" or not message.get("more_body", False):
-            return bytes(body)
-
-
-def _replaying(body: bytes) -> Receive:
-    sent = False
-
-    async def receive() -> Message:
-        nonlocal sent
-        if sent:
-            return {"type": "http.disconnect"}
-        sent = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return receive
-
-
-def _cookie(headers: Headers) -> str:
-    jar: SimpleCookie = SimpleCookie()
-    try:
-        jar.load(headers.get("cookie", ""))
-    except CookieError:
-        return ""
-    return jar[COOKIE].value if COOKIE in jar else ""
+def session_token(headers: Headers) -> str:
+    """What the session's cookie holds; empty when there is none."""
+    return cookie_parser(headers.get("cookie", "")).get(COOKIE, "")
 
 
 def _no_key() -> Unauthenticated:

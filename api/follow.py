@@ -13,28 +13,34 @@ from starlette.responses import StreamingResponse
 
 from api.schemas import EventOut
 from api.views import ACTIVE
+from likeness.accounts import Account
 from likeness.database import Database
 from likeness.repositories.events import EventRepository
 from likeness.repositories.job_records import JobRecords
+from likeness.sessions import still_stands
 
 EVENT_STREAM = "text/event-stream"
 _LOOK_EVERY_S = 1.0
 _BREATHE_EVERY_S = 15.0
 """A comment now and then, so that no proxy takes the line for dead."""
+_STANDS_EVERY_S = 2.0
+"""Seconds after which a stream notices that whoever follows may not any more."""
 _LONGEST_S = 3600.0
 """Then the client comes again with the last event's id, as browsers do by themselves."""
 
 
-def follow(database: Database, job_id: str, after: int) -> StreamingResponse:
-    """Events after ``after``, each with its id, and unnumbered ``progress`` in between; ends when the job has ended."""
+def follow(database: Database, account: Account, job_id: str, after: int) -> StreamingResponse:
+    """Events after ``after``, each with its id, and unnumbered ``progress`` in between; ends when the job has ended,
+    or when the account's key was revoked or its session signed out.
+    """
     return StreamingResponse(
-        _lines(database, job_id, after), media_type=EVENT_STREAM, headers={"X-Accel-Buffering": "no"}
+        _lines(database, account, job_id, after), media_type=EVENT_STREAM, headers={"X-Accel-Buffering": "no"}
     )
 
 
-async def _lines(database: Database, job_id: str, after: int) -> AsyncIterator[str]:
+async def _lines(database: Database, account: Account, job_id: str, after: int) -> AsyncIterator[str]:
     shown: dict[str, Any] | None = None
-    started = breathed = time.monotonic()
+    started = breathed = asked = time.monotonic()
     yield "retry: 2000\n\n"
     while True:
         events, status, progress = await run_in_threadpool(_look, database, job_id, after)
@@ -48,6 +54,10 @@ async def _lines(database: Database, job_id: str, after: int) -> AsyncIterator[s
             shown = progress
             yield _message("progress", json.dumps(progress))
         moment = time.monotonic()
+        if moment - asked > _STANDS_EVERY_S:
+            asked = moment
+            if not await run_in_threadpool(still_stands, database, account):
+                return
         if moment - breathed > _BREATHE_EVERY_S:
             breathed = moment
             yield ": still here\n\n"

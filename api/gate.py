@@ -1,4 +1,4 @@
-"""The outermost layer: request ids, host names, other web sites, body sizes and security headers.
+"""The outermost layer: request ids, host names, other web sites and security headers.
 
 There are no accounts in the embedded service, so what keeps a web page that the user visits from acting on it
 is here: a request must name a known host (a rebound DNS name does not), and one that changes something must
@@ -22,12 +22,9 @@ from api.problem_details import problem_response
 from likeness.ids import new_id
 from likeness.logs import bound
 from likeness.refusals import ForeignOrigin, UnknownHost
-from problems import InvalidParameter, MediaTooLarge, Problem
+from problems import Problem
 
 log = logging.getLogger("likeness.access")
-
-MAX_BODY = 2**20
-"""Bytes of a body that is not an upload."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SAFE = ("GET", "HEAD", "OPTIONS")
@@ -56,11 +53,10 @@ class Gate:
         app: ASGIApp,
         *,
         allowed_hosts: Collection[str],
-        upload_paths: re.Pattern[str],
         measures: RequestMeasures,
         media_origin: str = "",
     ) -> None:
-        self._app, self._hosts, self._uploads = app, frozenset(allowed_hosts), upload_paths
+        self._app, self._hosts = app, frozenset(allowed_hosts)
         self._measures = measures
         policy = _POLICY.format(stored=f"'self' {media_origin}".strip())
         self._headers = {"Content-Security-Policy": policy, **_HEADERS}
@@ -118,21 +114,6 @@ class Gate:
                 remedy="do it from the dashboard itself, or from a program without a browser",
                 details={"origin": headers.get("origin", "")[:200]},
             )
-        if self._uploads.fullmatch(scope["path"]):
-            return None  # counted while they stream
-        length = headers.get("content-length", "0")
-        if "transfer-encoding" in headers or not length.isdigit():
-            return InvalidParameter(
-                "the request does not say how long its body is",
-                remedy="send it with Content-Length, not chunked",
-                details={"field": "Content-Length"},
-            )
-        if int(length) > MAX_BODY:
-            return MediaTooLarge(
-                f"the body has more than {MAX_BODY} bytes",
-                remedy="send files to /v1/uploads and name them by their id",
-                details={"limit_bytes": MAX_BODY},
-            )
         return None
 
 
@@ -145,4 +126,9 @@ def _is_foreign(headers: Headers, host: str) -> bool:
     if site is not None and site not in ("same-origin", "none"):
         return True
     origin = headers.get("origin")
-    return origin is not None and urlsplit(origin).netloc.lower() != host.lower()
+    if origin is None:
+        return False
+    try:
+        return urlsplit(origin).netloc.lower() != host.lower()
+    except ValueError:  # "http://["
+        return True

@@ -10,6 +10,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from api.schemas import ProblemDetails
@@ -22,6 +23,7 @@ from likeness.refusals import (
     Unauthenticated,
     UnknownHost,
 )
+from likeness.storage_faults import problem_of
 from problems import InternalProblem, InvalidParameter, MediaTooLarge, NotFound, Problem
 
 log = logging.getLogger("likeness.api")
@@ -96,15 +98,27 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Problem)
     async def _problem(request: Request, problem: Problem) -> Response:
-        return _respond(request, problem)
+        return respond(request, problem)
 
     @app.exception_handler(RequestValidationError)
     async def _validation(request: Request, error: RequestValidationError) -> Response:
-        return _respond(request, misfit(error.errors()))
+        return respond(request, misfit(error.errors()))
 
     @app.exception_handler(HTTPException)
     async def _http(request: Request, error: HTTPException) -> Response:
-        return _respond(request, _of_http(request, error))
+        return respond(request, _of_http(request, error))
+
+    @app.exception_handler(SQLAlchemyError)
+    @app.exception_handler(OSError)
+    @app.exception_handler(OverflowError)
+    async def _of_storage(request: Request, error: Exception) -> Response:
+        problem = problem_of(error)
+        if problem is None:
+            raise error
+        # Not the error itself, which has a statement's values in it.
+        cause = getattr(error, "orig", None) or error
+        log.error("request %s failed: %s (%s)", request.scope.get("request_id"), problem, cause)
+        return respond(request, problem)
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> Response:
@@ -113,10 +127,12 @@ def install(app: FastAPI) -> None:
             "the request failed unexpectedly",
             remedy="try again; if it happens again, report it with the request id and the service's log",
         )
-        return _respond(request, problem)
+        return respond(request, problem)
 
 
-def _respond(request: Request, problem: Problem) -> Response:
+def respond(request: Request, problem: Problem) -> Response:
+    """The answer to a request that failed: a page for browsers on pages, else problem details."""
+    request.scope["problem_code"] = problem.slug
     request_id = request.scope.get("request_id")
     page = getattr(request.app.state, "error_page", None)
     wants_page = "text/html" in request.headers.get("accept", "")

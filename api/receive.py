@@ -8,26 +8,25 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
-from anyio import CapacityLimiter, fail_after, to_thread
+from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
 from fastapi import Request
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
+from api.bodies import announced_bytes
 from likeness.database import Database
 from likeness.deletion import delete_upload
 from likeness.intake import Intake
-from likeness.refusals import UploadStalled
 from likeness.settings import Settings
 from likeness.store import ObjectStore
 from likeness.tables import EMBEDDED, Upload
 from problems import InvalidParameter
 
-LONGEST_SILENCE_S = 60.0
-"""Between two pieces of a body: who sends nothing for so long must not keep a file and a connection open."""
 _BATCH = 2**20
 _MAX_FIELD = 2**16
+_MAX_HEADER = 2**13
 _MAX_PARTS = 32
 _UNKNOWN_TYPE = "application/octet-stream"
 
@@ -80,13 +79,20 @@ class _Form:
         self._headers, self._value = {}, b""
 
     def _header_name(self, data: bytes, start: int, end: int) -> None:
-        self._header[0] += data[start:end]
+        self._grow(0, data[start:end])
 
     def _header_value(self, data: bytes, start: int, end: int) -> None:
-        self._header[1] += data[start:end]
+        self._grow(1, data[start:end])
+
+    def _grow(self, which: int, data: bytes) -> None:
+        self._header[which] += data
+        if len(self._header[which]) > _MAX_HEADER or len(self._headers) > _MAX_PARTS:
+            raise _bad_form(f"a part's headers have more than {_MAX_HEADER} bytes")
 
     def _header_end(self) -> None:
         name, value = self._header
+        if b"\0" in name + value:
+            raise _bad_form("a part's headers have a NUL character")
         # latin-1 keeps every byte, and is what the library encodes with: names in UTF-8 come out whole below.
         self._headers[name.decode("latin-1").lower()] = value.decode("latin-1")
         self._header = [b"", b""]
@@ -111,6 +117,12 @@ class _Form:
 
     def _end(self) -> None:
         if self._intake is None:
+            if b"\0" in self._value:
+                raise InvalidParameter(
+                    f"{self._name[:100]} has a NUL character",
+                    remedy="send text without it",
+                    details={"field": self._name[:100]},
+                )
             self.fields[self._name] = self._value.decode("utf-8", "replace")
 
     def _finish(self) -> None:
@@ -138,9 +150,10 @@ async def receive_upload(
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     intake = await run_in_threadpool(partial(Intake, settings, database, store, tenant_id=tenant_id))
     with intake:
-        announced = request.headers.get("content-length", "")
-        if announced.isdigit():
-            intake.expect(int(announced) - 2 * _MAX_FIELD)  # a form is a little longer than its file
+        announced = announced_bytes(request.headers)
+        if announced is not None:
+            # A form is a little longer than its file.
+            await run_in_threadpool(intake.expect, announced - 2 * _MAX_FIELD)
         if kind == b"multipart/form-data":
             form = await _read_form(request, {"file": intake}, options.get(b"boundary", b""))
             fields, (filename, media_type) = form.fields, form.files.get("file", ("", ""))
@@ -233,22 +246,10 @@ async def pump(request: Request, write: Callable[[bytes], object]) -> None:
     """Hand the body on in batches, on a thread: parsing and disk must not hold up other requests.
 
     Raises:
-        UploadStalled: the client went silent without closing the line.
+        MediaTooLarge, UploadStalled: as :class:`api.bodies.FileBody` does.
     """
     batch = bytearray()
-    blocks = aiter(request.stream())
-    while True:
-        try:
-            with fail_after(LONGEST_SILENCE_S):
-                block = await anext(blocks)
-        except StopAsyncIteration:
-            break
-        except TimeoutError:
-            raise UploadStalled(
-                f"nothing came for {LONGEST_SILENCE_S:g} s",
-                remedy="send the file again; over a bad line in parts, which go on where they were cut off",
-                details={"seconds": LONGEST_SILENCE_S},
-            ) from None
+    async for block in request.stream():
         batch += block
         if len(batch) >= _BATCH:
             await _apart(_WRITING, _WRITERS, partial(write, bytes(batch)))

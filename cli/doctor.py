@@ -105,7 +105,9 @@ def _check_service(settings: Settings) -> Check:
 
     url = f"http://127.0.0.1:{settings.port}/readyz"
     try:
-        with urllib.request.urlopen(url, timeout=3):
+        token = settings.metrics_token.get_secret_value()
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=3):
             return Check("service", True, f"ready on port {settings.port}")
     except urllib.error.HTTPError as error:
         try:

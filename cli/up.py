@@ -49,6 +49,7 @@ def _serve(host: str | None, port: int | None, data_dir: Path | None) -> None:
         import uvicorn
 
         from api.app import create_app
+        from api.serving import server_config
         from likeness.logs import write_logs
         from likeness.settings import Settings
         from workers.supervisor import Supervisor
@@ -57,7 +58,7 @@ def _serve(host: str | None, port: int | None, data_dir: Path | None) -> None:
     settings.require_safe()
     write_logs(settings)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    if settings.host not in ("127.0.0.1", "localhost", "::1"):
+    if settings.auth == "local" and settings.host not in ("127.0.0.1", "localhost", "::1"):
         logging.getLogger("likeness").warning(
             "listening on %s: there are no accounts, so whoever reaches this port can do everything",
             settings.host,
@@ -76,20 +77,12 @@ def _serve(host: str | None, port: int | None, data_dir: Path | None) -> None:
             application = create_app(settings, watch=watch)
         # What is there now stays: to look through it again and again would hold up every answer meanwhile.
         gc.freeze()
-        config = uvicorn.Config(
-            application,
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=5,
-        )
         shown = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host
         typer.echo(
             f"Likeness is on http://{shown}:{listener.getsockname()[1]} with its data in {settings.data_dir}",
             err=True,
         )
-        uvicorn.Server(config).run(sockets=[listener])
+        uvicorn.Server(server_config(application)).run(sockets=[listener])
 
 
 @contextmanager

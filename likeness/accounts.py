@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import hmac
+import logging
 import secrets
 import time
 from collections.abc import Iterable, Mapping
@@ -16,16 +16,19 @@ from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from likeness.clock import now
 from likeness.database import Database
 from likeness.ids import new_id
 from likeness.refusals import Forbidden, QuotaExceeded, RateLimited, Unauthenticated
-from likeness.repositories.accounts import KeyRepository, TenantRepository, UsageRepository
+from likeness.repositories.accounts import FoundKey, KeyRepository, TenantRepository, UsageRepository
 from likeness.repositories.audit import AuditRepository
 from likeness.tables import EMBEDDED, ApiKey, Tenant
 from problems import Conflict, InvalidParameter, NotFound
+
+log = logging.getLogger("likeness.accounts")
 
 Scope = Literal["read", "train", "render", "admin"]
 SCOPES: tuple[Scope, ...] = ("read", "train", "render", "admin")
@@ -33,8 +36,6 @@ SCOPES: tuple[Scope, ...] = ("read", "train", "render", "admin")
 admin: keys, webhooks, deletions and everything else."""
 KEY_PREFIX = "lk_"
 _SHOWN = len(KEY_PREFIX) + 8
-SESSION_S = 12 * 3600
-"""Seconds that a signed-in browser stays so."""
 _SEEN_EVERY = timedelta(minutes=1)
 
 
@@ -67,6 +68,8 @@ class Account:
     scopes: frozenset[str]
     limits: Limits = Limits()
     key_id: str | None = None
+    session: str | None = None
+    """Of a signed-in browser: what its session is known by (:mod:`likeness.sessions`)."""
 
     def may(self, *scopes: Scope) -> bool:
         """What any of these scopes allows. Admin may everything."""
@@ -196,41 +199,20 @@ def authenticate(database: Database, secret: str) -> Account:
             remedy="send Authorization: Bearer lk_… with a key of this service",
         )
     if found.last_used_at is None or moment - found.last_used_at > _SEEN_EVERY:
-        with database.write() as session:
-            KeyRepository(session).used(found.id, moment)
+        try:
+            with database.write() as session:
+                KeyRepository(session).used(found.id, moment)
+        except SQLAlchemyError:
+            # On a full disk nothing can be written, but everything can still be looked at and deleted.
+            log.warning("when a key was last used could not be written", exc_info=True)
+    return account_of(found)
+
+
+def account_of(found: FoundKey) -> Account:
+    """Who acts with a key."""
     return Account(
         found.tenant_id, found.id, frozenset(found.scopes), Limits.of(found.limits), key_id=found.id
     )
-
-
-# -- sessions of the dashboard -------------------------------------------------------------------------------
-
-
-def session_of(account: Account, secret: bytes) -> str:
-    """What a signed-in browser's cookie holds: the key's id and an expiry, signed; never the key."""
-    facts = f"{account.key_id}.{int(time.time()) + SESSION_S}"
-    return f"{facts}.{_session_mark(facts, secret)}"
-
-
-def account_of_session(database: Database, cookie: str, secret: bytes) -> Account | None:
-    """The account of a cookie; None when it is not ours, has expired, or its key was revoked."""
-    facts, _, mark = cookie.rpartition(".")
-    if not facts or not hmac.compare_digest(_session_mark(facts, secret), mark):
-        return None
-    key_id, _, expires = facts.partition(".")
-    if int(expires) < time.time():
-        return None
-    with database.read() as session:
-        found = KeyRepository(session).by_id(key_id)
-    if found is None:
-        return None
-    return Account(
-        found.tenant_id, found.id, frozenset(found.scopes), Limits.of(found.limits), key_id=found.id
-    )
-
-
-def _session_mark(facts: str, secret: bytes) -> str:
-    return hmac.new(secret, b"session\0" + facts.encode(), hashlib.sha256).hexdigest()
 
 
 # -- limits --------------------------------------------------------------------------------------------------
@@ -342,4 +324,4 @@ def _stored(limits: Limits) -> dict[str, Any]:
 
 
 def _digest(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

@@ -46,8 +46,10 @@ class Intake:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._stream.close()
-        self._path.unlink(missing_ok=True)
+        try:
+            self._stream.close()  # which writes what is left, and fails where the disk is full
+        finally:
+            self._path.unlink(missing_ok=True)
 
     @property
     def size(self) -> int:
@@ -59,8 +61,11 @@ class Intake:
 
         Raises:
             MediaTooLarge: more bytes than the limit.
+            QuotaExceeded: more than the tenant may still keep.
         """
         require_size(self._settings, size)
+        with self._database.read() as session:
+            require_room_for_bytes(session, self._tenant_id, max(0, size))
 
     def write(self, block: bytes) -> None:
         """Take some bytes.
@@ -70,7 +75,7 @@ class Intake:
             OutOfDisk: they would leave less free than the deployment keeps.
         """
         self._size += len(block)
-        self.expect(self._size)
+        require_size(self._settings, self._size)
         if self._size >= self._next_check:
             require_free_disk(self._settings)
             self._next_check = self._size + _CHECK_DISK_EVERY

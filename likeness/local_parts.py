@@ -16,6 +16,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from likeness.objects import Part, checked_order, no_upload
@@ -35,8 +36,13 @@ class PartsFolder:
     def begin(self, key: str) -> str:
         """A new upload of an object; returns its id."""
         upload_id = secrets.token_hex(16)
-        (self._folder / upload_id).mkdir(parents=True, mode=0o700)
-        (self._folder / upload_id / "upload.json").write_text(json.dumps({"key": key}))
+        folder = self._folder / upload_id
+        folder.mkdir(parents=True, mode=0o700)
+        try:
+            (folder / "upload.json").write_text(json.dumps({"key": key}))
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         return upload_id
 
     def take(self, key: str, upload_id: str, number: int, received: Path, sha256: str) -> Part:
@@ -74,14 +80,14 @@ class PartsFolder:
         found = {part.number: (part, path) for part, path in self._found(self._of(key, upload_id))}
         wrong = [part.number for part in parts if part.number not in found or found[part.number][0] != part]
         if wrong:
-            raise Conflict(
-                f"the parts {wrong[:10]} have not arrived as they are named",
-                remedy="send these parts again and name them by the tags of the answers",
-                details={"parts": wrong},
-            )
+            raise _not_as_named(wrong)
         with open(target, "xb") as writer:
             for number in numbers:
-                with open(found[number][1], "rb") as reader:
+                try:
+                    reader = open(found[number][1], "rb")  # noqa: SIM115 - closed below
+                except FileNotFoundError:  # sent anew, or put together by somebody else, in this moment
+                    raise _not_as_named([number]) from None
+                with reader:
                     shutil.copyfileobj(reader, writer, _BLOCK)
 
     def abort(self, key: str, upload_id: str) -> None:
@@ -119,12 +125,26 @@ class PartsFolder:
         return folder
 
     def _found(self, folder: Path) -> list[tuple[Part, Path]]:
-        found = {}
+        there = []
+        with suppress(FileNotFoundError):  # put together or given up in this moment
+            for path in folder.iterdir():
+                if name := _PART_FILE.fullmatch(path.name):
+                    with suppress(FileNotFoundError):  # a newer one took its place
+                        facts = path.stat()
+                        part = Part(int(name[1]), facts.st_size, _tag(name[2]))
+                        there.append((facts.st_mtime_ns, part, path))
         # By age: after a crash in take, an older part may lie beside the one that took its place.
-        for path in sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime_ns):
-            if name := _PART_FILE.fullmatch(path.name):
-                found[int(name[1])] = Part(int(name[1]), path.stat().st_size, _tag(name[2])), path
+        there.sort(key=lambda each: each[0])
+        found = {part.number: (part, path) for _, part, path in there}
         return [found[number] for number in sorted(found)]
+
+
+def _not_as_named(numbers: list[int]) -> Conflict:
+    return Conflict(
+        f"the parts {numbers[:10]} have not arrived as they are named",
+        remedy="send these parts again and name them by the tags of the answers",
+        details={"parts": numbers},
+    )
 
 
 def _key_of(folder: Path) -> str | None:

@@ -155,8 +155,12 @@ class S3Store:
             begun = self._client.create_multipart_upload(**self._place(key), **self.options.encryption())
         return str(begun["UploadId"])
 
-    def signed_part(self, key: str, upload_id: str, number: int, *, expires_s: float) -> str:
-        which = {"UploadId": upload_id, "PartNumber": checked_part(number)}
+    def signed_part(
+        self, key: str, upload_id: str, number: int, *, expires_s: float, size: int | None = None
+    ) -> str:
+        which: dict[str, Any] = {"UploadId": upload_id, "PartNumber": checked_part(number)}
+        if size is not None:
+            which["ContentLength"] = size  # becomes part of what is signed
         return self._signed("upload_part", key, expires_s, which)
 
     def parts(self, key: str, upload_id: str) -> list[Part]:

@@ -140,6 +140,9 @@ class Settings(BaseSettings):
     """PEM chain that videos are signed with, the signer's own first; unset: a development one, trusted by nobody."""
     c2pa_key: Path | None = None
     """PEM key of the chain's first certificate, without a password."""
+    metrics_token: SecretStr = SecretStr("")
+    """With keys: what Prometheus and others who watch the service send as ``Authorization: Bearer …`` to /metrics and
+    /readyz; empty: an admin's key alone sees both whole."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe log line that is written."""
     log_format: Literal["text", "json"] = "text"
@@ -256,6 +259,11 @@ class Settings(BaseSettings):
             faults.setdefault("LIKENESS_SECRET_KEY", wrong)
         elif len(set(self.secret_key.get_secret_value())) < 8:
             faults.setdefault("LIKENESS_SECRET_KEY", "repeats a few characters; it is not random")
+        token = self.metrics_token.get_secret_value()
+        if token and len(token) < LEAST_SECRET:
+            faults.setdefault(
+                "LIKENESS_METRICS_TOKEN", f"has {len(token)} characters, fewer than {LEAST_SECRET}"
+            )
         if self.auth != "keys":
             faults["LIKENESS_AUTH"] = (
                 "is local, so whoever reaches the port can do everything; set it to keys"

@@ -40,7 +40,7 @@ class Grant:
     expires: int
     """Unix time in seconds until which it may be used."""
     size: int | None = None
-    """Exact number of bytes a PUT brings; None where it is open (a part)."""
+    """Exact number of bytes a PUT brings; None where it is open."""
     type: str | None = None
     """Media type: of the bytes a PUT brings, or what a GET answers with; None leaves it to the server."""
     upload: str | None = None

@@ -96,10 +96,13 @@ class ObjectStore(Protocol):
     def begin_parts(self, key: str) -> str:
         """Begin an object whose bytes come in parts; returns the upload's id."""
 
-    def signed_part(self, key: str, upload_id: str, number: int, *, expires_s: float) -> str:
+    def signed_part(
+        self, key: str, upload_id: str, number: int, *, expires_s: float, size: int | None = None
+    ) -> str:
         """An address that anyone may PUT one part to (1 to 10 000), for 1 s to a week.
 
-        Send it without a Content-Type or as application/octet-stream. Sent again, it replaces the part.
+        With ``size`` the request must have exactly that Content-Length. Send it without a Content-Type or as
+        application/octet-stream. Sent again, it replaces the part.
         """
 
     def parts(self, key: str, upload_id: str) -> list[Part]:
@@ -233,8 +236,17 @@ class LocalStore:
     def signed_put(self, key: str, *, expires_s: float, size: int, media_type: str = _OCTETS) -> str:
         return self._signed(Grant("PUT", checked_key(key), expiry(expires_s), size=size, type=media_type))
 
-    def signed_part(self, key: str, upload_id: str, number: int, *, expires_s: float) -> str:
-        grant = Grant("PUT", checked_key(key), expiry(expires_s), upload=upload_id, part=checked_part(number))
+    def signed_part(
+        self, key: str, upload_id: str, number: int, *, expires_s: float, size: int | None = None
+    ) -> str:
+        grant = Grant(
+            "PUT",
+            checked_key(key),
+            expiry(expires_s),
+            size=size,
+            upload=upload_id,
+            part=checked_part(number),
+        )
         return self._signed(grant)
 
     def check_signature(self, method: str, key: str, query: Mapping[str, str]) -> Grant:

@@ -12,7 +12,8 @@ uploads ◀── job_inputs ──▶ jobs ──▶ people ──▶ consents
 webhook_endpoints ◀── webhook_deliveries      what clients are told
 batches, deletions, usage_records             many videos at once; receipts; what was used
 idempotency_keys                              answers that are given again
-api_keys, audit_events                        who may do what, and who did what
+api_keys ◀── sign_ins                         who may do what, and which browsers are signed in
+audit_events                                  who did what
 workers                                       who is alive, for /readyz
 """
 
@@ -425,6 +426,19 @@ class ApiKey(Base):
     created_at: Mapped[datetime]
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+
+
+class SignIn(Base):
+    """A browser that is signed in. Only the digest of what its cookie holds is kept."""
+
+    __tablename__ = "sign_ins"
+    __table_args__ = (Index(None, "key_id", "created_at"), Index(None, "expires_at"))
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key_id: Mapped[str] = mapped_column(ForeignKey("api_keys.id", ondelete="CASCADE"))
+    """The key it was signed in with."""
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
 
 
 class AuditEvent(Base):

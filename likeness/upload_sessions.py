@@ -114,7 +114,9 @@ def part_addresses(store: ObjectStore, upload: Upload) -> list[PartAddress]:
         PartAddress(
             number,
             size,
-            store.signed_part(upload.object_key, upload.multipart_id, number, expires_s=_ADDRESS_S),
+            store.signed_part(
+                upload.object_key, upload.multipart_id, number, expires_s=_ADDRESS_S, size=size
+            ),
             arrived.get(number) == size,
         )
         for number, size in _sizes(upload)
@@ -134,16 +136,22 @@ def complete_upload(database: Database, store: ObjectStore, account: Account, up
     if upload.status == "ready":
         return upload
     assert upload.multipart_id is not None
-    key = upload.object_key
+    key, forgotten = upload.object_key, False
     try:
         arrived = {part.number: part for part in store.parts(key, upload.multipart_id)}
     except NotFound:
-        arrived = {}
+        arrived, forgotten = {}, True
     if arrived or not store.exists(key):  # else: put together before, and the answer got lost
         expected = _sizes(upload)
         missing = [
             number for number, size in expected if number not in arrived or arrived[number].size != size
         ]
+        if any(part.size > dict(expected).get(number, 0) for number, part in arrived.items()):
+            # More than was announced, and counted: a store that does not hold clients to their addresses' length.
+            _begin_anew(database, store, upload)
+            missing = [number for number, _ in expected]
+        elif forgotten:
+            _begin_anew(database, store, upload)  # or a crash came between two lines of what follows
         if missing:
             raise Conflict(
                 f"{len(missing)} of {len(expected)} parts have not come whole: {_some(missing)}",
@@ -151,24 +159,50 @@ def complete_upload(database: Database, store: ObjectStore, account: Account, up
                 details={"missing": missing},
             )
         parts: Sequence[Part] = [arrived[number] for number, _ in expected]
-        store.complete_parts(key, upload.multipart_id, parts)
-    stored = store.measure(key)
+        try:
+            store.complete_parts(key, upload.multipart_id, parts)
+        except (NotFound, Conflict):
+            if not store.exists(key):
+                raise _busy(upload_id) from None
+    try:
+        stored = store.measure(key)
+    except NotFound:  # somebody else who completes found it wanting
+        raise _busy(upload_id) from None
     if stored.size != upload.size or (upload.sha256 and stored.sha256 != upload.sha256):
-        store.delete_prefix(key)
-        anew = store.begin_parts(key)
-        with database.write() as session:
-            row = upload_or_refuse(session, upload_id, whole=False)
-            row.multipart_id = anew
+        _begin_anew(database, store, upload)
         raise InvalidParameter(
             "the bytes that arrived are not those that were announced",
             remedy="send all parts again, or announce the file anew with its real size and sha256",
             details={"field": "sha256", "received": stored.sha256, "size": stored.size},
         )
-    with database.write() as session:
-        row = upload_or_refuse(session, upload_id, whole=False)
-        row.status, row.sha256 = "ready", stored.sha256
-        row.multipart_id = row.expires_at = None
+    try:
+        with database.write() as session:
+            row = upload_or_refuse(session, upload_id, whole=False)
+            row.status, row.sha256 = "ready", stored.sha256
+            row.multipart_id = row.expires_at = None
+    except NotFound:  # deleted meanwhile, perhaps before its bytes had this name
+        store.delete_prefix(key)
+        raise
     return row
+
+
+def _begin_anew(database: Database, store: ObjectStore, upload: Upload) -> None:
+    """Drop the bytes of an upload and wait for its parts again, unless somebody else does so already."""
+    key = upload.object_key
+    store.delete_prefix(key)
+    anew = store.begin_parts(key)
+    with database.write() as session:
+        mine = UploadRepository(session).begin_anew(upload.id, upload.multipart_id, anew)
+    if not mine:
+        store.abort_parts(key, anew)
+
+
+def _busy(upload_id: str) -> Conflict:
+    return Conflict(
+        f"the upload {upload_id} is being completed by another request",
+        remedy="look at it with GET /v1/uploads/ID, and complete it again if it is still awaited",
+        details={"id": upload_id},
+    )
 
 
 def _part_size(size: int) -> int:

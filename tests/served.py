@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import uvicorn
+from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from api.app import create_app
+from api.serving import server_config
 from likeness.database import Database
 from likeness.schema import migrate
 from likeness.settings import Settings
@@ -29,6 +31,7 @@ class Service:
     settings: Settings
     database: Database
     runner: Runner
+    app: FastAPI
 
 
 @contextmanager
@@ -36,8 +39,7 @@ def listening(app: ASGIApp) -> Iterator[str]:
     """The address of an application that is served in a thread."""
     listener = socket.create_server(("127.0.0.1", 0))
     # A stream that is still followed must not hold the test up.
-    config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(server_config(app, grace_s=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     while not server.started:
@@ -58,11 +60,12 @@ def served(settings: Settings, *, works: bool = True) -> Iterator[Service]:
     migrate(database)
     runner = Runner(database, store_of(settings), settings, registry=REGISTRY)
     worker = threading.Thread(target=work_forever, args=(runner,))
-    with listening(create_app(settings)) as url:
+    app = create_app(settings)
+    with listening(app) as url:
         if works:
             worker.start()
         try:
-            yield Service(url, settings, database, runner)
+            yield Service(url, settings, database, runner, app)
         finally:
             runner.stop.set()
             if works:

@@ -120,7 +120,10 @@ def error_page(request: Request, problem: ProblemDetails) -> HTMLResponse:
 
 def _came_from(request: Request) -> str | None:
     """The page of ours that the browser was on."""
-    referrer = urlsplit(request.headers.get("referer", ""))
+    try:
+        referrer = urlsplit(request.headers.get("referer", ""))
+    except ValueError:  # "http://["
+        return None
     if referrer.netloc != request.headers.get("host") or not referrer.path.startswith("/"):
         return None
     return None if referrer.path.startswith("//") else referrer.path

@@ -10,9 +10,10 @@ from fastapi.responses import RedirectResponse
 
 from api.dashboard.render import render
 from api.dependencies import DatabaseDep, SettingsDep
-from api.doorkeeper import COOKIE
-from likeness.accounts import SESSION_S, authenticate, session_of
+from api.doorkeeper import COOKIE, session_token
+from likeness.accounts import authenticate
 from likeness.refusals import Unauthenticated
+from likeness.sessions import SESSION_S, end_session, open_session
 
 router = APIRouter()
 
@@ -42,10 +43,11 @@ def sign_in(
             accounts=settings.auth == "keys",
             problem=problem,
         )
+    request.state.signed = account
     answer = RedirectResponse(_inside(next), 303)
     answer.set_cookie(
         COOKIE,
-        session_of(account, settings.signing_key()),
+        open_session(database, account),
         max_age=SESSION_S,
         httponly=True,
         samesite="lax",
@@ -55,7 +57,10 @@ def sign_in(
 
 
 @router.post("/sign-out")
-def sign_out() -> Response:
+def sign_out(request: Request, database: DatabaseDep) -> Response:
+    """Ends the session here, not only in the browser: its cookie is worth nothing from then on."""
+    if token := session_token(request.headers):
+        request.state.signed = end_session(database, token)
     answer = RedirectResponse("/sign-in", 303)
     answer.delete_cookie(COOKIE)
     return answer
@@ -63,7 +68,10 @@ def sign_out() -> Response:
 
 def _inside(path: str) -> str:
     """The path if it is one of ours: a link must not be able to send somebody elsewhere after signing in."""
-    parts = urlsplit(path)
+    try:
+        parts = urlsplit(path)
+    except ValueError:  # "//["
+        return "/"
     safe = (
         path.startswith("/") and not path.startswith(("//", "/\\")) and not parts.scheme and not parts.netloc
     )

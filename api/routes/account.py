@@ -94,4 +94,11 @@ def list_audit_events(
 
 
 def _utc(moment: datetime) -> datetime:
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    try:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except OverflowError:  # midnight of the first of all days, somewhere east of here
+        raise InvalidParameter(
+            "the time is before the first or after the last day of the calendar",
+            remedy="send times such as 2026-11-01T00:00:00Z",
+            details={"field": "since"},
+        ) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.dependencies import DatabaseDep, SettingsDep, WatchDep
+from api.dependencies import DatabaseDep, SeesInsideDep, SettingsDep, WatchDep
 from api.problem_details import answers
 from api.schemas import CheckOut, HealthOut, ReadyOut
 from likeness import VERSION
@@ -21,9 +21,17 @@ def healthz() -> HealthOut:
 
 
 @router.get("/readyz", responses=answers(NotReady), summary="Can it do its work")
-def readyz(database: DatabaseDep, settings: SettingsDep, watch: WatchDep) -> ReadyOut:
-    """Database and schema, disk space, and a living worker; 503 names what is missing."""
+def readyz(database: DatabaseDep, settings: SettingsDep, watch: WatchDep, inside: SeesInsideDep) -> ReadyOut:
+    """Database and schema, disk space, and a living worker; 503 names what is missing. Where keys are needed, strangers
+    hear only whether it is ready; an admin's key or `LIKENESS_METRICS_TOKEN` hears why."""
     found = checks(database, settings, watch)
+    if not inside:
+        if not all(check.ok for check in found):
+            raise NotReady(
+                "a part of the service is missing right now",
+                remedy="ask whoever runs it; with LIKENESS_METRICS_TOKEN or an admin's key this answer names the part",
+            )
+        return ReadyOut(checks=[])
     parts = [CheckOut(name=check.name, ok=check.ok, detail=check.detail) for check in found]
     if bad := [part for part in parts if not part.ok]:
         raise NotReady(

@@ -23,6 +23,7 @@ from problems import Conflict, InvalidParameter, NotFound
 
 StatusFilter = Annotated[Status | None, Query(alias="status", description="Only jobs of this status")]
 PersonFilter = Annotated[str | None, Query(max_length=64, description="Only jobs of this person")]
+_LAST_EVENT = 2**53
 BatchFilter = Annotated[str | None, Query(max_length=64, description="Only videos of this batch")]
 
 
@@ -114,7 +115,7 @@ def add_job_routes(router: APIRouter, model: Any, kind: Kind | None, scope: Scop
         request: Request,
         account: AccountDep,
         database: DatabaseDep,
-        after: Annotated[int, Query(ge=0, le=2**53, description="Only events after this one")] = 0,
+        after: Annotated[int, Query(ge=0, le=_LAST_EVENT, description="Only events after this one")] = 0,
         last_event_id: Annotated[
             str | None, Header(max_length=20, description="As after; of a stream")
         ] = None,
@@ -126,8 +127,8 @@ def add_job_routes(router: APIRouter, model: Any, kind: Kind | None, scope: Scop
             if EVENT_STREAM not in request.headers.get("accept", ""):
                 events = EventRepository(session).after(job_id, after)
                 return EventsOut(data=[EventOut.of(event) for event in events])
-        start = int(last_event_id) if last_event_id and last_event_id.isdecimal() else after
-        return follow(database, job_id, start)
+        given = last_event_id if last_event_id and last_event_id.isdecimal() else after
+        return follow(database, account, job_id, min(int(given), _LAST_EVENT))
 
     @router.post(
         "/{job_id}/cancel",

@@ -14,6 +14,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
+from api.bodies import announced_bytes
 from api.dependencies import SettingsDep, StoreDep
 from api.problem_details import answers, changes
 from api.receive import pump
@@ -118,8 +119,8 @@ async def _receive(request: Request, settings: Settings, grant: Grant, target: P
             digest.update(block)
             stream.write(block)
 
-        announced = request.headers.get("content-length", "")
-        if announced.isdigit() and int(announced) > limit:
+        announced = announced_bytes(request.headers)
+        if announced is not None and announced > limit:
             raise _too_large(grant, limit)
         await pump(request, take)
     if grant.size is not None and size != grant.size:

@@ -34,13 +34,12 @@ from likeness.settings import Settings
 from likeness.store import ObjectStore
 from likeness.tables import Upload
 from likeness.upload_sessions import announce_upload, complete_upload, part_addresses
-from problems import Conflict, InvalidParameter, MediaTooLarge, NotFound, OutOfDisk, UnreadableMedia
+from problems import Conflict, InvalidParameter, NotFound, OutOfDisk, UnreadableMedia
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
 _EITHER = [needs("train", "render")]
 """Clips are for training, recordings for videos."""
-_MAX_JSON = 2**16
 _FETCHES = threading.BoundedSemaphore(4)
 """Files that this process fetches at the same time: each holds a thread."""
 _FETCH_DEADLINE_S = 300.0
@@ -104,7 +103,7 @@ async def create_upload(
     """A small file at once, as a multipart form or as the plain body with its facts in the query. A large one in parts:
     send JSON with its size, PUT each part to its address, then `POST …/complete`; a client that was cut off asks with
     GET which parts have come. Or JSON with `source_url`, which the service fetches."""
-    if request.headers.get("content-type", "").split(";")[0].strip() == "application/json":
+    if request.headers.get("content-type", "").split(";")[0].strip().lower() == "application/json":
         body = await _json(request)
         upload, parts = await run_in_threadpool(_announced, body, account, settings, database, store)
     else:
@@ -171,17 +170,9 @@ def remove_upload(
 
 
 async def _json(request: Request) -> UploadIn:
-    body = bytearray()
-    async for block in request.stream():
-        body += block
-        if len(body) > _MAX_JSON:
-            raise MediaTooLarge(
-                f"the JSON has more than {_MAX_JSON} bytes",
-                remedy="send the file itself with another Content-Type",
-                details={"limit_bytes": _MAX_JSON},
-            )
+    body = await request.body()
     try:
-        announced = UploadIn.model_validate_json(bytes(body))
+        announced = UploadIn.model_validate_json(body)
     except ValidationError as error:
         raise misfit(error.errors()) from error
     if (announced.size is None) == (announced.source_url is None):

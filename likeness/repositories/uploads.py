@@ -44,6 +44,21 @@ class UploadRepository:
         """Delete uploads whose parts did not come in time; not one that becomes whole this moment."""
         self.session.execute(update(Upload).where(*_abandoned(now)).values(deleting_at=now))
 
+    def begin_anew(self, upload_id: str, old: str | None, new: str) -> bool:
+        """Let an awaited upload's parts go to another multipart upload; False when they already go elsewhere."""
+        changed = self.session.execute(
+            update(Upload)
+            .where(
+                Upload.id == upload_id,
+                Upload.multipart_id == old,
+                Upload.status == "awaiting",
+                Upload.deleting_at.is_(None),
+            )
+            .values(multipart_id=new)
+            .returning(Upload.id)
+        )
+        return changed.first() is not None
+
     def page(
         self, *, limit: int, cursor: str | None, purpose: str | None = None, tenant_id: str | None = None
     ) -> Page[Upload]:

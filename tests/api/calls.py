@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import httpx
@@ -29,6 +31,24 @@ def train(client: TestClient, person_id: str, upload_id: str, **params: Any) -> 
     assert answer.status_code == 202, answer.text
     identifier: str = answer.json()["id"]
     return identifier
+
+
+def at_once(calls: Sequence[Callable[[], httpx.Response]]) -> list[httpx.Response]:
+    """What these calls are answered, when they are made in the same moment, each in a thread of its own."""
+    answers: list[httpx.Response] = []
+    start = threading.Barrier(len(calls))
+
+    def ask(call: Callable[[], httpx.Response]) -> None:
+        start.wait()
+        answers.append(call())
+
+    threads = [threading.Thread(target=ask, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(answers) == len(calls)
+    return answers
 
 
 def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:

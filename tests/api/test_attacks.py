@@ -12,7 +12,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from api import receive
+from api import bodies
 from api.app import create_app
 from likeness.accounts import create_key, create_tenant
 from likeness.database import Database
@@ -27,7 +27,7 @@ EVIL = "<script>alert(1)</script>"
 def test_who_falls_silent_in_the_middle_is_sent_away(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(receive, "LONGEST_SILENCE_S", 0.3)
+    monkeypatch.setattr(bodies, "LONGEST_SILENCE_S", 0.3)
     with served(settings, works=False) as service:
         place = urlsplit(service.url)
         assert place.hostname is not None

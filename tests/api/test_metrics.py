@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 from sqlalchemy import update
 
 from api.app import create_app
+from likeness.accounts import create_key, create_tenant
 from likeness.clock import now
 from likeness.database import Database
 from likeness.repositories.workers import WorkerRepository
 from likeness.settings import Settings
 from likeness.store import LocalStore
 from likeness.tables import Stage, WebhookDelivery, WebhookEndpoint, Worker
+from tests.api.conftest import Watch
 from tests.likeness.service import (  # noqa: F401
     either_database,
     postgres_url,
@@ -198,3 +202,48 @@ def test_a_lost_database_is_said(client: TestClient, settings: Settings) -> None
     found = scrape(client)
     assert value(found, "database_up") == 0
     assert not [name for name, _ in found if name.startswith("queue_")]
+
+
+def test_where_keys_are_needed_strangers_are_told_nothing(
+    settings: Settings, database: Database, watch: Watch
+) -> None:
+    """An admin's key and the token of those who watch the service see everything, on both pages."""
+    token = "t" * 32
+    app = create_app(
+        settings.model_copy(update={"auth": "keys", "metrics_token": SecretStr(token)}), watch=watch
+    )
+    tenant = create_tenant(database, "Ada Ltd")
+    keys = {
+        scope: create_key(database, tenant_id=tenant, name=scope, scopes=[scope])[1]
+        for scope in ("read", "admin")
+    }
+    client = TestClient(app, raise_server_exceptions=False)
+
+    def ask(path: str, secret: str) -> httpx.Response:
+        return client.get(path, headers={"Authorization": f"Bearer {secret}"} if secret else {})
+
+    for secret, status in (
+        ("", 401),
+        ("wrong", 401),
+        (keys["read"], 403),
+        (keys["admin"], 200),
+        (token, 200),
+    ):
+        answer = ask("/metrics", secret)
+        assert answer.status_code == status, secret
+        assert ("likeness_queue_stages" in answer.text) is (status == 200)
+    assert ask("/v1/jobs", token).status_code == 401, "it opens nothing else"
+    for alive, status in ((True, 200), (False, 503)):
+        watch.alive = alive
+        for secret, whole in (("", False), (keys["read"], False), (keys["admin"], True), (token, True)):
+            answer = ask("/readyz", secret)
+            assert answer.status_code == status
+            assert (str(settings.data_dir) in answer.text) is whole
+            assert ("worker" in answer.text) is whole
+        assert ask("/healthz", "").status_code == 200
+
+
+def test_without_a_token_nobody_guesses_it(settings: Settings, database: Database, watch: Watch) -> None:
+    with TestClient(create_app(settings.model_copy(update={"auth": "keys"}), watch=watch)) as client:
+        for header in ("Bearer", "Bearer ", "Bearer  ", "Basic "):
+            assert client.get("/metrics", headers={"Authorization": header}).status_code == 401

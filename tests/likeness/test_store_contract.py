@@ -320,6 +320,19 @@ def test_parts_from_a_client(deployed: Deployed, tmp_path: Path) -> None:
         store.signed_part("uploads/b", upload, 0, expires_s=60)
 
 
+def test_a_part_of_another_length_than_its_address_is_for(deployed: Deployed) -> None:
+    if deployed.kind == "moto":
+        pytest.skip("checks no signatures")
+    store = deployed.store
+    upload = store.begin_parts("uploads/e")
+    address = store.signed_part("uploads/e", upload, 1, expires_s=60, size=1000)
+    for size in (1001, PART, 999):
+        assert httpx.put(address, content=bytes(size)).status_code >= 400
+    assert store.parts("uploads/e", upload) == []
+    assert httpx.put(address, content=bytes(1000)).status_code == 200
+    assert [part.size for part in store.parts("uploads/e", upload)] == [1000]
+
+
 def test_parts_that_did_not_arrive_and_uploads_that_are_dropped(store: ObjectStore) -> None:
     other = '"' + "0" * 32 + '"'
     for wrong in ([Part(1, 3, other)], [Part(2, 3, other)]):
