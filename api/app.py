@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -17,6 +16,7 @@ from api import problem_details
 from api.dashboard import pages, sessions
 from api.doorkeeper import Doorkeeper
 from api.gate import Gate
+from api.head import HeadAsGet
 from api.measures import RequestMeasures, RowMeasures
 from api.routes import (
     account,
@@ -43,7 +43,6 @@ from likeness import VERSION
 from likeness.database import Database
 from likeness.health import WorkerWatch
 from likeness.settings import Settings
-from likeness.store import LocalStore, ObjectStore
 from likeness.stores import store_of
 from problems import InvalidParameter
 
@@ -103,24 +102,17 @@ def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = 
     app.include_router(pages.router, include_in_schema=False)
     app.include_router(sessions.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.add_middleware(HeadAsGet)
     app.add_middleware(Doorkeeper, settings=settings, database=database)
     app.add_middleware(
         Gate,
         allowed_hosts=settings.allowed_hosts,
         upload_paths=_UPLOADS,
         measures=RequestMeasures(app.state.registry),
-        media_origin=_media_origin(app.state.store),
+        media_origin=app.state.store.address_origin,
     )
     app.openapi = lambda: _schema(app)  # type: ignore[method-assign]
     return app
-
-
-def _media_origin(store: ObjectStore) -> str:
-    """Scheme and host that the store's signed addresses begin with; empty when that is this service."""
-    if isinstance(store, LocalStore):
-        return ""
-    address = urlsplit(store.signed_get("any", expires_s=1))
-    return f"{address.scheme}://{address.netloc}"
 
 
 def _schema(app: FastAPI) -> dict[str, Any]:

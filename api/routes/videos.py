@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Response
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, Request, Response
 
 from api.dependencies import AccountDep, DatabaseDep, SettingsDep, StoreDep, needs
-from api.problem_details import answers, changes
-from api.routes.downloads import download
+from api.problem_details import changes
+from api.routes.downloads import download, file_answers
 from api.routes.job_routes import add_job_routes
 from api.routes.uploads import fetch_upload
 from api.schemas import AudioIn, DryRunOut, PoseIn, VideoIn, VideoOut
@@ -130,18 +129,15 @@ def moved(pose: PoseIn) -> dict[str, Any]:
 
 @router.get(
     "/{job_id}/download",
-    response_class=FileResponse,
-    responses={
-        200: {"content": {kind: {} for kind in MEDIA_TYPES.values()}},
-        206: {"description": "The part that the Range header asks for", "content": {"video/mp4": {}}},
-        307: {"description": "Where the object store hands it out"},
-        **answers(NotFound, Conflict),
-    },
+    response_class=Response,
+    responses=file_answers(*MEDIA_TYPES.values()),
     dependencies=[needs("read")],
     summary="Download a video",
 )
-def download_video(job_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep) -> Response:
-    """The finished video in the format that was asked for. Answers range requests."""
+def download_video(
+    request: Request, job_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep
+) -> Response:
+    """The finished video in the format that was asked for. Answers range requests and conditional ones, and `HEAD`."""
     with database.read() as session:
         job = record_or_refuse(session, job_id, kind="video", tenant_id=account.tenant_id)
         entry, status = video_file(job), job.status
@@ -152,7 +148,7 @@ def download_video(job_id: str, account: AccountDep, database: DatabaseDep, stor
             details={"status": status},
         )
     suffix = str(entry["name"]).rpartition(".")[2]
-    return download(store, entry, f"{job_id}.{suffix}", MEDIA_TYPES[suffix])
+    return download(store, entry, f"{job_id}.{suffix}", MEDIA_TYPES[suffix], request)
 
 
 add_job_routes(router, VideoOut, "video", "render")
