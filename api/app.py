@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -18,6 +17,7 @@ from api.audit_trail import AuditTrail
 from api.dashboard import pages, sessions
 from api.doorkeeper import Doorkeeper
 from api.gate import Gate
+from api.head import HeadAsGet
 from api.measures import RequestMeasures, RowMeasures
 from api.openapi import describe_api
 from api.routes import (
@@ -44,7 +44,6 @@ from likeness import VERSION
 from likeness.database import Database
 from likeness.health import WorkerWatch
 from likeness.settings import Settings
-from likeness.store import LocalStore, ObjectStore
 from likeness.stores import store_of
 
 _STATIC = Path(__file__).parent / "dashboard" / "static"
@@ -102,12 +101,13 @@ def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = 
     app.include_router(pages.router, include_in_schema=False)
     app.include_router(sessions.router, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=_STATIC), name="static")
+    app.add_middleware(HeadAsGet)
     app.add_middleware(Doorkeeper, settings=settings, database=database, trail=trail)
     app.add_middleware(
         Gate,
         allowed_hosts=settings.allowed_hosts,
         measures=RequestMeasures(app.state.registry),
-        media_origin=_media_origin(app.state.store),
+        media_origin=app.state.store.address_origin,
     )
 
     @functools.cache
@@ -116,11 +116,3 @@ def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = 
 
     app.openapi = description  # type: ignore[method-assign]
     return app
-
-
-def _media_origin(store: ObjectStore) -> str:
-    """Scheme and host that the store's signed addresses begin with; empty when that is this service."""
-    if isinstance(store, LocalStore):
-        return ""
-    address = urlsplit(store.signed_get("any", expires_s=1))
-    return f"{address.scheme}://{address.netloc}"

@@ -56,6 +56,8 @@ def problem_response(problem: Problem, request_id: str | None) -> JSONResponse:
     headers = {"X-Request-Id": request_id} if request_id else {}
     if problem.status in (409, 429, 503) and (problem.retryable or problem.status == 503):
         headers["Retry-After"] = str(max(1, math.ceil(problem.details.get("retry_after_s", 5))))
+    if problem.status == 416 and "size" in problem.details:
+        headers["Content-Range"] = f"bytes */{problem.details['size']}"
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     body = details_of(problem, request_id=request_id).model_dump(mode="json")

@@ -74,6 +74,8 @@ class Cable:
         self.carried = {"up": 0, "down": 0}
         self._left: dict[str, int] = {}
         self._cut = False
+        self.was_cut = threading.Event()
+        """Set once it broke off something that was under way."""
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
@@ -118,6 +120,7 @@ class Cable:
                         self._cut = self._cut or self._left[direction] <= 0
                 if self._cut:
                     self._break()
+                    self.was_cut.set()
                     return
                 sink.sendall(block)
         for end in (source, sink):

@@ -34,13 +34,16 @@ def doctor(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object last.")] = False,
 ) -> None:
-    """Check secrets, disk, database, broker, store, workers, relay, clock, libraries, device and service.
+    """Check secrets, disk, database, broker, store, workers, relay, clock, addresses, libraries, device and service.
+
+    Addresses are tried as a browser would: a probe is read and a part is sent at those that users are handed.
 
     Exit code 1 if one is bad. A part that this machine does not have (the libraries of a worker in the API's image)
     is no fault.
     """
     from likeness.database import Database
     from likeness.health import Check, check_disk, deployment_checks
+    from likeness.reach import check_addresses
     from likeness.settings import Settings
     from likeness.stores import store_of
 
@@ -52,7 +55,11 @@ def doctor(
     disk = check_disk(settings)
     if disk.ok:
         database = Database.of(settings)
-        found: list[Check] = deployment_checks(database, store_of(settings), settings)
+        store = store_of(settings)
+        found: list[Check] = deployment_checks(database, store, settings)
+        good = {check.name for check in found if check.ok}
+        if {"secrets", "store"} <= good:  # without a secret nothing can be signed
+            found += check_addresses(store, settings)
         database.close()
     else:
         found = [disk]
@@ -66,10 +73,10 @@ def doctor(
             ("ok  ", None) if check.ok else ("warn", "yellow") if check.warning else ("BAD ", "red")
         )
         typer.secho(f"{mark} {check.name:<10} {check.detail}", fg=colour)
-    good = all(check.ok or check.warning for check in found)
+    sound = all(check.ok or check.warning for check in found)
     if as_json:
-        typer.echo(json.dumps({"ok": good, "checks": [asdict(check) for check in found]}))
-    if not good:
+        typer.echo(json.dumps({"ok": sound, "checks": [asdict(check) for check in found]}))
+    if not sound:
         raise typer.Exit(1)
 
 

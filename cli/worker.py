@@ -32,21 +32,23 @@ def worker(
     from likeness.settings import Settings
     from likeness.stores import store_of
     from workers.runner import Runner, serve
+    from workers.spill import spilling_to_disk
 
     try:
         settings = Settings.load(data_dir=data_dir)
         settings.require_safe()
         write_logs(settings)
-        if queue and not once:
-            from workers.celery_app import work
+        with spilling_to_disk(settings):
+            if queue and not once:
+                from workers.celery_app import work
 
-            raise typer.Exit(work(settings, queue))
-        if not once:
-            raise typer.Exit(serve(settings))
-        store = store_of(settings)
-        store.prepare()
-        count = Runner(Database.of(settings), store, settings).run_all()
-        typer.echo(f"{count} stage(s) run")
+                raise typer.Exit(work(settings, queue))
+            if not once:
+                raise typer.Exit(serve(settings))
+            store = store_of(settings)
+            store.prepare()
+            count = Runner(Database.of(settings), store, settings).run_all()
+            typer.echo(f"{count} stage(s) run")
     except Problem as problem:
         show_problem(problem)
         raise typer.Exit(exit_code(problem)) from None

@@ -6,9 +6,10 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from problems import InternalProblem, InvalidParameter, NotFound
+from problems import Conflict, InternalProblem, InvalidParameter, NotFound
 
 MOST_PARTS = 10_000
 """Parts of one multipart upload at most: S3's own limit."""
@@ -25,6 +26,18 @@ class StoredObject:
     size: int
     """Bytes."""
     sha256: str
+
+
+@dataclass(frozen=True)
+class ObjectFacts:
+    """What a reader has to know before the bytes of an object."""
+
+    size: int
+    """Bytes."""
+    etag: str
+    """The store's word for these bytes, in quotes as the header of that name has it: other bytes, another word."""
+    modified: datetime
+    """When the object was stored; with its time zone."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +103,15 @@ def no_upload(key: str) -> NotFound:
     return NotFound(
         f"there is no such unfinished upload of {key}",
         remedy="begin a new upload; this one was finished, aborted or swept up",
+        details={"key": key},
+    )
+
+
+def replaced(key: str) -> Conflict:
+    """The problem of an object that was stored anew while somebody read it."""
+    return Conflict(
+        f"the object {key} was stored anew while it was read",
+        remedy="read it from its beginning",
         details={"key": key},
     )
 

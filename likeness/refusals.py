@@ -96,6 +96,10 @@ class FetchFailed(Problem):
     slug, title, status, retryable = "fetch_failed", "The file could not be fetched", 502, True
 
 
+class RangeNotSatisfiable(Problem):
+    slug, title, status = "range_not_satisfiable", "The range lies behind the object's end", 416
+
+
 class UploadStalled(Problem):
     slug, title, status, retryable = "upload_stalled", "The upload stopped in its middle", 408, True
 

@@ -9,19 +9,27 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from likeness.objects import Part, StoredObject, checked_key, checked_order, checked_part, no_upload
+from likeness.objects import (
+    ObjectFacts,
+    Part,
+    StoredObject,
+    checked_key,
+    checked_order,
+    checked_part,
+    no_upload,
+)
+from likeness.s3_addresses import S3Addresses, allow_browsers
 from likeness.s3_client import S3Options, client_of, code_of, s3_errors
 from likeness.s3_download import download
+from likeness.s3_reading import describe, read_piece
 from likeness.s3_upload import Upload, list_parts
-from likeness.signed_urls import expiry
-from problems import InternalProblem
+from likeness.signed_urls import ApiAddresses, Grant
+from problems import InternalProblem, NotFound
 
 log = logging.getLogger("likeness.store")
 
@@ -34,14 +42,22 @@ class S3Store:
     """Objects in one bucket, below one prefix; fits :class:`likeness.store.ObjectStore`.
 
     Every method may raise StoreUnavailable (retryable), and InternalProblem when the set-up can't work.
+
+    Args:
+        by_api: what signs addresses where clients can't reach the server: the API then hands the objects out and takes
+            parts in. Without it addresses lead to the server.
+        page_origin: scheme and host of the pages that send parts to the server and read from it; empty is any.
     """
 
-    def __init__(self, options: S3Options) -> None:
-        self.options = options
+    def __init__(
+        self, options: S3Options, *, by_api: ApiAddresses | None = None, page_origin: str = ""
+    ) -> None:
+        self.options, self._by_api, self._page_origin = options, by_api, page_origin
         folder = options.prefix.strip("/")
         self._root = f"{checked_key(folder)}/" if folder else ""
         with s3_errors():
             self._client = client_of(options)
+        self._direct = S3Addresses(options)
 
     def prepare(self) -> None:
         """Check the bucket, make it where that is asked for, and set its rules as far as the server knows such.
@@ -65,6 +81,8 @@ class S3Store:
                 self._make_bucket()
         self._abort_unfinished_uploads_some_day()
         self._encrypt_by_default()
+        if self._by_api is None:
+            allow_browsers(self._client, self.options.bucket, self._page_origin)
 
     def put_file(self, key: str, source: Path, *, move: bool = False) -> StoredObject:
         """As the protocol says; a large file that was cut off goes on where it was (:mod:`likeness.s3_upload`).
@@ -133,35 +151,64 @@ class S3Store:
     def local_path(self, key: str) -> None:
         checked_key(key)
 
-    # -- signed addresses ------------------------------------------------------------------------------------
+    def describe(self, key: str) -> ObjectFacts:
+        with s3_errors(key):
+            return describe(self._client, self._place(key))
+
+    def read(self, key: str, start: int, length: int, *, etag: str) -> bytes:
+        with s3_errors(key):
+            return read_piece(self._client, self._place(key), key, start, length, etag=etag)
+
+    # -- signed addresses: of the server itself, or of the API where clients can't reach the server --------------
+
+    @property
+    def answered_by_api(self) -> bool:
+        return self._by_api is not None
+
+    @property
+    def address_origin(self) -> str:
+        return self._by_api.origin if self._by_api else self._direct.origin(self._place("any"))
+
+    def check_signature(self, method: str, key: str, query: Mapping[str, str]) -> Grant:
+        if self._by_api is None:
+            raise NotFound(
+                "this service hands out no objects itself",
+                remedy="use the address as it was given: it leads to the object store",
+            )
+        return self._by_api.check(method, key, query)
 
     def signed_get(
         self, key: str, *, expires_s: float, filename: str | None = None, media_type: str | None = None
     ) -> str:
-        wishes = {}
-        if filename is not None:
-            wishes["ResponseContentDisposition"] = f"attachment; filename*=UTF-8''{quote(filename, safe='')}"
-        if media_type is not None:
-            wishes["ResponseContentType"] = media_type
-        return self._signed("get_object", key, expires_s, wishes)
+        if self._by_api:
+            return self._by_api.get(key, expires_s=expires_s, filename=filename, media_type=media_type)
+        place = self._place(key)
+        return self._direct.get(place, expires_s=expires_s, filename=filename, media_type=media_type)
 
     def signed_put(self, key: str, *, expires_s: float, size: int, media_type: str = _OCTETS) -> str:
-        # No encryption headers: the client would have to know and send them. prepare() makes encryption the
-        # bucket's default instead.
-        return self._signed("put_object", key, expires_s, {"ContentLength": size, "ContentType": media_type})
+        if self._by_api:
+            return self._by_api.put(key, expires_s=expires_s, size=size, media_type=media_type)
+        return self._direct.put(self._place(key), expires_s=expires_s, size=size, media_type=media_type)
+
+    def signed_part(
+        self, key: str, upload_id: str, number: int, *, expires_s: float, size: int | None = None
+    ) -> str:
+        if self._by_api:
+            return self._by_api.part(key, upload_id, number, expires_s=expires_s, size=size)
+        return self._direct.part(self._place(key), upload_id, number, expires_s=expires_s, size=size)
+
+    def take_part(self, key: str, upload_id: str, number: int, received: Path, sha256: str) -> Part:
+        size = received.stat().st_size
+        with s3_errors(key), open(received, "rb") as stream:
+            sent = self._client.upload_part(
+                **self._place(key), UploadId=upload_id, PartNumber=checked_part(number), Body=stream
+            )
+        return Part(number, size, str(sent["ETag"]))
 
     def begin_parts(self, key: str) -> str:
         with s3_errors(key):
             begun = self._client.create_multipart_upload(**self._place(key), **self.options.encryption())
         return str(begun["UploadId"])
-
-    def signed_part(
-        self, key: str, upload_id: str, number: int, *, expires_s: float, size: int | None = None
-    ) -> str:
-        which: dict[str, Any] = {"UploadId": upload_id, "PartNumber": checked_part(number)}
-        if size is not None:
-            which["ContentLength"] = size  # becomes part of what is signed
-        return self._signed("upload_part", key, expires_s, which)
 
     def parts(self, key: str, upload_id: str) -> list[Part]:
         with s3_errors(key):
@@ -189,15 +236,6 @@ class S3Store:
 
     def _place(self, key: str) -> dict[str, str]:
         return {"Bucket": self.options.bucket, "Key": self._name(key)}
-
-    def _signed(self, operation: str, key: str, expires_s: float, params: dict[str, Any]) -> str:
-        expiry(expires_s)
-        with s3_errors(key):
-            return str(
-                self._client.generate_presigned_url(
-                    operation, Params={**self._place(key), **params}, ExpiresIn=int(expires_s)
-                )
-            )
 
     def _abort(self, name: str, upload_id: str) -> None:
         try:

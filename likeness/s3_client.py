@@ -34,6 +34,8 @@ class S3Options:
     """Folder inside the bucket that everything lies in; empty means the bucket's root."""
     endpoint_url: str = ""
     """Address of a server other than AWS, ``https://minio.example:9000``."""
+    public_url: str = ""
+    """Address under which clients reach the server, where it is another than ``endpoint_url``."""
     region: str = ""
     """Empty leaves it to boto3's own chain, and to us-east-1 where that says nothing."""
     access_key: str = ""

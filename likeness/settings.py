@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from likeness.signed_urls import secret_of
 from problems import InvalidParameter
 
 MEBIBYTE = 2**20
+NOBODY = "none"
+"""Of ``s3_public_url``: no client can reach the S3 server."""
 LEAST_SECRET = 32
 """Characters of a ``secret_key``: 16 random bytes in hexadecimal."""
 KNOWN_SECRETS = frozenset(
@@ -78,7 +80,11 @@ class Settings(BaseSettings):
     s3_prefix: str = ""
     """Folder inside the bucket, of plain segments; empty means its root."""
     s3_endpoint_url: str = ""
-    """Address of an S3 server; empty means AWS. Clients are sent to it with signed addresses."""
+    """Address of an S3 server, as the service itself reaches it; empty means AWS."""
+    s3_public_url: str = ""
+    """Address of the same server as clients reach it: signed addresses lead there. ``none``: clients can't reach it, so
+    the API hands objects out itself and takes parts in. Empty: the endpoint's own where that has a public name, else as
+    ``none``."""
     s3_region: str = ""
     """Region; empty leaves it to boto3's own chain, then us-east-1."""
     s3_access_key: str = ""
@@ -94,10 +100,12 @@ class Settings(BaseSettings):
     s3_make_bucket: bool = False
     """Make the bucket when it is missing."""
     public_url: str = ""
-    """Address under which clients reach the service, ``https://likeness.example``: signed addresses of the local
-    store begin with it. Empty makes them relative to the host."""
+    """Address under which clients reach the service, ``https://likeness.example``: signed addresses that the API
+    answers begin with it, and with https the cookie of a sign-in is for https only. Empty makes addresses relative to
+    the host."""
     host: str = "127.0.0.1"
-    """Address the service listens on. There are no accounts: another address opens it to that network."""
+    """Address the service listens on. Another than this machine's own opens it to that network, with ``auth`` local to
+    everybody there."""
     port: int = Field(default=8000, ge=0, le=65535)
     """TCP port the service listens on."""
     allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")
@@ -147,6 +155,16 @@ class Settings(BaseSettings):
     """Least severe log line that is written."""
     log_format: Literal["text", "json"] = "text"
     """How a log line is written: for people, or as one JSON object with the ids of request, job and stage."""
+
+    @field_validator("public_url", "s3_endpoint_url", "s3_public_url")
+    @classmethod
+    def _web_address(cls, url: str, about: ValidationInfo) -> str:
+        if not url or (url == NOBODY and about.field_name == "s3_public_url"):
+            return url
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError(f"{url[:100]!r} is no address such as https://likeness.example")
+        return url.rstrip("/")
 
     @field_validator("data_dir")
     @classmethod

@@ -1,8 +1,9 @@
-"""Signed addresses of the local store's objects, of the same shape as S3's presigned ones.
+"""Signed addresses of objects that the API itself hands out and takes, of the same shape as S3's presigned ones:
+those of the local store, and those of an S3 server that clients can't reach.
 
 ``/v1/objects/<key>?expires=<unix seconds>&…&signature=<hex>``: whoever holds one may do that one thing with that
-one object until it expires. The signature is HMAC-SHA256 over everything the address says and the method, under a
-secret of the data folder; nobody keeps a list of addresses, so they can't be taken back one by one (a new secret
+one object until it expires. The signature is HMAC-SHA256 over everything the address says and the method, under the
+deployment's secret; nobody keeps a list of addresses, so they can't be taken back one by one (a new secret
 takes all of them back).
 """
 
@@ -18,8 +19,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
+from likeness.objects import checked_key, checked_part
 from likeness.refusals import SignatureRefused
 from problems import InvalidParameter
 
@@ -68,6 +70,68 @@ class Grant:
         # JSON keeps the fields apart: no value can be shifted into the next one.
         said = json.dumps(["likeness-object-1", self.method, self.key, *self._facts().values()])
         return hmac.new(secret, said.encode(), hashlib.sha256).hexdigest()
+
+
+class ApiAddresses:
+    """Signs addresses that the API answers, and checks those that come back.
+
+    Args:
+        base_url: what they begin with, ``https://host``; empty makes them relative to the host, so that they are right
+            under whatever name a client has reached the service.
+        secret: asked at each signing for what to sign with.
+    """
+
+    def __init__(self, base_url: str, secret: Callable[[], bytes]) -> None:
+        self._base_url, self._secret = base_url, secret
+
+    def get(
+        self, key: str, *, expires_s: float, filename: str | None = None, media_type: str | None = None
+    ) -> str:
+        """An address to read an object from."""
+        return self._signed(
+            Grant("GET", checked_key(key), expiry(expires_s), filename=filename, type=media_type)
+        )
+
+    def put(self, key: str, *, expires_s: float, size: int, media_type: str) -> str:
+        """An address to send an object of so many bytes to."""
+        return self._signed(Grant("PUT", checked_key(key), expiry(expires_s), size=size, type=media_type))
+
+    def part(
+        self, key: str, upload_id: str, number: int, *, expires_s: float, size: int | None = None
+    ) -> str:
+        """An address to send one part to, of ``size`` bytes where it says so."""
+        grant = Grant(
+            "PUT",
+            checked_key(key),
+            expiry(expires_s),
+            size=size,
+            upload=upload_id,
+            part=checked_part(number),
+        )
+        return self._signed(grant)
+
+    def check(self, method: str, key: str, query: Mapping[str, str]) -> Grant:
+        """What a request to one of these addresses may do.
+
+        Raises:
+            SignatureRefused: the address was changed, is not ours, or is expired.
+        """
+        return check_signature(self._secret(), method, key, query)
+
+    @property
+    def origin(self) -> str:
+        """Scheme and host that they begin with; empty while they are relative."""
+        parts = urlsplit(self._base_url)
+        return f"{parts.scheme}://{parts.netloc}" if parts.netloc else ""
+
+    def _signed(self, grant: Grant) -> str:
+        return grant.address(self._base_url, self._secret())
+
+
+def object_secret(deployment_secret: bytes) -> bytes:
+    """What addresses of objects are signed with: not the deployment's secret itself, which signs other things too, and
+    a signature for one must be none for another."""
+    return hashlib.sha256(b"objects\0" + deployment_secret).digest()
 
 
 def check_signature(secret: bytes, method: str, key: str, query: Mapping[str, str]) -> Grant:

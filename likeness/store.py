@@ -12,12 +12,23 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
 from likeness.local_parts import PartsFolder
-from likeness.objects import Part, StoredObject, checked_key, checked_part, damaged, file_digest, missing
-from likeness.signed_urls import Grant, check_signature, expiry, secret_of
+from likeness.objects import (
+    ObjectFacts,
+    Part,
+    StoredObject,
+    checked_key,
+    checked_part,
+    damaged,
+    file_digest,
+    missing,
+    replaced,
+)
+from likeness.signed_urls import ApiAddresses, Grant, object_secret, secret_of
 from problems import InvalidParameter
 
 __all__ = ["LocalStore", "ObjectStore", "Part", "StoredObject", "file_digest"]
@@ -77,6 +88,45 @@ class ObjectStore(Protocol):
         Raises:
             NotFound: there is no such object.
         """
+
+    def describe(self, key: str) -> ObjectFacts:
+        """Size, tag and age of an object, for whoever reads it piece by piece.
+
+        Raises:
+            NotFound: there is no such object.
+        """
+
+    def read(self, key: str, start: int, length: int, *, etag: str) -> bytes:
+        """Some bytes of an object as :meth:`describe` told of it; fewer only at its end.
+
+        Raises:
+            NotFound: there is no such object any more.
+            Conflict: it has been stored anew.
+        """
+
+    def check_signature(self, method: str, key: str, query: Mapping[str, str]) -> Grant:
+        """What a request to one of the signed addresses may do that the API itself answers.
+
+        Raises:
+            SignatureRefused: the address was changed, is not ours, or is expired.
+            NotFound: the API answers none; they lead to the object store.
+        """
+
+    def take_part(self, key: str, upload_id: str, number: int, received: Path, sha256: str) -> Part:
+        """Keep a file as one part of an upload, in place of an earlier one of its number; may consume the file.
+
+        Raises:
+            NotFound: no such unfinished upload.
+        """
+
+    @property
+    def answered_by_api(self) -> bool:
+        """Whether signed addresses lead to the API, which then reads and writes the objects for its clients."""
+
+    @property
+    def address_origin(self) -> str:
+        """Scheme and host that signed addresses begin with, such as ``https://s3.example``; empty while they are
+        relative to the host under which the API was reached."""
 
     def signed_get(
         self, key: str, *, expires_s: float, filename: str | None = None, media_type: str | None = None
@@ -148,8 +198,9 @@ class LocalStore:
         self._incoming = self.root / ".incoming"
         self._incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._parts = PartsFolder(self.root / ".parts")
-        self._base_url, self._keep_parts_s = base_url, keep_parts_s
+        self._keep_parts_s = keep_parts_s
         self._given_secret = secret
+        self._addresses = ApiAddresses(base_url, self._secret)
 
     def prepare(self) -> None:
         self._incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -224,49 +275,47 @@ class LocalStore:
             raise missing(key)
         return path
 
+    def describe(self, key: str) -> ObjectFacts:
+        return _facts_of(self.local_path(key).stat())
+
+    def read(self, key: str, start: int, length: int, *, etag: str) -> bytes:
+        with open(self.local_path(key), "rb", buffering=0) as stream:
+            if _facts_of(os.fstat(stream.fileno())).etag != etag:
+                raise replaced(key)
+            stream.seek(start)
+            return stream.read(length)
+
     # -- signed addresses; api/routes/objects.py serves them ---------------------------------------------------
 
     def signed_get(
         self, key: str, *, expires_s: float, filename: str | None = None, media_type: str | None = None
     ) -> str:
-        return self._signed(
-            Grant("GET", checked_key(key), expiry(expires_s), filename=filename, type=media_type)
-        )
+        return self._addresses.get(key, expires_s=expires_s, filename=filename, media_type=media_type)
 
     def signed_put(self, key: str, *, expires_s: float, size: int, media_type: str = _OCTETS) -> str:
-        return self._signed(Grant("PUT", checked_key(key), expiry(expires_s), size=size, type=media_type))
+        return self._addresses.put(key, expires_s=expires_s, size=size, media_type=media_type)
 
     def signed_part(
         self, key: str, upload_id: str, number: int, *, expires_s: float, size: int | None = None
     ) -> str:
-        grant = Grant(
-            "PUT",
-            checked_key(key),
-            expiry(expires_s),
-            size=size,
-            upload=upload_id,
-            part=checked_part(number),
-        )
-        return self._signed(grant)
+        return self._addresses.part(key, upload_id, number, expires_s=expires_s, size=size)
 
     def check_signature(self, method: str, key: str, query: Mapping[str, str]) -> Grant:
-        """What a request to one of our addresses may do.
+        return self._addresses.check(method, key, query)
 
-        Raises:
-            SignatureRefused: the address was changed, is not ours, or is expired.
-        """
-        return check_signature(self._secret(), method, key, query)
+    @property
+    def answered_by_api(self) -> bool:
+        return True
+
+    @property
+    def address_origin(self) -> str:
+        return self._addresses.origin
 
     def begin_parts(self, key: str) -> str:
         self._path(key)
         return self._parts.begin(key)
 
     def take_part(self, key: str, upload_id: str, number: int, received: Path, sha256: str) -> Part:
-        """Keep a received file of :meth:`incoming_file` as a part.
-
-        Raises:
-            NotFound: no such unfinished upload.
-        """
         return self._parts.take(key, upload_id, checked_part(number), received, sha256)
 
     def parts(self, key: str, upload_id: str) -> list[Part]:
@@ -289,14 +338,10 @@ class LocalStore:
         """A fresh name in the store's own file system, for bytes that are coming in; a crash's are swept up."""
         return self._incoming / secrets.token_hex(16)
 
-    def _signed(self, grant: Grant) -> str:
-        return grant.address(self._base_url, self._secret())
-
     def _secret(self) -> bytes:
         if self._given_secret is None:
             return secret_of(self.root / ".signing-key")
-        # Not the secret itself: it signs other things too, and a signature for one must be none for another.
-        return hashlib.sha256(b"objects\0" + self._given_secret()).digest()
+        return object_secret(self._given_secret())
 
     def _show(self, whole: Path, target: Path) -> None:
         """Put a finished file where readers find it."""
@@ -315,6 +360,12 @@ class LocalStore:
                 details={"field": "key"},
             )
         return path
+
+
+def _facts_of(found: os.stat_result) -> ObjectFacts:
+    # The inode too: what takes an object's place within one tick of the clock is another file.
+    tag = hashlib.sha256(f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}".encode()).hexdigest()
+    return ObjectFacts(found.st_size, f'"{tag[:32]}"', datetime.fromtimestamp(found.st_mtime, UTC))
 
 
 def _copy(source: Path, target: Path) -> tuple[int, str]:

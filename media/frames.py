@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from media.decode import read_frames
+from media.room import require_room, room_for
 from problems import TooShort
 
 
@@ -30,9 +31,12 @@ class FrameStore:
         quality: JPEG quality, 1..100.
         memory_mb: JPEG bytes kept in memory, MiB.
         decoded: frames kept decoded (the most recently used).
+        expected: how many frames there will be, where that is known: then the folder for temporary files is asked for
+            room before the first of them goes there.
 
     Raises:
         TooShort: there is no frame.
+        OutOfDisk: the folder for temporary files is too small.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class FrameStore:
         quality: int = 97,
         memory_mb: int = 768,
         decoded: int = 16,
+        expected: int | None = None,
     ) -> None:
         options = [
             cv2.IMWRITE_JPEG_QUALITY,
@@ -60,11 +65,19 @@ class FrameStore:
             if not self._jpegs:
                 self._size = (image.shape[1], image.shape[0])
             in_memory += len(jpeg)
-            self._jpegs.append(jpeg if in_memory <= memory_mb * 2**20 else self._spill(jpeg))
+            if in_memory <= memory_mb * 2**20:
+                self._jpegs.append(jpeg)
+                continue
+            if self._file is None and expected is not None:
+                taken = len(self._jpegs) + 1
+                require_room(in_memory * max(expected - taken, 0) // taken, "the frames of the clip")
+            with room_for("the frames of the clip"):
+                self._jpegs.append(self._spill(jpeg))
         if not self._jpegs:
             raise TooShort("the clip has no frames", remedy="upload a video of 12 s or more")
         if self._file is not None:
-            self._file.flush()
+            with room_for("the frames of the clip"):
+                self._file.flush()
 
     @classmethod
     def from_clip(
@@ -86,7 +99,8 @@ class FrameStore:
                 if progress is not None:
                     progress(done, 0)
 
-        return cls(counted(), quality=quality, memory_mb=memory_mb)
+        expected = None if stop is None else stop - start
+        return cls(counted(), quality=quality, memory_mb=memory_mb, expected=expected)
 
     @property
     def size(self) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from media.room import require_room, room_for
 from problems import InternalProblem, InvalidPackage
 
 FORMAT = "likeness.person/3"
@@ -126,13 +127,19 @@ def _unpack(path: Path, folder: Path, remedy: str) -> dict[str, Any]:
             raise InvalidPackage(
                 f"{path.name} has format {found!r}; this version reads {FORMAT!r}", remedy=remedy
             )
-        for name in members_of(
-            manifest.get("preset")
-        ):  # a fixed list: a name in the file never becomes a path
+        names = members_of(manifest.get("preset"))  # a fixed list: a name in the file never becomes a path
+        for name in names:
             _check_size(path, archive, name, MAX_MEMBER_BYTES, remedy)
+        unpacked = f"{path.name}, unpacked,"
+        require_room(sum(archive.getinfo(name).file_size for name in names), unpacked, folder=folder)
+        for name in names:
             expected = manifest["members"][name]
             digest = hashlib.sha256()
-            with archive.open(name) as source, open(folder / name, "wb") as target:
+            with (
+                room_for(unpacked, folder=folder),
+                archive.open(name) as source,
+                open(folder / name, "wb") as target,
+            ):
                 while block := source.read(1 << 20):
                     digest.update(block)
                     target.write(block)

@@ -71,6 +71,7 @@ from workers.carry import Carrier, checkpoints_of, fetch_checkpoint
 from workers.hooks import sending
 from workers.meter import FIT_S, Meter, Seconds, expected, led, render_s
 from workers.previews import PreviewShelf, previews_of
+from workers.spill import spilling_to_disk
 
 log = logging.getLogger("likeness.runner")
 
@@ -856,7 +857,9 @@ def die_with_parent() -> None:
 def main() -> int:
     """The embedded worker: the supervisor names the slot and holds the other end of standard input."""
     die_with_parent()
-    return serve(Settings(), slot=os.environ["LIKENESS_WORKER_SLOT"])
+    settings = Settings()
+    with spilling_to_disk(settings):
+        return serve(settings, slot=os.environ["LIKENESS_WORKER_SLOT"])
 
 
 if __name__ == "__main__":

@@ -150,9 +150,11 @@ def show_person(request: Request, person_id: str, account: AccountDep, database:
 
 
 @router.get("/people/{person_id}/face", dependencies=[needs("read")])
-def show_face(person_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep) -> Response:
+def show_face(
+    request: Request, person_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep
+) -> Response:
     """The person's portrait, for pages; it changes with the promoted version."""
-    return download_portrait(person_id, account, database, store)
+    return download_portrait(request, person_id, account, database, store)
 
 
 @router.get("/people/{person_id}/activity", dependencies=[needs("read")])

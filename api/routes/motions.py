@@ -6,12 +6,11 @@ head's, so they carry no marks.
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Response
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, Request, Response
 
 from api.dependencies import AccountDep, DatabaseDep, SettingsDep, StoreDep, needs
-from api.problem_details import answers, changes
-from api.routes.downloads import download
+from api.problem_details import changes
+from api.routes.downloads import download, file_answers
 from api.routes.job_routes import add_job_routes
 from api.routes.videos import moved, recording_id
 from api.schemas import MotionIn, MotionOut
@@ -77,20 +76,17 @@ def _add_file_route(what: str, media_type: str, summary: str) -> None:
 
     @router.get(
         f"/{{job_id}}/{what}",
-        response_class=FileResponse,
-        responses={
-            200: {"content": {media_type: {}}},
-            206: {"description": "The part that the Range header asks for", "content": {media_type: {}}},
-            307: {"description": "Where the object store hands it out"},
-            **answers(NotFound, Conflict),
-        },
+        response_class=Response,
+        responses=file_answers(media_type),
         dependencies=[needs("read")],
         summary=summary,
         operation_id=f"download_motion_{what}",
         name=f"download_motion_{what}",
     )
-    def download_file(job_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep) -> Response:
-        """Once it has succeeded. Answers range requests."""
+    def download_file(
+        request: Request, job_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep
+    ) -> Response:
+        """Once it has succeeded. Answers range requests and conditional ones, and `HEAD`."""
         with database.read() as session:
             job = record_or_refuse(session, job_id, kind="motion", tenant_id=account.tenant_id)
             entry, status = output_file(job, MOTION_FILES[what]), job.status
@@ -100,7 +96,7 @@ def _add_file_route(what: str, media_type: str, summary: str) -> None:
                 remedy=f"poll GET /v1/motions/{job_id} until its status is succeeded",
                 details={"status": status},
             )
-        return download(store, entry, f"{job_id}.{suffix}", media_type)
+        return download(store, entry, f"{job_id}.{suffix}", media_type, request)
 
 
 _add_file_route("preview", "video/mp4", "The bare head as it moves, with the sound")

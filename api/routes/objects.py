@@ -1,4 +1,5 @@
-"""The local store's objects at their signed addresses; with S3 the addresses lead to the bucket instead.
+"""Objects at their signed addresses: those of the local store, and those of an S3 server that clients can't reach.
+Where they can, addresses lead to the bucket instead.
 
 The address is the whole permission (:mod:`likeness.signed_urls`), so these routes ask for nothing else.
 """
@@ -6,20 +7,23 @@ The address is the whole permission (:mod:`likeness.signed_urls`), so these rout
 from __future__ import annotations
 
 import hashlib
+import secrets
+from functools import partial
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.bodies import announced_bytes
 from api.dependencies import SettingsDep, StoreDep
+from api.object_response import ObjectResponse
 from api.problem_details import answers, changes
 from api.receive import pump
+from api.routes.downloads import saved_as
+from api.threads import Threads
 from likeness.intake import require_free_disk
-from likeness.refusals import SignatureRefused, UploadStalled
+from likeness.refusals import RangeNotSatisfiable, SignatureRefused, UploadStalled
 from likeness.settings import MEBIBYTE, Settings
 from likeness.signed_urls import Grant
 from likeness.store import LocalStore, ObjectStore
@@ -27,6 +31,7 @@ from problems import InvalidParameter, MediaTooLarge, NotFound, OutOfDisk
 
 router = APIRouter(prefix="/v1/objects", tags=["objects"])
 
+_STORERS = Threads("parts to the store", 8)
 _CHECK_DISK_EVERY = 16 * MEBIBYTE
 _OCTETS = "application/octet-stream"
 
@@ -37,24 +42,21 @@ Signature = Annotated[str | None, Query(max_length=64, description="Part of the 
 @router.api_route(
     "/{key:path}",
     methods=["GET"],
-    response_class=FileResponse,
+    response_class=Response,
     responses={
         200: {"content": {_OCTETS: {}}},
         206: {"description": "The part that the Range header asks for", "content": {_OCTETS: {}}},
-        **answers(SignatureRefused, NotFound, InvalidParameter),
+        304: {"description": "The copy that If-None-Match or If-Modified-Since names is still right"},
+        **answers(SignatureRefused, NotFound, InvalidParameter, RangeNotSatisfiable),
     },
     summary="Read an object at its signed address",
 )
 def read_object(
     key: str, request: Request, store: StoreDep, expires: Expires = None, signature: Signature = None
 ) -> Response:
-    """Answers range requests."""
-    local = _local(store)
-    grant = local.check_signature(request.method, key, request.query_params)
-    headers = {}
-    if grant.filename is not None:
-        headers["Content-Disposition"] = f"attachment; filename*=UTF-8''{quote(grant.filename, safe='')}"
-    return FileResponse(local.local_path(key), media_type=grant.type or _OCTETS, headers=headers)
+    """Answers range requests and conditional ones, and `HEAD`."""
+    grant = store.check_signature(request.method, key, request.query_params)
+    return ObjectResponse(store, key, request, grant.type or _OCTETS, saved_as(grant.filename))
 
 
 @router.put(
@@ -81,8 +83,7 @@ async def write_object(
     signature: Signature = None,
 ) -> Response:
     """The body is the bytes; of an object exactly as many as were announced when the address was made."""
-    local = _local(store)
-    grant = await run_in_threadpool(local.check_signature, request.method, key, request.query_params)
+    grant = await run_in_threadpool(store.check_signature, request.method, key, request.query_params)
     sent_type = request.headers.get("content-type", _OCTETS)
     if grant.type is not None and sent_type != grant.type:
         raise InvalidParameter(
@@ -90,16 +91,20 @@ async def write_object(
             remedy=f"send the header Content-Type: {grant.type}",
             details={"field": "Content-Type"},
         )
-    received = local.incoming_file()
+    received = _incoming_file(store, settings)
     try:
         sha256 = await _receive(request, settings, grant, received)
         if grant.upload is not None and grant.part is not None:
-            await run_in_threadpool(local.take_part, key, grant.upload, grant.part, received, sha256)
+            part = await _STORERS.run(
+                partial(store.take_part, key, grant.upload, grant.part, received, sha256)
+            )
+            tag = part.tag
         else:
-            await run_in_threadpool(local.put_file, key, received, move=True)
+            await _STORERS.run(partial(store.put_file, key, received, move=True))
+            tag = f'"{sha256}"'
     finally:
         received.unlink(missing_ok=True)
-    return Response(headers={"ETag": f'"{sha256}"'})
+    return Response(headers={"ETag": tag})
 
 
 async def _receive(request: Request, settings: Settings, grant: Grant, target: Path) -> str:
@@ -141,10 +146,9 @@ def _too_large(grant: Grant, limit: int) -> MediaTooLarge:
     )
 
 
-def _local(store: ObjectStore) -> LocalStore:
-    if not isinstance(store, LocalStore):
-        raise NotFound(
-            "this service hands out no objects itself",
-            remedy="use the address as it was given: it leads to the object store",
-        )
-    return store
+def _incoming_file(store: ObjectStore, settings: Settings) -> Path:
+    """A fresh name where bytes may wait until they are whole."""
+    if isinstance(store, LocalStore):
+        return store.incoming_file()
+    settings.incoming_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return settings.incoming_dir / secrets.token_hex(16)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Query, Response
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, Query, Request, Response
 
 from api.dependencies import AccountDep, Cursor, DatabaseDep, Limit, SettingsDep, StoreDep, needs
 from api.problem_details import answers, changes
 from api.routes.deleting import finish_deletion
-from api.routes.downloads import download
+from api.routes.downloads import download, file_answers
 from api.schemas import (
     DeletionOut,
     ListOut,
@@ -145,18 +144,16 @@ def remove_person(
 
 @router.get(
     "/{person_id}/package",
-    response_class=FileResponse,
-    responses={
-        200: {"content": {"application/zip": {}}},
-        206: {"description": "The part that the Range header asks for", "content": {"application/zip": {}}},
-        307: {"description": "Where the object store hands it out"},
-        **answers(NotFound, Conflict),
-    },
+    response_class=Response,
+    responses=file_answers("application/zip"),
     dependencies=[needs("read")],
     summary="Download the person file",
 )
-def download_package(person_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep) -> Response:
-    """The promoted weights as one `.likeness` file, as `likeness dub` takes it. Answers range requests."""
+def download_package(
+    request: Request, person_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep
+) -> Response:
+    """The promoted weights as one `.likeness` file, as `likeness dub` takes it. Answers range requests and
+    conditional ones, and `HEAD`."""
     with database.read() as session:
         person = person_or_refuse(session, person_id, tenant_id=account.tenant_id)
         entry = package_file(person)
@@ -167,22 +164,18 @@ def download_package(person_id: str, account: AccountDep, database: DatabaseDep,
             remedy=f"train first: POST /v1/persons/{person_id}/trainings",
             details={"person_id": person_id},
         )
-    return download(store, entry, f"{name}.likeness", "application/zip")
+    return download(store, entry, f"{name}.likeness", "application/zip", request)
 
 
 @router.get(
     "/{person_id}/portrait",
-    response_class=FileResponse,
-    responses={
-        200: {"content": {"image/jpeg": {}}},
-        307: {"description": "Where the object store hands it out"},
-        **answers(NotFound, Conflict),
-    },
+    response_class=Response,
+    responses=file_answers("image/jpeg"),
     dependencies=[needs("read")],
     summary="Download a portrait",
 )
 def download_portrait(
-    person_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep
+    request: Request, person_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep
 ) -> Response:
     """The person's face as their clip shows it, a square of at most 320 pixels."""
     with database.read() as session:
@@ -193,7 +186,7 @@ def download_portrait(
             remedy=f"train first: POST /v1/persons/{person_id}/trainings",
             details={"person_id": person_id},
         )
-    return download(store, entry, f"{person_id}.jpg", "image/jpeg")
+    return download(store, entry, f"{person_id}.jpg", "image/jpeg", request)
 
 
 @router.get(

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter, Response
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, Request, Response
 
 from api.dependencies import AccountDep, DatabaseDep, SettingsDep, StoreDep, needs
-from api.problem_details import answers, changes
-from api.routes.downloads import download
+from api.problem_details import changes
+from api.routes.downloads import download, file_answers
 from api.routes.job_routes import add_job_routes
 from api.routes.uploads import fetch_upload
 from api.schemas import AudioIn, DryRunOut, PoseIn, VideoIn, VideoOut
@@ -140,18 +139,15 @@ def moved(pose: PoseIn) -> dict[str, Any]:
 
 @router.get(
     "/{job_id}/download",
-    response_class=FileResponse,
-    responses={
-        200: {"content": {kind: {} for kind in MEDIA_TYPES.values()}},
-        206: {"description": "The part that the Range header asks for", "content": {"video/mp4": {}}},
-        307: {"description": "Where the object store hands it out"},
-        **answers(NotFound, Conflict),
-    },
+    response_class=Response,
+    responses=file_answers(*MEDIA_TYPES.values()),
     dependencies=[needs("read")],
     summary="Download a video",
 )
-def download_video(job_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep) -> Response:
-    """The finished video in the format that was asked for. Answers range requests."""
+def download_video(
+    request: Request, job_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep
+) -> Response:
+    """The finished video in the format that was asked for. Answers range requests and conditional ones, and `HEAD`."""
     with database.read() as session:
         job = record_or_refuse(session, job_id, kind="video", tenant_id=account.tenant_id)
         entry, status = video_file(job), job.status
@@ -162,21 +158,19 @@ def download_video(job_id: str, account: AccountDep, database: DatabaseDep, stor
             details={"status": status},
         )
     suffix = str(entry["name"]).rpartition(".")[2]
-    return download(store, entry, f"{job_id}.{suffix}", MEDIA_TYPES[suffix])
+    return download(store, entry, f"{job_id}.{suffix}", MEDIA_TYPES[suffix], request)
 
 
 @router.get(
     "/{job_id}/thumbnail",
-    response_class=FileResponse,
-    responses={
-        200: {"content": {"image/jpeg": {}}},
-        307: {"description": "Where the object store hands it out"},
-        **answers(NotFound, Conflict),
-    },
+    response_class=Response,
+    responses=file_answers("image/jpeg"),
     dependencies=[needs("read")],
     summary="Download a small picture of a video",
 )
-def download_thumbnail(job_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep) -> Response:
+def download_thumbnail(
+    request: Request, job_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep
+) -> Response:
     """The frame in the middle, at most 320 pixels wide and high."""
     with database.read() as session:
         job = record_or_refuse(session, job_id, kind="video", tenant_id=account.tenant_id)
@@ -187,7 +181,7 @@ def download_thumbnail(job_id: str, account: AccountDep, database: DatabaseDep, 
             remedy=f"poll GET /v1/videos/{job_id} until its thumbnail is not null",
             details={"status": status},
         )
-    return download(store, entry, f"{job_id}.jpg", "image/jpeg")
+    return download(store, entry, f"{job_id}.jpg", "image/jpeg", request)
 
 
 add_job_routes(router, VideoOut, "video", "render")

@@ -168,20 +168,60 @@ def test_parts_outlive_a_restart_but_not_for_ever(client: TestClient, store: Loc
     assert list((store.root / ".parts").iterdir()) == []
 
 
-def test_downloads_of_a_store_that_is_elsewhere(
-    client: TestClient, runner: Runner, settings: Settings, moto: str, tmp_path: Path
-) -> None:
-    elsewhere = settings.model_copy(
+def in_bucket(settings: Settings, moto: str, bucket: str, **changes: str) -> Settings:
+    """The settings with objects in a bucket of a server that the service reaches at ``moto``."""
+    return settings.model_copy(
         update={
             "store": "s3",
-            "s3_bucket": "downloads",
+            "s3_bucket": bucket,
             "s3_endpoint_url": moto,
             "s3_access_key": "a",
             "s3_secret_key": SecretStr("b"),
             "s3_make_bucket": True,
             "max_upload_mb": 16,
+            **changes,
         }
     )
+
+
+@pytest.mark.parametrize("public_url", ["", "none"])
+def test_a_store_that_clients_cant_reach_is_read_and_written_through_the_service(
+    client: TestClient, runner: Runner, settings: Settings, moto: str, public_url: str
+) -> None:
+    """No answer of any kind names the server: neither an address nor a policy."""
+    inside = in_bucket(settings, moto, f"inside-{public_url or 'unset'}", s3_public_url=public_url)
+    store = store_of(inside)
+    store.prepare()
+    runner.store = store
+    with TestClient(create_app(inside), raise_server_exceptions=False) as client:
+        content, uploaded = _in_parts(client, "")
+        kept = store.signed_get(f"uploads/{uploaded}/original", expires_s=60, filename="Ä b.mp4")
+        assert kept.startswith("/v1/objects/uploads/")
+        whole = client.get(kept)
+        assert whole.content == content
+        assert whole.headers["content-disposition"] == "attachment; filename*=UTF-8''%C3%84%20b.mp4"
+        over = client.get(kept, headers={"Range": "bytes=1048570-1048585"})
+        assert (over.status_code, over.content) == (206, content[1048570:1048586])
+        learned = person(client)
+        train(client, learned, upload(client))
+        runner.run_all()
+        answer = client.get(f"/v1/persons/{learned}/package", follow_redirects=False)
+        assert answer.status_code == 200
+        assert answer.headers["digest"].startswith("sha-256=")
+        assert moto not in str(answer.headers)
+        tampered = client.get(kept.replace("expires=", "expires=9"))
+        problem(tampered, 403, "signature_refused")
+        assert client.delete(f"/v1/uploads/{uploaded}").json()["status"] == "done"
+        problem(client.get(kept), 404, "not_found")
+    assert list(inside.incoming_dir.iterdir()) == []
+
+
+def test_downloads_of_a_store_that_is_elsewhere(
+    client: TestClient, runner: Runner, settings: Settings, moto: str, tmp_path: Path
+) -> None:
+    """The service reaches the server by one name and its clients by another: addresses are signed for theirs."""
+    inner = moto.replace("127.0.0.1", "localhost")
+    elsewhere = in_bucket(settings, inner, "downloads", s3_public_url=moto)
     store = store_of(elsewhere)
     store.prepare()
     runner.store = store
@@ -196,26 +236,33 @@ def test_downloads_of_a_store_that_is_elsewhere(
         assert answer.headers["digest"].startswith("sha-256=")
         policy = answer.headers["content-security-policy"]
         assert f"media-src 'self' {moto} blob:;" in policy
-        _in_parts(client, moto)
+        head = client.head(f"/v1/persons/{learned}/package", follow_redirects=False)
+        assert head.status_code == 200, "an address that is signed for GET would be refused"
+        followed = httpx.get(answer.headers["location"])
+        assert head.headers["content-length"] == str(len(followed.content))
+        _, uploaded = _in_parts(client, f"{moto}/downloads")
+        assert client.delete(f"/v1/uploads/{uploaded}").json()["status"] == "done"
         assert client.delete(f"/v1/persons/{learned}").json()["status"] == "done"
         assert list(store.keys()) == []
         problem(client.get("/v1/objects/people/a?expires=1&signature=0"), 404, "not_found")
 
 
-def _in_parts(client: TestClient, bucket: str) -> None:
-    """A file of two parts goes straight to the bucket, and is read there once."""
+def _in_parts(client: TestClient, bucket: str) -> tuple[bytes, str]:
+    """A file of two parts goes straight to the bucket, or through the service; its bytes and the upload's id."""
     content = bytes(range(256)) * 33000  # 8.4 MB: one part of 8 MiB, and a rest
     announced = {"purpose": "clip", "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
     made = client.post("/v1/uploads", json=announced).json()
     assert [part["size"] for part in made["parts"]] == [8 * 2**20, len(content) - 8 * 2**20]
     for part in made["parts"]:
-        assert part["url"].startswith(f"{bucket}/downloads/uploads/")
+        assert part["url"].startswith(f"{bucket}/uploads/" if bucket else "/v1/objects/uploads/")
         start = (part["number"] - 1) * made["part_size"]
-        httpx.put(part["url"], content=content[start : start + part["size"]]).raise_for_status()
+        put = httpx.put if bucket else client.put
+        sent = put(part["url"], content=content[start : start + part["size"]])
+        assert (sent.status_code, sent.headers["etag"][0]) == (200, '"'), sent.text
     assert [part["received"] for part in client.get(f"/v1/uploads/{made['id']}").json()["parts"]] == [
         True,
         True,
     ]
     whole = client.post(f"/v1/uploads/{made['id']}/complete")
     assert (whole.status_code, whole.json()["status"]) == (200, "ready"), whole.text
-    assert client.delete(f"/v1/uploads/{made['id']}").json()["status"] == "done"
+    return content, made["id"]

@@ -43,6 +43,7 @@ def test_a_good_embedded_service(app: typer.Typer, tmp_path: Path) -> None:
             "store",
             "relay",
             "clock",
+            "addresses",
             "libraries",
             "device",
             "service",

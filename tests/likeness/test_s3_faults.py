@@ -7,18 +7,21 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from likeness.refusals import StoreUnavailable
 from likeness.s3 import S3Store
-from likeness.s3_client import S3Options
+from likeness.s3_client import S3Options, code_of
 from likeness.settings import Settings
 from likeness.stores import store_of
 from problems import Conflict, InternalProblem, InvalidParameter, Problem
@@ -316,6 +319,18 @@ def test_a_set_up_that_can_not_work_is_not_tried_again(status: int, code: str, t
         assert not caught.value.retryable
 
 
+def test_a_piece_whose_line_breaks_is_asked_for_again(options: S3Options, cable: Cable, large: Path) -> None:
+    store = S3Store(replace(options, attempts=5))
+    store.put_file("a", large)
+    facts = store.describe("a")
+    cable.mend()
+    cable.cut_after("down", MIB // 2)
+    threading.Thread(target=lambda: (cable.was_cut.wait(), cable.mend())).start()
+    piece = store.read("a", 7, MIB, etag=facts.etag)
+    assert cable.was_cut.is_set()
+    assert piece == large.read_bytes()[7 : 7 + MIB]
+
+
 # -- the set-up ------------------------------------------------------------------------------------------------
 
 
@@ -340,6 +355,55 @@ def test_the_rule_for_unfinished_uploads_spares_the_rules_of_others(moto: str) -
     assert rules[0] == other
     assert rules[1]["Filter"] == {"Prefix": "tests/likeness/"}
     assert rules[1]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
+
+
+def cors_of(url: str, bucket: str) -> list[dict[str, Any]]:
+    try:
+        rules: list[dict[str, Any]] = client_of(url).get_bucket_cors(Bucket=bucket)["CORSRules"]
+    except ClientError as error:
+        if code_of(error) != "NoSuchCORSConfiguration":
+            raise
+        return []
+    return rules
+
+
+def test_pages_may_send_parts_where_addresses_lead_to_the_bucket(moto: str) -> None:
+    bucket = f"bucket-{uuid.uuid4().hex}"
+    client = client_of(moto)
+    client.create_bucket(Bucket=bucket)
+    other = {"ID": "other", "AllowedOrigins": ["https://other.example"], "AllowedMethods": ["GET"]}
+    client.put_bucket_cors(Bucket=bucket, CORSConfiguration={"CORSRules": [other]})
+    given = {
+        "store": "s3",
+        "s3_bucket": bucket,
+        "s3_endpoint_url": moto,
+        "s3_access_key": ACCESS_KEY,
+        "s3_secret_key": SECRET_KEY,
+        "s3_public_url": "https://s3.example.org",
+        "public_url": "https://likeness.example.org/",
+    }
+    for _ in range(2):
+        store_of(Settings(**given)).prepare()
+    rules = cors_of(moto, bucket)
+    assert len(rules) == 2
+    assert rules[0]["AllowedOrigins"] == ["https://other.example"]
+    assert rules[1]["AllowedOrigins"] == ["https://likeness.example.org"]
+    assert set(rules[1]["AllowedMethods"]) == {"GET", "HEAD", "PUT"}
+    assert "ETag" in rules[1]["ExposeHeaders"]
+
+
+def test_a_bucket_that_no_client_reaches_needs_no_rule_for_pages(moto: str) -> None:
+    bucket = f"bucket-{uuid.uuid4().hex}"
+    given = {"store": "s3", "s3_bucket": bucket, "s3_endpoint_url": moto, "s3_make_bucket": True}
+    store_of(Settings(**given, s3_access_key=ACCESS_KEY, s3_secret_key=SECRET_KEY)).prepare()
+    assert cors_of(moto, bucket) == []
+
+
+def test_a_server_that_knows_no_such_rules_is_used_without(rclone: tuple[str, Path], caplog: Any) -> None:
+    url, _ = rclone
+    options = s3_options(url, f"bucket-{uuid.uuid4().hex}")
+    S3Store(options).prepare()
+    assert "no CORS rule of ours" in caplog.text
 
 
 @pytest.mark.parametrize(("sse", "kms"), [("AES256", ""), ("aws:kms", "alias/faces")])

@@ -17,6 +17,7 @@ import pytest
 import uvicorn
 
 from api.app import create_app
+from likeness.refusals import StoreUnavailable
 from likeness.s3 import S3Store
 from likeness.s3_client import S3Options
 from likeness.settings import Settings
@@ -138,6 +139,50 @@ def test_what_is_put_is_fetched(store: ObjectStore, source: Path, tmp_path: Path
     assert store.size("people/per_1/a.bin") == 5000
     store.put_file("people/per_1/a.bin", source, move=True)
     assert not source.exists()
+
+
+def test_an_object_is_read_in_pieces(store: ObjectStore, source: Path) -> None:
+    with pytest.raises(NotFound):
+        store.describe("people/none")
+    content = varied(3 * MIB + 5)
+    source.write_bytes(content)
+    store.put_file("people/pieces", source)
+    facts = store.describe("people/pieces")
+    assert facts.size == len(content)
+    assert abs(facts.modified.timestamp() - time.time()) < 3600
+    for start, length in ((0, 10), (MIB - 1, MIB), (len(content) - 5, 100)):
+        piece = store.read("people/pieces", start, length, etag=facts.etag)
+        assert piece == content[start : start + length]
+    source.write_bytes(content[::-1])
+    store.put_file("people/pieces", source)
+    with pytest.raises(Conflict, match="stored anew"):
+        store.read("people/pieces", 0, 10, etag=facts.etag)
+    store.delete_prefix("people/pieces")
+    with pytest.raises(NotFound):
+        store.read("people/pieces", 0, 10, etag=facts.etag)
+
+
+def test_a_part_that_the_service_takes_for_a_client(deployed: Deployed, tmp_path: Path) -> None:
+    store = deployed.store
+    contents = [varied(PART), b"the rest"]
+    upload = store.begin_parts("uploads/a")
+    tries = enumerate((b"an earlier try", *contents))
+    if deployed.kind == "rclone":  # which refuses other bytes for a part that it has
+        tries = enumerate(contents, 1)
+    for number, content in tries:
+        (tmp_path / "part").write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        taken = store.take_part("uploads/a", upload, max(number, 1), tmp_path / "part", digest)
+        assert (taken.number, taken.size) == (max(number, 1), len(content))
+    arrived = store.parts("uploads/a", upload)
+    assert [(part.number, part.size) for part in arrived] == [(1, PART), (2, 8)]
+    assert arrived[1] == taken, "the tag that the client is told is the one that completes"
+    store.complete_parts("uploads/a", upload, arrived)
+    assert store.measure("uploads/a").sha256 == hashlib.sha256(b"".join(contents)).hexdigest()
+    (tmp_path / "part").write_bytes(b"late")
+    # moto answers 500 to a part of an upload that is none any more
+    with pytest.raises(StoreUnavailable if deployed.kind == "moto" else NotFound):
+        store.take_part("uploads/a", upload, 1, tmp_path / "part", "0" * 64)
 
 
 def test_an_empty_file(store: ObjectStore, tmp_path: Path) -> None:

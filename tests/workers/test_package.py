@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from problems import InternalProblem, InvalidPackage
+from problems import InternalProblem, InvalidPackage, OutOfDisk
 from workers.package import FORMAT, MANIFEST, MEMBERS, NETWORK, open_package, sha256_of, write_package
 
 FACTS = {"version": "1.2", "preset": "preview", "seed": 3, "metrics": {"psnr": 28.5}}
@@ -219,3 +219,13 @@ def test_a_failed_write_keeps_the_old_person(work: Path, person: Path) -> None:
 def test_sha256(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_temporary_folder_that_is_too_small_is_named_before_anything_is_unpacked(
+    person: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("media.room._SPARE", 2**62)
+    with pytest.raises(OutOfDisk, match=r"unpacked, will take about \d+ MiB") as caught, open_package(person):
+        pass
+    assert "TMPDIR" in caught.value.remedy
+    assert _left_over(tmp_path) == []
