@@ -69,7 +69,7 @@ class Survey:
 
 
 def survey_clip(
-    clip: Path, *, limits: ClipLimits, samples: int, max_side: int
+    clip: Path, *, limits: ClipLimits, samples: int, max_side: int, audio_track: int | None = None
 ) -> Iterator[MediaInfo | SurveyFrame | Survey]:
     """Decode a clip once, in a limited child process.
 
@@ -78,15 +78,17 @@ def survey_clip(
         limits: see :class:`media.limits.ClipLimits`; only its first ``max_seconds`` are looked at.
         samples: about how many frames to yield whole, evenly spread.
         max_side: longest side of those, px.
+        audio_track: which of its sound tracks, from 1; None for the one with the voice.
 
     Yields:
         the :class:`MediaInfo`, then :class:`SurveyFrame` s in order, then one :class:`Survey`.
 
     Raises:
         NotFound, UnreadableMedia, DecodeTimeout, MediaTooLarge.
+        InvalidParameter: there is no such sound track.
     """
     for item in stream_isolated(
-        look, str(Path(clip).absolute()), limits, samples, max_side, budget=limits.budget
+        look, str(Path(clip).absolute()), limits, samples, max_side, audio_track, budget=limits.budget
     ):
         if item["kind"] == "info":
             info = MediaInfo.from_dict(item["info"])
@@ -102,10 +104,12 @@ def survey_clip(
             )
 
 
-def look(path: str, limits: ClipLimits, samples: int, max_side: int) -> Iterator[dict[str, Any]]:
+def look(
+    path: str, limits: ClipLimits, samples: int, max_side: int, audio_track: int | None = None
+) -> Iterator[dict[str, Any]]:
     """:func:`survey_clip`'s child side."""
     clip = Path(path)
-    info = MediaInfo.from_dict(read_info(path))
+    info = MediaInfo.from_dict(read_info(path, audio_track))
     yield {"kind": "info", "info": info.as_dict()}
     refused = _refusal(clip, info, limits)
     if refused is not None or info.video is None:
@@ -157,7 +161,9 @@ def sound_figures(clip: Path, info: MediaInfo, origin_s: float, seconds: float) 
     clipped: list[NDArray[np.bool_]] = []
     peak, rest, total = 0.0, np.zeros((0, channels), np.float32), 0
     try:
-        for piece in read_sound(clip, rate=rate, channels=channels, origin_s=origin_s, stop_s=seconds):
+        for piece in read_sound(
+            clip, rate=rate, channels=channels, origin_s=origin_s, stop_s=seconds, track=info.audio.track
+        ):
             total += len(piece)
             peak = max(peak, float(np.abs(piece).max()))
             piece = np.concatenate([rest, piece])
