@@ -143,7 +143,9 @@ def usable_consent(session: Session, consent_id: str, tenant_id: str | None) -> 
     return consent
 
 
-def request_inspection(database: Database, *, upload_id: str, tenant_id: str | None = None) -> str:
+def request_inspection(
+    database: Database, *, upload_id: str, audio_track: int | None = None, tenant_id: str | None = None
+) -> str:
     """Queue a look at a clip; returns the job's id. Needs no consent: nothing is learned."""
     with database.write() as session:
         clip = _upload(session, upload_id, "clip", "upload_id", tenant_id)
@@ -152,7 +154,7 @@ def request_inspection(database: Database, *, upload_id: str, tenant_id: str | N
             "inspection",
             tenant_id=clip.tenant_id,
             scope=f"uploads/{clip.id}",
-            params={},
+            params={} if audio_track is None else {"audio_track": audio_track},
             inputs={"clip": clip},
         )
 
@@ -178,6 +180,7 @@ def request_training(
     upload_id: str,
     preset: Preset,
     seed: int,
+    audio_track: int | None = None,
     labels: Mapping[str, Any] | None = None,
     tenant_id: str | None = None,
     recorded: bool = False,
@@ -217,7 +220,9 @@ def request_training(
                 remedy=f"wait for it or cancel it: POST /v1/trainings/{latest.id}/cancel",
                 details={"training_id": latest.id},
             )
-        params = {"preset": preset, "seed": seed}
+        params: dict[str, Any] = {"preset": preset, "seed": seed}
+        if audio_track is not None:
+            params["audio_track"] = audio_track
         return add_job(
             session,
             "training",

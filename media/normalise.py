@@ -18,6 +18,7 @@ from media.clock import recording_origin
 from media.container import reading, require_video
 from media.decode import ToRgb, resampled, timed_frames, video_origin
 from media.encode import VideoWriter
+from media.interlace import deinterlaced, find_fields
 from media.isolate import StepsDone, run_isolated
 from media.limits import ClipLimits, RecordingLimits
 from media.probe import AudioInfo, MediaInfo, probe, read_info
@@ -101,6 +102,7 @@ def write_clip(
         limits.check_pixels(info.video.coded_width, info.video.coded_height)
     info.check_complete(clip.name)
     origin = video_origin(clip, limits.max_pixels)
+    fields = find_fields(clip, limits.max_pixels)
     stop = (
         round(limits.max_seconds * FPS)
         if limits.max_seconds is not None
@@ -112,7 +114,8 @@ def write_clip(
         writer: VideoWriter | None = None
         last, image = None, np.empty(0, np.uint8)
         try:
-            for k, frame in resampled(timed_frames(container, stream, 0.0, limits.max_pixels), FPS, 0, stop):
+            timed = deinterlaced(timed_frames(container, stream, 0.0, limits.max_pixels), fields)
+            for k, frame in resampled(timed, FPS, 0, stop):
                 if frame is not last:
                     limits.check_pixels(frame.width, frame.height)
                     last, image = frame, to_rgb(frame, stream)

@@ -4,7 +4,7 @@ figures."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from media.container import reading, require_video
 from media.decode import ToRgb, resampled, timed_frames, video_origin
+from media.interlace import deinterlaced, find_fields
 from media.isolate import stream_isolated
 from media.limits import ClipLimits
 from media.probe import MediaInfo, read_info
@@ -110,8 +111,12 @@ def look(
     """:func:`survey_clip`'s child side."""
     clip = Path(path)
     info = MediaInfo.from_dict(read_info(path, audio_track))
-    yield {"kind": "info", "info": info.as_dict()}
     refused = _refusal(clip, info, limits)
+    fields = None
+    if refused is None and info.video is not None:
+        fields = find_fields(clip, limits.max_pixels)
+        info = replace(info, video=replace(info.video, interlaced=fields is not None))
+    yield {"kind": "info", "info": info.as_dict()}
     if refused is not None or info.video is None:
         nothing = np.zeros((0, 1, 1), np.uint8)
         yield {"kind": "survey", "thumbnails": nothing, "sound": None, "refused": refused}
@@ -123,7 +128,8 @@ def look(
     origin = video_origin(clip, limits.max_pixels)
     with reading(clip) as container, ToRgb(max_side) as whole, ToRgb(THUMBNAIL, fast=True) as small:
         stream = require_video(container, clip.name)
-        for k, frame in resampled(timed_frames(container, stream, 0.0, limits.max_pixels), FPS, 0, stop):
+        timed = deinterlaced(timed_frames(container, stream, 0.0, limits.max_pixels), fields)
+        for k, frame in resampled(timed, FPS, 0, stop):
             limits.check_pixels(frame.width, frame.height)
             thumbnails.append(small(frame, stream).mean(-1).round().astype(np.uint8))
             if k in wanted:
