@@ -117,15 +117,27 @@ class TrainingIn(Strict):
         description="instant: layers only; preview: minutes on a CPU; standard and best: for a GPU",
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1, description="The same seed gives the same weights")
+    audio_track: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="Which of the clip's sound tracks, from 1; null: the one with the voice",
+    )
     metadata: Labels = Field(default={})
 
 
 class AudioIn(Strict):
-    """One of the two."""
+    """An upload or an address."""
 
     upload_id: Identifier | None = Field(default=None, description="An upload with the sound to speak")
     url: str | None = Field(
         default=None, max_length=2048, description="A public address that the sound is fetched from"
+    )
+    track: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="Which of the file's sound tracks, from 1; null: the one with the voice",
     )
 
 
@@ -253,6 +265,12 @@ class ApiKeyIn(Strict):
 
 class InspectionIn(Strict):
     upload_id: str = Field(max_length=64, description="An upload of purpose clip")
+    audio_track: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="Which of the clip's sound tracks, from 1; null: the one with the voice",
+    )
 
 
 class RetryIn(Strict):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
+from cli.audio_options import AudioTrackOption
 from cli.motion_options import (
     ExpressionVideoOption,
     FaceOption,
@@ -79,6 +80,7 @@ def dub(
     expression_video: ExpressionVideoOption = None,
     face: FaceOption = None,
     length_mismatch: LengthMismatchOption = Mismatch.bounce,
+    audio_track: AudioTrackOption = None,
     lip_strength: LipStrengthOption = 1.0,
     head_strength: HeadStrengthOption = 1.0,
     smoothing: SmoothingOption = 0.0,
@@ -137,6 +139,7 @@ def dub(
                     "length_mismatch": length_mismatch.value,
                     **({"face": {"x": place[0], "y": place[1]}} if place else {}),
                 },
+                audio_track=audio_track,
                 pose_video=pose_video,
                 expression_video=expression_video,
                 output={
@@ -170,6 +173,7 @@ def dub(
             output=output.value,
             encoding=Encoding(kind, height, fps, crf),
             length_mismatch=length_mismatch.value,
+            audio_track=audio_track,
             face=place,
             seed=seed,
             device=device,

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.audio_options import AudioTrackOption
 from cli.personalize import Preset
 from cli.terminal import JsonOption, long_command, print_json
 
@@ -38,6 +39,7 @@ def evaluate(
             show_default="CLIP.evaluation",
         ),
     ] = None,
+    audio_track: AudioTrackOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Learn a person from the first frames of CLIP, generate the rest, and compare it with the real rest.
@@ -60,6 +62,7 @@ def evaluate(
             preset=preset.value,
             seed=seed,
             device=device,
+            audio_track=audio_track,
             progress=progress,
         )
         if not as_json:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cli.audio_options import AudioTrackOption
 from cli.motion_options import (
     ExpressionVideoOption,
     FaceOption,
@@ -48,6 +49,7 @@ def motion(
     expression_video: ExpressionVideoOption = None,
     face: FaceOption = None,
     length_mismatch: LengthMismatchOption = Mismatch.bounce,
+    audio_track: AudioTrackOption = None,
     lip_strength: LipStrengthOption = 1.0,
     head_strength: HeadStrengthOption = 1.0,
     smoothing: SmoothingOption = 0.0,
@@ -74,6 +76,7 @@ def motion(
             expression_video=expression_video,
             face=place,
             length_mismatch=length_mismatch.value,
+            audio_track=audio_track,
             seed=seed,
             controls=MotionControls(lip_strength, head_strength, smoothing),
             plot=plot,

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cli.audio_options import AudioTrackOption
 from cli.remote import ServerOption, remote_command
 from cli.terminal import JsonOption, file_size, long_command, print_json, seconds_of
 
@@ -42,6 +43,7 @@ def personalize(
         int | None,
         typer.Option(min=1, help="Learn from the first N frames (25 a second) only.", show_default="all"),
     ] = None,
+    audio_track: AudioTrackOption = None,
     work: Annotated[
         Path | None,
         typer.Option(
@@ -82,7 +84,13 @@ def personalize(
         with remote_command(server, as_json=as_json) as remote:
             consent_id = remote.consent(consent, subject)
             training = remote.personalize(
-                clip, out, consent_id=consent_id, name=subject or out.stem, preset=preset.value, seed=seed
+                clip,
+                out,
+                consent_id=consent_id,
+                name=subject or out.stem,
+                preset=preset.value,
+                seed=seed,
+                audio_track=audio_track,
             )
         _say(out, preset, started, as_json, {"person_id": training.person_id, "training_id": training.id})
         return
@@ -101,6 +109,7 @@ def personalize(
             seed=seed,
             device=device,
             frames=frames,
+            audio_track=audio_track,
             progress=progress,
             work=work,
             model=model,

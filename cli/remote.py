@@ -67,18 +67,30 @@ class RemoteWork:
         _require_file(path)
         return self._client.uploads.create(path, purpose, progress=self._transfer(f"upload {path.name}"))
 
-    def inspect(self, clip: Path) -> Inspection:
+    def inspect(self, clip: Path, audio_track: int | None = None) -> Inspection:
         """Have a clip inspected."""
         upload = self.upload(clip, "clip")
-        return self._follow(self._client.inspections, self._client.inspections.create(upload.id))
+        return self._follow(
+            self._client.inspections, self._client.inspections.create(upload.id, audio_track=audio_track)
+        )
 
     def personalize(
-        self, clip: Path, out: Path, *, consent_id: str, name: str, preset: str, seed: int
+        self,
+        clip: Path,
+        out: Path,
+        *,
+        consent_id: str,
+        name: str,
+        preset: str,
+        seed: int,
+        audio_track: int | None = None,
     ) -> Training:
         """Have a person learned and save their file."""
         upload = self.upload(clip, "clip")
         person = self._client.persons.create(name, consent_id=consent_id)
-        started = self._client.trainings.create(person.id, upload.id, preset=preset, seed=seed)
+        started = self._client.trainings.create(
+            person.id, upload.id, preset=preset, seed=seed, audio_track=audio_track
+        )
         done = self._follow(self._client.trainings, started)
         self._client.persons.download(person.id, out, progress=self._transfer(f"download {out.name}"))
         return done
@@ -94,6 +106,7 @@ class RemoteWork:
         expression_video: Path | None,
         output: dict[str, object],
         preset: str | None,
+        audio_track: int | None = None,
     ) -> Video:
         """Have a person say a recording and save the video."""
         upload = self.upload(recording, "recording")
@@ -104,6 +117,7 @@ class RemoteWork:
         started = self._client.videos.create(
             person_id,
             audio_upload_id=upload.id,
+            audio_track=audio_track,
             pose=pose,
             output=output,
             preset=preset,

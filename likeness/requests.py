@@ -157,7 +157,9 @@ def usable_consent(session: Session, consent_id: str, tenant_id: str | None) -> 
     return consent
 
 
-def request_inspection(database: Database, *, upload_id: str, tenant_id: str | None = None) -> str:
+def request_inspection(
+    database: Database, *, upload_id: str, audio_track: int | None = None, tenant_id: str | None = None
+) -> str:
     """Queue a look at a clip; returns the job's id. Needs no consent: nothing is learned."""
     with database.write() as session:
         hold_uploads(session, [upload_id])
@@ -167,7 +169,7 @@ def request_inspection(database: Database, *, upload_id: str, tenant_id: str | N
             "inspection",
             tenant_id=clip.tenant_id,
             scope=f"uploads/{clip.id}",
-            params={},
+            params={} if audio_track is None else {"audio_track": audio_track},
             inputs={"clip": clip},
         )
 
@@ -194,6 +196,7 @@ def request_training(
     upload_id: str,
     preset: Preset,
     seed: int,
+    audio_track: int | None = None,
     labels: Mapping[str, Any] | None = None,
     tenant_id: str | None = None,
     recorded: bool = False,
@@ -221,7 +224,12 @@ def request_training(
             "training",
             tenant_id=person.tenant_id,
             scope=f"people/{person.id}",
-            params={"preset": preset, "seed": seed},
+            params={
+                "preset": preset,
+                "seed": seed,
+                # Named only where it was chosen: it enters the key that outputs are found again by.
+                **({"audio_track": audio_track} if audio_track is not None else {}),
+            },
             inputs=inputs,
             labels=labels,
             person=person,

@@ -25,7 +25,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         OutOfDisk: the disk is full.
     """
-    path = Path(path)
+    path = Path(path).absolute()  # a relative "a:b.mp4" would be a protocol to libav
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     inside = folder / path.name

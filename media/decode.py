@@ -26,6 +26,10 @@ from problems import InvalidParameter, UnreadableMedia
 
 _MOST_ERRORS = 200
 _UNKNOWN = 2  # ITU-T H.273: unspecified
+_MATRICES = frozenset({0, 1, 2, 4, 5, 6, 7, 9})
+_LIKE_MATRICES = {10: 9, 12: 1, 13: 9}
+"""Matrices that swscale does not know -> the nearest that it does (BT.2020 constant luminance; derived ones)."""
+_NAMED_MATRICES = {8: "YCgCo", 11: "YDzDx", 14: "ICtCp", 15: "IPT-C2", 16: "YCgCo-Re", 17: "YCgCo-Ro"}
 
 
 def read_frames(
@@ -187,6 +191,23 @@ def _seek(container: InputContainer, stream: Any, seconds: float) -> None:
         container.seek(0)
 
 
+def colour_numbers(frame: Any) -> tuple[int, int]:
+    """(matrix, range) of a decoded frame in numbers of H.273 that libav's filters take.
+
+    Raises:
+        UnreadableMedia: its colours are coded in a way that can't be undone here.
+    """
+    space, span = int(frame.colorspace), int(frame.color_range)
+    if space in _NAMED_MATRICES:
+        raise UnreadableMedia(
+            f"the picture's colours are coded as {_NAMED_MATRICES[space]}, which is not read",
+            remedy="export it as H.264 mp4 in BT.709, as any editor does by default",
+            details={"colour_matrix": space},
+        )
+    known = _LIKE_MATRICES.get(space, space)
+    return known if known in _MATRICES else _UNKNOWN, span if span in (1, 2) else 0
+
+
 class ToRgb:
     """Turn decoded frames into upright 8-bit RGB with square pixels, in BT.709.
 
@@ -230,7 +251,7 @@ class ToRgb:
         return image
 
     def _graph(self, frame: Any, width: int, height: int) -> Graph:
-        space, span = int(frame.colorspace), int(frame.color_range)
+        space, span = colour_numbers(frame)
         transfer, primaries = int(frame.color_trc), int(frame.color_primaries)
         key = (frame.width, frame.height, frame.format.name, space, span, transfer, primaries, width, height)
         if key not in self._graphs:
@@ -270,7 +291,8 @@ class ToRgb:
                 write_cube(table, transfer, primaries)
             chain += [
                 graph.add("format", "pix_fmts=gbrp12le"),
-                graph.add("lut3d", f"file={table}:interp=tetrahedral"),
+                # By name, not in one string: the folder may hold any character, and ":" would end the option.
+                graph.add("lut3d", file=str(table), interp="tetrahedral"),
             ]
         chain += [graph.add("format", "pix_fmts=rgb24"), graph.add("buffersink")]
         for left, right in pairwise(chain):

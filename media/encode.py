@@ -17,10 +17,12 @@ from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 
 from media.atomic import disk_full, replacing
+from media.clock import recording_origin
 from media.container import audio_stream, reading
 from media.isolate import run_isolated
 from media.limits import RecordingLimits
 from media.sound import read_sound
+from media.tracks import choose_sound
 from problems import InvalidParameter, NoSound, TooShort
 
 _BT709, _LIMITED = 1, 1  # ITU-T H.273 numbers; libav's color_range 1 is MPEG, 16..235
@@ -95,8 +97,9 @@ class VideoWriter:
         fps: frames a second.
         crf: x264's quality, 0 (lossless) to 51.
         preset: x264's speed.
-        audio: a file whose sound is added, AAC and Opus at 160 kbit/s, from its beginning; decoded in a limited
-            child process.
+        audio: a file whose sound is added, AAC and Opus at 160 kbit/s, on the clock of
+            :func:`media.normalise.normalise_recording`; decoded in a limited child process.
+        audio_track, audio_led: as for :func:`media.normalise.normalise_recording`.
         keyframe_every: longest distance between key frames, frames.
         bframes: longest run of B-frames; 0 for cheap random access.
         alpha: frames are RGBA.
@@ -124,6 +127,8 @@ class VideoWriter:
         bframes: int = 3,
         alpha: bool = False,
         container: Container | None = None,
+        audio_track: int | None = None,
+        audio_led: bool = False,
     ) -> None:
         self._kind: Container = container or ("webm" if alpha else "mp4")
         if alpha and self._kind == "mp4":
@@ -145,10 +150,13 @@ class VideoWriter:
         self._rate = Fraction(fps).limit_denominator(1001)
         self._options = {"crf": str(crf), "preset": preset, "bf": str(bframes), "g": str(keyframe_every)}
         self._audio = Path(audio).absolute() if audio is not None else None
+        self._audio_track, self._audio_led = audio_track, audio_led
 
     def __enter__(self) -> VideoWriter:
         if self._audio is not None:
-            run_isolated(require_sound, str(self._audio), memory_mb=1024, cpu_s=60, wall_s=120)
+            run_isolated(
+                require_sound, str(self._audio), self._audio_track, memory_mb=1024, cpu_s=60, wall_s=120
+            )
         self._place = replacing(self.path)
         self._final = self._place.__enter__()
         # Without sound the picture is the file; with sound it is an ingredient.
@@ -237,6 +245,8 @@ class VideoWriter:
             str(self._final),
             seconds,
             self._kind,
+            self._audio_track,
+            self._audio_led,
             memory_mb=budget.memory_mb,
             cpu_s=budget.cpu_s,
             wall_s=budget.wall_s,
@@ -276,10 +286,10 @@ def _stream(
     return stream
 
 
-def require_sound(path: str) -> None:
-    """Raise :class:`NoSound` unless the file has a sound stream."""
+def require_sound(path: str, track: int | None = None) -> None:
+    """Raise :class:`NoSound` unless the file has a sound stream, :class:`InvalidParameter` unless it has that one."""
     with reading(Path(path)) as container:
-        if audio_stream(container) is None:
+        if audio_stream(container, track) is None:
             raise NoSound(
                 f"{Path(path).name} has no sound", remedy="give a recording with the voice to speak"
             )
@@ -288,12 +298,24 @@ def require_sound(path: str) -> None:
 _SOUND = {"mp4": "aac", "webm": "libopus", "mov": "pcm_s16le"}
 
 
-def mux_sound(picture: str, sound: str, out: str, seconds: float, kind: str = "mp4") -> None:
+def mux_sound(
+    picture: str,
+    sound: str,
+    out: str,
+    seconds: float,
+    kind: str = "mp4",
+    track: int | None = None,
+    led: bool = False,
+) -> None:
     """Copy ``picture``'s packets and add ``sound`` in the container's way, cut or padded to ``seconds``."""
+    choice = choose_sound(Path(sound), track)
+    if choice is None:
+        raise NoSound(f"{Path(sound).name} has no sound", remedy="give a recording with the voice to speak")
+    origin = recording_origin(Path(sound), choice.track, led=led)
     with av.open(picture) as source, av.open(out, "w", format=kind, options=_flags(kind)) as target:
         video_in = source.streams.video[0]
         video_out = target.add_stream_from_template(video_in)
-        rate, channels = _sound_shape(Path(sound))
+        rate, channels = _sound_shape(Path(sound), choice.track)
         rate = 48000 if kind == "webm" else rate  # all that Opus knows
         audio_out: Any = target.add_stream(
             _SOUND[kind], rate=rate, layout="mono" if channels == 1 else "stereo"
@@ -304,7 +326,9 @@ def mux_sound(picture: str, sound: str, out: str, seconds: float, kind: str = "m
         waiting = next(packets, None)
         written = 0
         for samples in _exactly(
-            read_sound(Path(sound), rate=rate, channels=channels), round(seconds * rate), channels
+            read_sound(Path(sound), rate=rate, channels=channels, origin_s=origin, choice=choice),
+            round(seconds * rate),
+            channels,
         ):
             while waiting is not None and float((waiting.dts or 0) * waiting.time_base) * rate <= written:
                 waiting.stream = video_out
@@ -327,12 +351,11 @@ def mux_sound(picture: str, sound: str, out: str, seconds: float, kind: str = "m
             waiting = next(packets, None)
 
 
-def _sound_shape(path: Path) -> tuple[int, int]:
+def _sound_shape(path: Path, track: int) -> tuple[int, int]:
     """Rate and channels to encode: 44.1 kHz stays, all else becomes 48; more than two channels become two."""
     with reading(path) as container:
-        stream = audio_stream(container)
-        if stream is None:
-            raise NoSound(f"{path.name} has no sound", remedy="give a recording with the voice to speak")
+        stream = audio_stream(container, track)
+        assert stream is not None
         return (44100 if stream.sample_rate == 44100 else 48000), min(2, max(1, stream.channels))
 
 

@@ -14,9 +14,11 @@ import soundfile
 
 from media.atomic import replacing
 from media.audio import SAMPLE_RATE
+from media.clock import recording_origin
 from media.container import reading, require_video
 from media.decode import ToRgb, resampled, timed_frames, video_origin
 from media.encode import VideoWriter
+from media.interlace import deinterlaced, find_fields
 from media.isolate import StepsDone, run_isolated
 from media.limits import ClipLimits, RecordingLimits
 from media.probe import AudioInfo, MediaInfo, probe, read_info
@@ -35,6 +37,7 @@ def normalise_clip(
     out_audio: Path,
     *,
     limits: ClipLimits | None = None,
+    audio_track: int | None = None,
     progress: StepsDone | None = None,
 ) -> MediaInfo:
     """Write a clip as 25 fps upright video and 16 kHz mono sound of the same length.
@@ -48,6 +51,7 @@ def normalise_clip(
         out_video: where to write clip.mp4.
         out_audio: where to write audio.wav; an older file there is removed when the clip has no sound.
         limits: see :class:`media.limits.ClipLimits`.
+        audio_track: which of the clip's sound tracks, from 1; None for the one with the voice.
         progress: gets (frames done, frames in all).
 
     Returns:
@@ -55,6 +59,7 @@ def normalise_clip(
 
     Raises:
         NotFound, NoVideo, UnreadableMedia, MediaTooLarge, TooShort, DecodeTimeout, OutOfDisk.
+        InvalidParameter: there is no such sound track.
     """
     limits = limits or ClipLimits()
     limits.check_bytes(_size(clip))
@@ -66,6 +71,7 @@ def normalise_clip(
             str(video.absolute()),
             str(audio.absolute()),
             limits,
+            audio_track,
             memory_mb=budget.memory_mb,
             cpu_s=budget.cpu_s,
             wall_s=budget.wall_s,
@@ -79,16 +85,24 @@ def normalise_clip(
     return replace(info, audio=sound)
 
 
-def write_clip(path: str, out_video: str, out_audio: str, limits: ClipLimits, progress: StepsDone) -> None:
+def write_clip(
+    path: str,
+    out_video: str,
+    out_audio: str,
+    limits: ClipLimits,
+    audio_track: int | None,
+    progress: StepsDone,
+) -> None:
     """:func:`normalise_clip`'s child side."""
     clip, wav = Path(path), Path(out_audio)
-    info = MediaInfo.from_dict(read_info(path))
+    info = MediaInfo.from_dict(read_info(path, audio_track))
     if info.video is not None:
         limits.check_duration(info.video.duration_s)
         limits.check_frame_rate(info.video.fps)
         limits.check_pixels(info.video.coded_width, info.video.coded_height)
     info.check_complete(clip.name)
     origin = video_origin(clip, limits.max_pixels)
+    fields = find_fields(clip, limits.max_pixels)
     stop = (
         round(limits.max_seconds * FPS)
         if limits.max_seconds is not None
@@ -100,7 +114,8 @@ def write_clip(path: str, out_video: str, out_audio: str, limits: ClipLimits, pr
         writer: VideoWriter | None = None
         last, image = None, np.empty(0, np.uint8)
         try:
-            for k, frame in resampled(timed_frames(container, stream, 0.0, limits.max_pixels), FPS, 0, stop):
+            timed = deinterlaced(timed_frames(container, stream, 0.0, limits.max_pixels), fields)
+            for k, frame in resampled(timed, FPS, 0, stop):
                 if frame is not last:
                     limits.check_pixels(frame.width, frame.height)
                     last, image = frame, to_rgb(frame, stream)
@@ -121,16 +136,18 @@ def write_clip(path: str, out_video: str, out_audio: str, limits: ClipLimits, pr
         assert writer is not None  # check_frames refused none
         writer.__exit__(None, None, None)
     if info.audio is not None:
-        _write_sound(clip, wav, origin, frames)
+        _write_sound(clip, wav, origin, frames, info.audio.track)
     progress(frames, frames)
 
 
-def _write_sound(clip: Path, wav: Path, origin: float, frames: int) -> None:
+def _write_sound(clip: Path, wav: Path, origin: float, frames: int, track: int) -> None:
     left = frames * SAMPLES_PER_FRAME
     heard = False
     with soundfile.SoundFile(wav, "w", SAMPLE_RATE, 1, "PCM_16", format="WAV") as file:
         try:
-            for samples in read_sound(clip, rate=SAMPLE_RATE, origin_s=origin, stop_s=left / SAMPLE_RATE):
+            for samples in read_sound(
+                clip, rate=SAMPLE_RATE, origin_s=origin, stop_s=left / SAMPLE_RATE, track=track
+            ):
                 heard = True
                 file.write(np.clip(samples, -1.0, 1.0))
                 left -= len(samples)
@@ -153,14 +170,19 @@ def normalise_recording(
     out_wav: Path,
     *,
     limits: RecordingLimits | None = None,
+    audio_track: int | None = None,
+    led: bool = False,
     progress: StepsDone | None = None,
 ) -> float:
     """Write the sound of any sound or video file as a 16 kHz mono 16-bit wav; memory stays flat for hours.
 
     Args:
-        recording: wav, mp3, m4a, ogg, flac, or a video with sound. Sample 0 is the sound's own beginning.
+        recording: wav, mp3, m4a, ogg, flac, or a video with sound. Sample 0 is the sound's own beginning, or that of
+            the picture where there is one (:func:`media.clock.recording_origin`).
         out_wav: where to write.
         limits: see :class:`media.limits.RecordingLimits`.
+        audio_track: which of the file's sound tracks, from 1; None for the one with the voice.
+        led: the motion comes from the same file's picture, so what is heard before it is cut.
         progress: gets (seconds done, seconds in all).
 
     Returns:
@@ -169,6 +191,7 @@ def normalise_recording(
     Raises:
         NotFound, UnreadableMedia, MediaTooLarge, DecodeTimeout, OutOfDisk.
         NoSound: no sound stream, or silence from end to end.
+        InvalidParameter: there is no such sound track.
         TooShort: less than ``limits.min_seconds``.
     """
     limits = limits or RecordingLimits()
@@ -180,6 +203,8 @@ def normalise_recording(
             str(Path(recording).absolute()),
             str(inside.absolute()),
             limits,
+            audio_track,
+            led,
             memory_mb=budget.memory_mb,
             cpu_s=budget.cpu_s,
             wall_s=budget.wall_s,
@@ -189,16 +214,22 @@ def normalise_recording(
     return float(seconds)
 
 
-def write_recording(path: str, out: str, limits: RecordingLimits, progress: StepsDone) -> float:
+def write_recording(
+    path: str, out: str, limits: RecordingLimits, audio_track: int | None, led: bool, progress: StepsDone
+) -> float:
     """:func:`normalise_recording`'s child side."""
     recording = Path(path)
-    info = MediaInfo.from_dict(read_info(path))
+    info = MediaInfo.from_dict(read_info(path, audio_track))
     if info.audio is None:
         raise NoSound(f"{recording.name} has no sound", remedy="upload a recording with the voice to speak")
-    info.check_complete(recording.name)
+    info.check_complete(recording.name, sound_only=True)
+    track = info.audio.track
+    origin = recording_origin(recording, track, led=led)
     written, peak = 0, 0.0
     with soundfile.SoundFile(out, "w", SAMPLE_RATE, 1, "PCM_16", format="WAV") as file:
-        for samples in read_sound(recording, rate=SAMPLE_RATE, stop_s=limits.max_seconds + 1.0):
+        for samples in read_sound(
+            recording, rate=SAMPLE_RATE, origin_s=origin, stop_s=limits.max_seconds + 1.0, track=track
+        ):
             file.write(np.clip(samples, -1.0, 1.0))
             before, written = written, written + len(samples)
             peak = max(peak, float(np.abs(samples).max()))

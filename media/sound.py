@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from media.container import AUDIO_CODECS, audio_stream, check_codec, reading
 from media.decode import decoded_frames
+from media.tracks import Mix, SoundChoice, choose_sound
 from problems import NoSound
 
 _DRIFT_S = 0.03
@@ -30,6 +31,8 @@ def read_sound(
     channels: int = 1,
     origin_s: float | None = None,
     stop_s: float | None = None,
+    track: int | None = None,
+    choice: SoundChoice | None = None,
 ) -> Iterator[NDArray[np.float32]]:
     """Decode, mix and resample the sound of a media file; memory stays flat whatever its length.
 
@@ -38,20 +41,28 @@ def read_sound(
     Args:
         path: a sound or video file.
         rate: samples a second to yield.
-        channels: 1 (the mean of all) or 2.
+        channels: 1 (the mean of all, or the stronger of two that are out of phase) or 2; two channels that are out of
+            phase come out as the stronger one twice, because whoever hears their sum would hear nothing.
         origin_s: the file's time that becomes sample 0 (earlier sound is cut, later is padded); None for the
             sound's own beginning.
         stop_s: end after this many seconds, None for all.
+        track: which sound track, from 1; None for the one with the voice.
+        choice: what :func:`media.tracks.choose_sound` said, for whoever knows it already.
 
     Yields:
         (N, channels) float32, nominally in [-1, 1].
 
     Raises:
         NoSound: the file has no sound stream.
+        InvalidParameter: there is no such track.
         NotFound, UnreadableMedia: see :func:`media.container.reading`.
     """
     left = None if stop_s is None else round(stop_s * rate)
-    for piece in _resampled(_continuous(Path(path), channels, origin_s, stop_s), rate, channels):
+    path = Path(path)
+    choice = choice or choose_sound(path, track)
+    if choice is None:
+        raise NoSound(f"{path.name} has no sound", remedy="upload a file with the person's voice")
+    for piece in _resampled(_continuous(path, choice, channels, origin_s, stop_s), rate, channels):
         if left is not None:
             piece = piece[:left]
             left -= len(piece)
@@ -62,13 +73,11 @@ def read_sound(
 
 
 def _continuous(
-    path: Path, channels: int, origin_s: float | None, stop_s: float | None
+    path: Path, choice: SoundChoice, channels: int, origin_s: float | None, stop_s: float | None
 ) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """(source rate, (N, channels)) without gaps."""
     with reading(path) as container:
-        stream = audio_stream(container)
-        if stream is None:
-            raise NoSound(f"{path.name} has no sound", remedy="upload a file with the person's voice")
+        stream = audio_stream(container, choice.track)
         check_codec(stream, AUDIO_CODECS, path.name)
         seconds, rate, kind, mixer = 0.0, 0, None, None
         for frame in decoded_frames(container, stream):
@@ -79,7 +88,7 @@ def _continuous(
             at = float(frame.pts * frame.time_base) if frame.pts is not None else None
             if origin_s is None:
                 origin_s = at or 0.0
-            samples = _mixed(mixer, frame, channels)
+            samples = _mixed(mixer, frame, channels, choice.mix)
             if at is not None:
                 drift = at - origin_s - seconds
                 allowed = _DRIFT_S if seconds else 0.0  # the beginning is set exactly
@@ -96,7 +105,7 @@ def _continuous(
                 return
 
 
-def _mixed(mixer: Any, frame: Any, channels: int) -> NDArray[np.float32]:
+def _mixed(mixer: Any, frame: Any, channels: int, mix: Mix) -> NDArray[np.float32]:
     """A frame as (N, channels). The mixer only makes floats and folds surround into stereo: from stereo to mono it
     would add 3 dB, and clip."""
     frame.pts = None  # the mixer would fill gaps by its own rules
@@ -104,6 +113,9 @@ def _mixed(mixer: Any, frame: Any, channels: int) -> NDArray[np.float32]:
     pieces = [out.to_ndarray().reshape(-1, heard) for out in mixer.resample(frame)]
     samples = np.concatenate(pieces) if pieces else np.zeros((0, heard), np.float32)
     samples = np.nan_to_num(samples, nan=0.0, posinf=1.0, neginf=-1.0)
+    if heard == 2 and mix != "mean":
+        samples = samples[:, :1] if mix == "left" else samples[:, 1:]
+        return np.repeat(samples, channels, 1)
     if channels < heard:
         return np.asarray(samples.mean(1, keepdims=True), np.float32)
     return np.repeat(samples, 2, 1) if channels > heard else samples

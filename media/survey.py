@@ -4,7 +4,7 @@ figures."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from media.container import reading, require_video
 from media.decode import ToRgb, resampled, timed_frames, video_origin
+from media.interlace import deinterlaced, find_fields
 from media.isolate import stream_isolated
 from media.limits import ClipLimits
 from media.probe import MediaInfo, read_info
@@ -69,7 +70,7 @@ class Survey:
 
 
 def survey_clip(
-    clip: Path, *, limits: ClipLimits, samples: int, max_side: int
+    clip: Path, *, limits: ClipLimits, samples: int, max_side: int, audio_track: int | None = None
 ) -> Iterator[MediaInfo | SurveyFrame | Survey]:
     """Decode a clip once, in a limited child process.
 
@@ -78,15 +79,17 @@ def survey_clip(
         limits: see :class:`media.limits.ClipLimits`; only its first ``max_seconds`` are looked at.
         samples: about how many frames to yield whole, evenly spread.
         max_side: longest side of those, px.
+        audio_track: which of its sound tracks, from 1; None for the one with the voice.
 
     Yields:
         the :class:`MediaInfo`, then :class:`SurveyFrame` s in order, then one :class:`Survey`.
 
     Raises:
         NotFound, UnreadableMedia, DecodeTimeout, MediaTooLarge.
+        InvalidParameter: there is no such sound track.
     """
     for item in stream_isolated(
-        look, str(Path(clip).absolute()), limits, samples, max_side, budget=limits.budget
+        look, str(Path(clip).absolute()), limits, samples, max_side, audio_track, budget=limits.budget
     ):
         if item["kind"] == "info":
             info = MediaInfo.from_dict(item["info"])
@@ -102,12 +105,18 @@ def survey_clip(
             )
 
 
-def look(path: str, limits: ClipLimits, samples: int, max_side: int) -> Iterator[dict[str, Any]]:
+def look(
+    path: str, limits: ClipLimits, samples: int, max_side: int, audio_track: int | None = None
+) -> Iterator[dict[str, Any]]:
     """:func:`survey_clip`'s child side."""
     clip = Path(path)
-    info = MediaInfo.from_dict(read_info(path))
-    yield {"kind": "info", "info": info.as_dict()}
+    info = MediaInfo.from_dict(read_info(path, audio_track))
     refused = _refusal(clip, info, limits)
+    fields = None
+    if refused is None and info.video is not None:
+        fields = find_fields(clip, limits.max_pixels)
+        info = replace(info, video=replace(info.video, interlaced=fields is not None))
+    yield {"kind": "info", "info": info.as_dict()}
     if refused is not None or info.video is None:
         nothing = np.zeros((0, 1, 1), np.uint8)
         yield {"kind": "survey", "thumbnails": nothing, "sound": None, "refused": refused}
@@ -119,7 +128,8 @@ def look(path: str, limits: ClipLimits, samples: int, max_side: int) -> Iterator
     origin = video_origin(clip, limits.max_pixels)
     with reading(clip) as container, ToRgb(max_side) as whole, ToRgb(THUMBNAIL, fast=True) as small:
         stream = require_video(container, clip.name)
-        for k, frame in resampled(timed_frames(container, stream, 0.0, limits.max_pixels), FPS, 0, stop):
+        timed = deinterlaced(timed_frames(container, stream, 0.0, limits.max_pixels), fields)
+        for k, frame in resampled(timed, FPS, 0, stop):
             limits.check_pixels(frame.width, frame.height)
             thumbnails.append(small(frame, stream).mean(-1).round().astype(np.uint8))
             if k in wanted:
@@ -157,7 +167,9 @@ def sound_figures(clip: Path, info: MediaInfo, origin_s: float, seconds: float) 
     clipped: list[NDArray[np.bool_]] = []
     peak, rest, total = 0.0, np.zeros((0, channels), np.float32), 0
     try:
-        for piece in read_sound(clip, rate=rate, channels=channels, origin_s=origin_s, stop_s=seconds):
+        for piece in read_sound(
+            clip, rate=rate, channels=channels, origin_s=origin_s, stop_s=seconds, track=info.audio.track
+        ):
             total += len(piece)
             peak = max(peak, float(np.abs(piece).max()))
             piece = np.concatenate([rest, piece])

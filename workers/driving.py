@@ -96,6 +96,11 @@ def check_driving(
         )
 
 
+def same_file(one: Path, other: Path | None) -> bool:
+    """Whether two paths hold the same bytes: the service brings an upload once for each of its roles."""
+    return other is not None and filecmp.cmp(one, other, shallow=False)
+
+
 def frames_of(seconds: float) -> int:
     """How many frames a recording of so many seconds is shown in: 1 or more."""
     return max(int(np.ceil(seconds * FPS - 1e-6)), 1)
@@ -228,8 +233,8 @@ def reference_motion(
         return None
     posed = _track_video(pose_video, known, scratch / "pose.mp4", progress, face)
     expressed = posed
-    # The service brings the same upload once for each of its roles: it is not to be tracked twice.
-    if expression_video is not None and not filecmp.cmp(expression_video, pose_video, shallow=False):
+    # It is not to be tracked twice.
+    if expression_video is not None and not same_file(pose_video, expression_video):
         expressed = _track_video(expression_video, known, scratch / "expression.mp4", progress)
     motion = posed.motion
     if known is None:

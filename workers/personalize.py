@@ -28,6 +28,7 @@ def personalize(
     seed: int = 0,
     device: str = "auto",
     frames: int | None = None,
+    audio_track: int | None = None,
     progress: Progress = silent,
     work: Path | None = None,
     model: str | None = None,
@@ -38,6 +39,7 @@ def personalize(
         clip: any video the product reads.
         out: the file to write; it appears only when it is complete.
         frames: learn from the first frames only.
+        audio_track: which of the clip's sound tracks, from 1; None for the one with the voice.
         work: folder for intermediate results; by default one beside ``out``, removed at the end.
         model: name of an installed morphable model; the shipped head by default.
 
@@ -48,8 +50,13 @@ def personalize(
     folder = work or out.with_name(f".{out.name}.work")
     folder.mkdir(parents=True, exist_ok=True)
     fingerprint = f"{sha256_of(clip) if clip.is_file() else 'missing'}:{preset}:{seed}:{frames}"
+    fingerprint += f":sound {audio_track}" if audio_track is not None else ""
     stages = _Stages(folder, f"{fingerprint}:{model}" if model else fingerprint)
-    stages.run("validate", ("clip.mp4",), lambda: validate.run(clip, folder, progress=progress))
+    stages.run(
+        "validate",
+        ("clip.mp4",),
+        lambda: validate.run(clip, folder, audio_track=audio_track, progress=progress),
+    )
     if not (folder / "audio.wav").is_file():
         raise NoSound(
             f"{clip.name} has no sound, and the person's speech is learnt from it",

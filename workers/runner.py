@@ -120,7 +120,12 @@ def _inspect(context: StageContext) -> Mapping[str, Any]:
     from fitting.inspect.pictures import InspectionPictures
 
     pictures = InspectionPictures()
-    inspection = inspect_clip(context.inputs["clip"], progress=context.progress, watch=pictures.watch)
+    inspection = inspect_clip(
+        context.inputs["clip"],
+        audio_track=context.params.get("audio_track"),
+        progress=context.progress,
+        watch=pictures.watch,
+    )
     return pictures.write(inspection, context.work)
 
 
@@ -158,7 +163,12 @@ def _validate(context: StageContext) -> Mapping[str, Any]:
 
     if "consent" in context.inputs:
         _require_same_face(context.inputs["consent"], context.inputs["clip"])
-    return validate.run(context.inputs["clip"], context.work, progress=context.progress).as_dict()
+    return validate.run(
+        context.inputs["clip"],
+        context.work,
+        audio_track=context.params.get("audio_track"),
+        progress=context.progress,
+    ).as_dict()
 
 
 def _fit(context: StageContext) -> None:
@@ -240,6 +250,7 @@ def _driving(context: StageContext) -> dict[str, Any]:
         "expression_video": context.inputs.get("expression_video"),
         "face": (face["x"], face["y"]) if face else None,
         "length_mismatch": params.get("length_mismatch", "bounce"),
+        "audio_track": params.get("audio_track"),
         "seed": params["seed"],
         "controls": MotionControls(
             lip_strength=params.get("lip_strength", 1.0),
@@ -284,18 +295,28 @@ def _dub(context: StageContext) -> Mapping[str, Any]:
 
 
 _LEARNS = ("preset", "seed")
-_TURNS = ("pose", "seed", "lip_strength", "head_strength", "smoothing", "length_mismatch", "face")
+_TURNS = (
+    "pose",
+    "seed",
+    "lip_strength",
+    "head_strength",
+    "smoothing",
+    "length_mismatch",
+    "face",
+    "audio_track",
+)
 _SHOWS = ("output", "format", "height", "fps", "crf", "preset", "mark")
 _DRIVES = ("person", "recording", "pose_video", "expression_video")
 
 STAGES: Mapping[str, StageSpec] = {
     "consent": StageSpec(_consent, "1", reads=("consent",), params=("passcode", "language")),
     "verify": StageSpec(_verify, "1", reads=("video",)),
-    "inspect": StageSpec(_inspect, "2", reads=("clip",)),
+    "inspect": StageSpec(_inspect, "3", reads=("clip",), params=("audio_track",)),
     "validate": StageSpec(
         _validate,
-        "1",
+        "2",
         reads=("clip", "consent"),
+        params=("audio_track",),
         seconds={"inspect": 5, "validate": 5},
         produces=("clip.mp4",),
     ),
@@ -323,7 +344,7 @@ STAGES: Mapping[str, StageSpec] = {
     "publish": StageSpec(_publish, "3", params=_LEARNS, produces=("person.likeness",)),
     "speak": StageSpec(
         _speak,
-        "1",
+        "2",
         reads=_DRIVES,
         params=_TURNS,
         seconds=led({"motion.predict": 1, "motion.preview": 9}),

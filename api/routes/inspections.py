@@ -28,7 +28,9 @@ def add_inspection(
     body: InspectionIn, response: Response, account: AccountDep, database: DatabaseDep
 ) -> InspectionOut:
     """Queue a look at a clip; it is done before any training or video goes on."""
-    job_id = request_inspection(database, upload_id=body.upload_id, tenant_id=account.tenant_id)
+    job_id = request_inspection(
+        database, upload_id=body.upload_id, audio_track=body.audio_track, tenant_id=account.tenant_id
+    )
     response.headers["Location"] = f"/v1/inspections/{job_id}"
     with database.read() as session:
         view = job_view(session, record_or_refuse(session, job_id))

@@ -12,7 +12,7 @@ from api.dependencies import AccountDep, DatabaseDep, SettingsDep, StoreDep, nee
 from api.problem_details import changes
 from api.routes.downloads import download, file_answers
 from api.routes.job_routes import add_job_routes
-from api.routes.videos import moved, recording_id
+from api.routes.videos import heard, moved, recording_id
 from api.schemas import MotionIn, MotionOut
 from api.views import MOTION_FILES, job_view, output_file
 from likeness.accounts import Account
@@ -65,7 +65,7 @@ def start_motion(
         seed=body.pose.seed,
         pose_video_id=body.pose.video_upload_id,
         expression_video_id=body.pose.expression_upload_id,
-        options=moved(body.pose),
+        options={**moved(body.pose), **heard(body.audio)},
         labels=body.metadata,
         tenant_id=account.tenant_id,
     )

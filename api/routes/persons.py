@@ -269,6 +269,7 @@ def train(
         upload_id=body.upload_id,
         preset=body.preset,
         seed=body.seed,
+        audio_track=body.audio_track,
         labels=body.metadata,
         tenant_id=account.tenant_id,
         recorded=settings.consent == "recorded",

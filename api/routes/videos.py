@@ -84,6 +84,7 @@ def wanted(body: VideoIn, sound: str) -> dict[str, Any]:
         "expression_video_id": body.pose.expression_upload_id,
         "options": {
             **moved(body.pose),
+            **heard(body.audio),
             "output": body.output.picture,
             "format": body.output.format,
             "height": body.output.height,
@@ -135,6 +136,11 @@ def moved(pose: PoseIn) -> dict[str, Any]:
         "lip_strength": pose.lip_strength,
         "smoothing": pose.smoothing,
     }
+
+
+def heard(audio: AudioIn) -> dict[str, Any]:
+    """The stage's parameters that say which sound of a file is listened to."""
+    return {} if audio.track is None else {"audio_track": audio.track}
 
 
 @router.get(

@@ -49,6 +49,7 @@ def inspect_clip(
     *,
     limits: ClipLimits | None = None,
     config: InspectConfig | None = None,
+    audio_track: int | None = None,
     progress: Progress = silent,
     watch: Callable[[SurveyFrame, Sight], None] | None = None,
 ) -> Inspection:
@@ -58,19 +59,23 @@ def inspect_clip(
         path: any video file.
         limits: only the first ``limits.max_seconds`` are looked at.
         config: thresholds.
+        audio_track: which of the clip's sound tracks, from 1; None for the one with the voice.
         progress: gets ticks of stage ``inspect``.
         watch: gets every frame that is searched for faces, with what was seen in it.
 
     Raises:
         NotFound, UnreadableMedia, DecodeTimeout: the file can't be read at all; all else is a finding.
         MediaTooLarge: decoding it needs more memory than its limit.
+        InvalidParameter: there is no such sound track.
     """
     limits, config = limits or ClipLimits(), config or InspectConfig()
     media: MediaInfo | None = None
     survey: Survey | None = None
     sights: list[Sight] = []
     with Looker(config) as looker:
-        for item in survey_clip(path, limits=limits, samples=config.samples, max_side=config.max_side):
+        for item in survey_clip(
+            path, limits=limits, samples=config.samples, max_side=config.max_side, audio_track=audio_track
+        ):
             if isinstance(item, MediaInfo):
                 media = item
                 progress(Tick("inspect", 0, config.samples))

@@ -141,9 +141,12 @@ class Inspections(JobCalls[Inspection]):
     def __init__(self, transport: Transport) -> None:
         super().__init__(transport, "/v1/inspections", Inspection)
 
-    def create(self, upload_id: str, *, idempotency_key: str | None = None) -> Inspection:
-        """Is this clip fit to learn from? Needs no consent."""
-        return self._start(self._path, {"upload_id": upload_id}, idempotency_key)
+    def create(
+        self, upload_id: str, *, audio_track: int | None = None, idempotency_key: str | None = None
+    ) -> Inspection:
+        """Is this clip fit to learn from? Needs no consent. ``audio_track`` as for a training."""
+        body = {"upload_id": upload_id, **({} if audio_track is None else {"audio_track": audio_track})}
+        return self._start(self._path, body, idempotency_key)
 
     def pictures(self, job_id: str) -> Sequence[File]:
         """The frames that the findings are about."""
@@ -161,11 +164,14 @@ class Trainings(JobCalls[Training]):
         *,
         preset: str = "preview",
         seed: int = 0,
+        audio_track: int | None = None,
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Training:
-        """Learn a person from a clip."""
+        """Learn a person from a clip; ``audio_track`` says which of its sound tracks has the voice, from 1."""
         body = {"upload_id": upload_id, "preset": preset, "seed": seed, "metadata": dict(metadata or {})}
+        if audio_track is not None:
+            body["audio_track"] = audio_track
         return self._start(f"/v1/persons/{quote(person_id, safe='')}/trainings", body, idempotency_key)
 
     def previews(self, job_id: str) -> Sequence[File]:
@@ -183,6 +189,7 @@ class Motions(JobCalls[Motion]):
         *,
         audio_upload_id: str | None = None,
         audio_url: str | None = None,
+        audio_track: int | None = None,
         pose: Mapping[str, Any] | None = None,
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
@@ -193,7 +200,12 @@ class Motions(JobCalls[Motion]):
             pose: such as ``{"mode": "learned", "seed": 1}``; docs/api.md has every field.
         """
         body = motion_request(
-            person_id, audio_upload_id=audio_upload_id, audio_url=audio_url, pose=pose, metadata=metadata
+            person_id,
+            audio_upload_id=audio_upload_id,
+            audio_url=audio_url,
+            audio_track=audio_track,
+            pose=pose,
+            metadata=metadata,
         )
         return self._start(self._path, body, idempotency_key, FETCH_S if audio_url else None)
 
@@ -234,6 +246,7 @@ class Videos(JobCalls[Video]):
         *,
         audio_upload_id: str | None = None,
         audio_url: str | None = None,
+        audio_track: int | None = None,
         pose: Mapping[str, Any] | None = None,
         output: Mapping[str, Any] | None = None,
         preset: str | None = None,
@@ -252,6 +265,7 @@ class Videos(JobCalls[Video]):
             person_id,
             audio_upload_id=audio_upload_id,
             audio_url=audio_url,
+            audio_track=audio_track,
             pose=pose,
             output=output,
             preset=preset,
@@ -303,11 +317,12 @@ def motion_request(
     *,
     audio_upload_id: str | None = None,
     audio_url: str | None = None,
+    audio_track: int | None = None,
     pose: Mapping[str, Any] | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """The body of ``POST /v1/motions``, and what the one of ``POST /v1/videos`` begins with."""
-    audio = {"upload_id": audio_upload_id, "url": audio_url}
+    audio = {"upload_id": audio_upload_id, "url": audio_url, "track": audio_track}
     return {
         "person_id": person_id,
         "audio": {name: value for name, value in audio.items() if value is not None},
@@ -321,6 +336,7 @@ def video_request(
     *,
     audio_upload_id: str | None = None,
     audio_url: str | None = None,
+    audio_track: int | None = None,
     pose: Mapping[str, Any] | None = None,
     output: Mapping[str, Any] | None = None,
     preset: str | None = None,
@@ -329,7 +345,12 @@ def video_request(
 ) -> dict[str, Any]:
     """The body of ``POST /v1/videos``, and one item of a batch."""
     spoken = motion_request(
-        person_id, audio_upload_id=audio_upload_id, audio_url=audio_url, pose=pose, metadata=metadata
+        person_id,
+        audio_upload_id=audio_upload_id,
+        audio_url=audio_url,
+        audio_track=audio_track,
+        pose=pose,
+        metadata=metadata,
     )
     return {
         **spoken,

@@ -37,14 +37,26 @@ def test_json_is_the_last_line_and_options_reach_the_stage(
         return RESULT
 
     monkeypatch.setattr(stage, "run", run)
-    arguments = ["a.mp4", "--train-frames", "200", "--preset", "best", "--seed", "7", "--device", "cpu"]
+    arguments = [
+        "a.mp4",
+        "--train-frames",
+        "200",
+        "--preset",
+        "best",
+        "--seed",
+        "7",
+        "--device",
+        "cpu",
+        "--audio-track",
+        "2",
+    ]
     answer = CliRunner().invoke(app, [*arguments, "-o", str(tmp_path), "--json"])
     assert answer.exit_code == 0, answer.output
     assert json.loads(answer.stdout.splitlines()[-1]) == RESULT
     called.pop("progress")
     assert called == {
         "clip": Path("a.mp4"), "out_dir": tmp_path, "train_frames": 200, "preset": "best", "seed": 7,
-        "device": "cpu",
+        "device": "cpu", "audio_track": 2,
     }  # fmt: skip
 
 

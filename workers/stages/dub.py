@@ -32,6 +32,7 @@ from workers.driving import (
     frames_of,
     frames_to_make,
     reference_motion,
+    same_file,
 )
 from workers.mark import Mark
 from workers.package import members_of, open_package
@@ -53,6 +54,7 @@ def run(
     encoding: Encoding | None = None,
     length_mismatch: str = "bounce",
     face: tuple[float, float] | None = None,
+    audio_track: int | None = None,
     seed: int = 0,
     device: str = "auto",
     mark: Mark | None = None,
@@ -64,7 +66,8 @@ def run(
 
     Args:
         person: a PERSON file.
-        recording: any sound or video file; its sound becomes the video's.
+        recording: any sound or video file; its sound becomes the video's. Where the same file gives the motion, too,
+            lips and sound stay together as its time stamps say (``media.clock``).
         pose: ``learned`` (predicted from speech, in the person's manner), ``clip`` (the clip's own), ``still``, or
             ``reference`` (of ``pose_video``).
         pose_video: whose head motion to take with ``reference``.
@@ -79,6 +82,7 @@ def run(
         length_mismatch: what happens where ``pose`` clip or reference and the recording are not equally long
             (``workers.driving.MISMATCHES``).
         face: whose motion to take where the pose video shows several people, x and y in 0..1 of the picture's sides.
+        audio_track: which of the recording's sound tracks, from 1; None for the one with the voice.
         seed: of the sampled head motion.
         mark: what to write into the pixels and the file about where the video comes from; a webm can hold no C2PA
             manifest and gets the first only.
@@ -102,7 +106,8 @@ def run(
     with open_package(person) as package, tempfile.TemporaryDirectory(prefix="likeness-dub-") as folder:
         scratch = Path(folder)
         sound = scratch / "recording.wav"
-        seconds = normalise_recording(recording, sound)
+        led = same_file(recording, pose_video) or same_file(recording, expression_video)
+        seconds = normalise_recording(recording, sound, audio_track=audio_track, led=led)
         track = FaceTrack.load(package.path("track.safetensors"))
         clip = FrameStore.from_clip(package.path("clip.mp4"), stop=len(track))
         settings = preset_named(str(package.manifest.get("preset", "preview")))
@@ -135,6 +140,7 @@ def run(
             with VideoWriter(
                 unsigned, width, height, wanted.fps, wanted.crf, audio=recording,
                 keyframe_every=round(5 * wanted.fps), alpha=shown == "alpha", container=wanted.container,
+                audio_track=audio_track, audio_led=led,
             ) as writer:  # fmt: skip
                 for number, image in enumerate(ticking(images, progress, "dub", frames)):
                     writer.write(image)

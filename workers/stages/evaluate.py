@@ -98,6 +98,7 @@ def run(
     preset: str = "preview",
     seed: int = 0,
     device: str = "auto",
+    audio_track: int | None = None,
     progress: Progress = silent,
     steps: Steps | None = None,
 ) -> dict[str, Any]:
@@ -114,6 +115,7 @@ def run(
         preset: ``preview``, ``standard`` or ``best``.
         seed: of every random choice.
         device: ``auto``, ``cpu`` or ``cuda[:N]``.
+        audio_track: which of the clip's sound tracks, from 1; None for the one with the voice.
         progress: listener.
         steps: stages to run instead of the product's own.
 
@@ -132,13 +134,15 @@ def run(
     ledger = Ledger(out_dir)
     real = out_dir / "real"
     key = key_of(
-        file_hash(clip), code_hash("problems", "faces", "media", "fitting", "workers/stages/validate.py")
+        file_hash(clip),
+        *_named(audio_track=audio_track).values(),
+        code_hash("problems", "faces", "media", "fitting", "workers/stages/validate.py"),
     )
     ledger.run(
         "validate",
         key,
         [real / "clip.mp4"],
-        lambda: steps.validate(clip, real, progress=progress),
+        lambda: steps.validate(clip, real, progress=progress, **_named(audio_track=audio_track)),
         leftovers=[real],
     )
     split = _split(clip, real, train_frames)
@@ -172,6 +176,11 @@ def run(
     }
     write_json({**result, "protocol": protocol}, out_dir / "evaluation.json")
     return result
+
+
+def _named(**choices: Any) -> dict[str, Any]:
+    """The choices that were made."""
+    return {name: value for name, value in choices.items() if value is not None}
 
 
 def _split(clip: Path, real: Path, train_frames: int) -> Split:

@@ -20,7 +20,15 @@ from motion.predict import MotionControls
 from motion.preview import write_preview
 from training.progress import Progress, Tick, silent
 from training.runtime import limit_threads
-from workers.driving import FPS, check_driving, driven_motion, frames_of, frames_to_make, reference_motion
+from workers.driving import (
+    FPS,
+    check_driving,
+    driven_motion,
+    frames_of,
+    frames_to_make,
+    reference_motion,
+    same_file,
+)
 from workers.package import open_package
 
 
@@ -34,6 +42,7 @@ def run(
     expression_video: Path | None = None,
     length_mismatch: str = "bounce",
     face: tuple[float, float] | None = None,
+    audio_track: int | None = None,
     seed: int = 0,
     controls: MotionControls | None = None,
     plot: bool = False,
@@ -51,7 +60,7 @@ def run(
         person: a PERSON file.
         recording: any sound or video file.
         out: folder for the results.
-        pose, pose_video, expression_video, length_mismatch, face: as for a dub.
+        pose, pose_video, expression_video, length_mismatch, face, audio_track: as for a dub.
         seed: of everything that is sampled.
         controls: strengths and smoothing.
         plot: draw all curves, large.
@@ -73,7 +82,8 @@ def run(
     with open_package(person) as package, tempfile.TemporaryDirectory(prefix="likeness-motion-") as folder:
         scratch = Path(folder)
         sound = scratch / "recording.wav"
-        seconds = normalise_recording(recording, sound)
+        led = same_file(recording, pose_video) or same_file(recording, expression_video)
+        seconds = normalise_recording(recording, sound, audio_track=audio_track, led=led)
         track = FaceTrack.load(package.path("track.safetensors"))
         reference = reference_motion(track, pose_video, expression_video, None, scratch, progress, face)
         frames = frames_to_make(package, frames_of(seconds), reference, length_mismatch)

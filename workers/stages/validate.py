@@ -16,7 +16,12 @@ VIDEO, AUDIO, REPORT = "clip.mp4", "audio.wav", "inspection.json"
 
 
 def run(
-    clip: Path, work: Path, *, limits: ClipLimits | None = None, progress: Progress = silent
+    clip: Path,
+    work: Path,
+    *,
+    limits: ClipLimits | None = None,
+    audio_track: int | None = None,
+    progress: Progress = silent,
 ) -> Inspection:
     """Inspect a clip, refuse what can't be trained on, write clip.mp4, audio.wav and inspection.json.
 
@@ -24,13 +29,14 @@ def run(
         clip: any video file.
         work: the personalisation's folder; made if it is not there.
         limits: see :class:`media.limits.ClipLimits`.
+        audio_track: which of the clip's sound tracks, from 1; None for the one with the voice.
         progress: gets ticks of the stages ``inspect`` and ``validate``.
 
     Raises:
         Problem: the first error of the inspection, or what decoding met. Nothing is left in ``work`` then.
     """
     limits = limits or ClipLimits()
-    inspection = inspect_clip(clip, limits=limits, progress=progress)
+    inspection = inspect_clip(clip, limits=limits, audio_track=audio_track, progress=progress)
     inspection.raise_if_untrainable()
     work.mkdir(parents=True, exist_ok=True)
     (work / REPORT).unlink(missing_ok=True)
@@ -39,6 +45,7 @@ def run(
         work / VIDEO,
         work / AUDIO,
         limits=limits,
+        audio_track=audio_track,
         progress=lambda done, total: progress(Tick("validate", done, total, "normalising the clip")),
     )
     with replacing(work / REPORT) as inside:
