@@ -44,6 +44,7 @@ from likeness.database import Database
 from likeness.health import WorkerWatch
 from likeness.settings import Settings
 from likeness.store import LocalStore, ObjectStore
+from likeness.store_watch import StoreWatch
 from likeness.stores import store_of
 from problems import InvalidParameter
 
@@ -60,8 +61,9 @@ def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = 
     database = Database.of(settings)
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        yield
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with app.state.store_watch.watching():
+            yield
         database.close()
 
     app = FastAPI(
@@ -75,6 +77,7 @@ def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = 
     )
     app.state.settings, app.state.database, app.state.watch = settings, database, watch
     app.state.store = store_of(settings)
+    app.state.store_watch = StoreWatch(app.state.store)
     app.state.registry = CollectorRegistry()
     app.state.registry.register(RowMeasures(database, settings))
     app.state.error_page = pages.error_page

@@ -15,6 +15,7 @@ from likeness.database import Database
 from likeness.health import WorkerWatch
 from likeness.settings import Settings
 from likeness.store import ObjectStore
+from likeness.store_watch import StoreWatch
 
 
 async def _settings(request: Request) -> Settings:
@@ -34,6 +35,11 @@ async def _store(request: Request) -> ObjectStore:
 
 async def _watch(request: Request) -> WorkerWatch | None:
     watch: WorkerWatch | None = request.app.state.watch
+    return watch
+
+
+async def _store_watch(request: Request) -> StoreWatch:
+    watch: StoreWatch = request.app.state.store_watch
     return watch
 
 
@@ -60,6 +66,7 @@ SettingsDep = Annotated[Settings, Depends(_settings)]
 DatabaseDep = Annotated[Database, Depends(_database)]
 StoreDep = Annotated[ObjectStore, Depends(_store)]
 WatchDep = Annotated[WorkerWatch | None, Depends(_watch)]
+StoreWatchDep = Annotated[StoreWatch, Depends(_store_watch)]
 
 Limit = Annotated[int, Query(ge=1, le=100, description="Resources on a page")]
 Cursor = Annotated[str | None, Query(max_length=64, description="next_cursor of the page before")]

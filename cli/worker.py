@@ -31,7 +31,9 @@ def worker(
     from likeness.logs import write_logs
     from likeness.settings import Settings
     from likeness.stores import store_of
-    from workers.runner import Runner, serve
+    from workers.process import serve
+    from workers.runner import Runner
+    from workers.stopping import end
 
     try:
         settings = Settings.load(data_dir=data_dir)
@@ -40,9 +42,9 @@ def worker(
         if queue and not once:
             from workers.celery_app import work
 
-            raise typer.Exit(work(settings, queue))
+            end(work(settings, queue))
         if not once:
-            raise typer.Exit(serve(settings))
+            end(serve(settings))
         store = store_of(settings)
         store.prepare()
         count = Runner(Database.of(settings), store, settings).run_all()

@@ -8,12 +8,15 @@ job has no row are swept up at a worker's start. The receipt names ids, keys and
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
+from functools import partial
 
 from sqlalchemy.orm import Session
 
 from likeness.clock import now
 from likeness.database import Database
+from likeness.refusals import StoreUnavailable
 from likeness.repositories.artifacts import ArtifactRepository
 from likeness.repositories.consents import ConsentRepository
 from likeness.repositories.deletions import DeletionRepository
@@ -24,7 +27,10 @@ from likeness.requests import Kind, job_or_refuse, person_or_refuse, stop_job, u
 from likeness.settings import Settings
 from likeness.store import ObjectStore
 from likeness.tables import Person
-from problems import Conflict
+from problems import Conflict, Problem
+
+_AWAY_AFTER = 3
+"""Deletions that find no store before the others wait as well: each asks for a minute."""
 
 
 @dataclass
@@ -169,7 +175,11 @@ def _mark_jobs(session: Session, job_ids: list[str]) -> None:
 
 
 def purge(database: Database, store: ObjectStore, settings: Settings) -> Removed:
-    """Finish every marked deletion whose jobs no worker holds any more; safe at any time, for anyone."""
+    """Finish every marked deletion whose jobs no worker holds any more; safe at any time, for anyone.
+
+    Raises:
+        Problem: of the store, the first that was met; what could be finished is.
+    """
     with database.read() as session:
         jobs = JobRepository(session)
         marked_jobs = jobs.deleting()
@@ -191,14 +201,40 @@ def purge(database: Database, store: ObjectStore, settings: Settings) -> Removed
             if not busy.intersection(inspections[upload_id])
             and not jobs.leased(UploadRepository(session).active_jobs(upload_id))
         ]
-    removed = Removed()
+    purging = _Purging()
     for job_id in ready_jobs:
-        removed.add(_purge_job(database, store, settings, job_id))
+        purging.do(job_id, partial(_purge_job, database, store, settings, job_id))
     for upload_id in ready_uploads:
-        removed.add(_purge_upload(database, store, upload_id))
+        purging.do(upload_id, partial(_purge_upload, database, store, upload_id))
     for person_id in ready_people:
-        removed.add(_purge_person(database, store, person_id))
-    return removed
+        with database.read() as session:
+            theirs = {job.id for job in JobRepository(session).of_person(person_id)}
+        if not theirs & purging.failed:
+            purging.do(person_id, partial(_purge_person, database, store, person_id))
+    if purging.fault is not None:
+        raise purging.fault
+    return purging.removed
+
+
+class _Purging:
+    """Goes through deletions; one that fails keeps no other waiting, unless the store is away from everybody."""
+
+    def __init__(self) -> None:
+        self.removed, self.failed = Removed(), set[str]()
+        self.fault: Problem | None = None
+        """The first that was met."""
+        self._away = 0
+
+    def do(self, identifier: str, purge_it: Callable[[], Removed]) -> None:
+        if self._away >= _AWAY_AFTER:
+            self.failed.add(identifier)
+            return
+        try:
+            self.removed.add(purge_it())
+        except Problem as problem:
+            self.failed.add(identifier)
+            self.fault = self.fault or problem
+            self._away += isinstance(problem, StoreUnavailable)
 
 
 def sweep_work_folders(database: Database, settings: Settings) -> int:
@@ -216,28 +252,43 @@ def sweep_work_folders(database: Database, settings: Settings) -> int:
 
 
 def _purge_job(database: Database, store: ObjectStore, settings: Settings, job_id: str) -> Removed:
+    """The job's artifacts go first, so that no worker begins to reuse one whose files are going; its row goes last."""
     shutil.rmtree(settings.work_dir / job_id, ignore_errors=True)
-    with database.read() as session:
+    with database.write() as session:
         job = JobRepository(session).get(job_id)
         if job is None:
             return Removed()
+        stages = {stage.id for stage in job.stages}
         outputs = [stage.artifact_id for stage in job.stages if stage.artifact_id]
-        checkpoints = [stage.checkpoint["prefix"] for stage in job.stages if stage.checkpoint]
-    with database.write() as session:
-        rows = {"jobs": JobRepository(session).delete([job_id])}
+        prefixes = [stage.checkpoint["prefix"] for stage in job.stages if stage.checkpoint]
+        prefixes.append(f"{job.scope}/previews/{job_id}")  # workers/previews.py
+        scope = job.scope
+        for stage in job.stages:
+            stage.artifact_id = None
+        session.flush()
         artifacts = ArtifactRepository(session)
-        unused = artifacts.unreferenced(outputs)
-        previews = f"{job.scope}/previews/{job_id}"  # workers/previews.py
-        prefixes = [*checkpoints, previews, *(artifact.prefix for artifact in unused)]
-        keys = [key for prefix in prefixes for key in store.keys(prefix)]
-        # Rows first here: a worker may be about to reuse the artifact, and must find it whole or not at all.
-        # What a crash before the next line leaves lies in the scope's folder and goes with its person or
-        # upload.
-        rows["artifacts"] = artifacts.delete([artifact.id for artifact in unused])
-        DeletionRepository(session).gone(job_id, rows, keys, now())
+        rows = {"artifacts": artifacts.delete([each.id for each in artifacts.unreferenced(outputs)])}
+        named = artifacts.prefixes_in_use()
+        DeletionRepository(session).gone(job_id, rows, (), now(), last=False)
+    # By the stage in their name, not by rows: an earlier try may have deleted those, or a worker died uncommitted.
+    folders = {folder for key in store.keys(f"{scope}/stages") if (folder := _folder_of_stage(key, stages))}
+    prefixes += sorted(folders - named)
+    keys = [key for prefix in prefixes for key in store.keys(prefix)]
+    with database.write() as session:
+        DeletionRepository(session).gone(job_id, {}, keys, now(), last=False)
     for prefix in prefixes:
         store.delete_prefix(prefix)
-    return Removed(rows, keys)
+    with database.write() as session:
+        jobs = {"jobs": JobRepository(session).delete([job_id])}
+        DeletionRepository(session).gone(job_id, jobs, (), now())
+    return Removed({**rows, **jobs}, keys)
+
+
+def _folder_of_stage(key: str, stages: Set[str]) -> str | None:
+    """``<kind>/<id>/stages/<key>/<stage>-<fence>`` of an object that a run of one of these stages wrote."""
+    parts = key.split("/")
+    ours = len(parts) > 5 and parts[4].rpartition("-")[0] in stages
+    return "/".join(parts[:5]) if ours else None
 
 
 def _purge_upload(database: Database, store: ObjectStore, upload_id: str) -> Removed:

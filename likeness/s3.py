@@ -66,6 +66,10 @@ class S3Store:
         self._abort_unfinished_uploads_some_day()
         self._encrypt_by_default()
 
+    def ping(self) -> None:
+        with s3_errors():
+            self._client.head_bucket(Bucket=self.options.bucket)
+
     def put_file(self, key: str, source: Path, *, move: bool = False) -> StoredObject:
         """As the protocol says; a large file that was cut off goes on where it was (:mod:`likeness.s3_upload`).
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.dependencies import DatabaseDep, SettingsDep, WatchDep
+from api.dependencies import DatabaseDep, SettingsDep, StoreWatchDep, WatchDep
 from api.problem_details import answers
 from api.schemas import CheckOut, HealthOut, ReadyOut
 from likeness import VERSION
@@ -20,9 +20,12 @@ def healthz() -> HealthOut:
 
 
 @router.get("/readyz", responses=answers(NotReady), summary="Can it do its work")
-def readyz(database: DatabaseDep, settings: SettingsDep, watch: WatchDep) -> ReadyOut:
-    """Database and schema, disk space, and a living worker; 503 names what is missing."""
-    found = checks(database, settings, watch)
+def readyz(
+    database: DatabaseDep, settings: SettingsDep, watch: WatchDep, store_watch: StoreWatchDep
+) -> ReadyOut:
+    """Database and schema, disk space, object store, a living worker, and loops that go well; 503 names what is
+    missing."""
+    found = checks(database, settings, watch, store_watch)
     parts = [CheckOut(name=check.name, ok=check.ok, detail=check.detail) for check in found]
     if bad := [part for part in parts if not part.ok]:
         raise NotReady(

@@ -33,7 +33,8 @@ from likeness.tables import Job
 from tests.likeness.service import training, upload
 from tests.workers.tiny_stages import REGISTRY, STEPS, chain
 from training.progress import Tick
-from workers.runner import STAGES, Runner, StageContext, work_forever
+from workers.process import work_forever
+from workers.runner import STAGES, Runner, StageContext
 
 
 @pytest.fixture
