@@ -44,6 +44,7 @@ from likeness import VERSION
 from likeness.database import Database
 from likeness.health import WorkerWatch
 from likeness.settings import Settings
+from likeness.store_watch import StoreWatch
 from likeness.stores import store_of
 
 _STATIC = Path(__file__).parent / "dashboard" / "static"
@@ -56,8 +57,9 @@ def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = 
     trail = AuditTrail(database)
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        yield
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        with app.state.store_watch.watching():
+            yield
         trail.close()
         database.close()
 
@@ -73,6 +75,7 @@ def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = 
     app.state.trail = trail
     app.state.settings, app.state.database, app.state.watch = settings, database, watch
     app.state.store = store_of(settings)
+    app.state.store_watch = StoreWatch(app.state.store)
     app.state.registry = CollectorRegistry()
     app.state.registry.register(RowMeasures(database, settings))
     app.state.error_page = pages.error_page

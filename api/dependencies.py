@@ -15,6 +15,7 @@ from likeness.database import Database
 from likeness.health import WorkerWatch
 from likeness.settings import Settings
 from likeness.store import ObjectStore
+from likeness.store_watch import StoreWatch
 
 
 async def _settings(request: Request) -> Settings:
@@ -34,6 +35,11 @@ async def _store(request: Request) -> ObjectStore:
 
 async def _watch(request: Request) -> WorkerWatch | None:
     watch: WorkerWatch | None = request.app.state.watch
+    return watch
+
+
+async def _store_watch(request: Request) -> StoreWatch:
+    watch: StoreWatch = request.app.state.store_watch
     return watch
 
 
@@ -69,6 +75,7 @@ SettingsDep = Annotated[Settings, Depends(_settings)]
 DatabaseDep = Annotated[Database, Depends(_database)]
 StoreDep = Annotated[ObjectStore, Depends(_store)]
 WatchDep = Annotated[WorkerWatch | None, Depends(_watch)]
+StoreWatchDep = Annotated[StoreWatch, Depends(_store_watch)]
 
 SeesInsideDep = Annotated[bool, Depends(_sees_inside)]
 """Whether the request may see how the deployment is doing: an admin's key, ``LIKENESS_METRICS_TOKEN``, or a service

@@ -24,9 +24,10 @@ def relay(
     """Relay until Ctrl-C. It may run twice: the second takes over when the first one dies."""
     from likeness.settings import Settings
     from workers.relay import serve
+    from workers.stopping import end
 
     try:
-        raise typer.Exit(serve(Settings.load(data_dir=data_dir)))
+        end(serve(Settings.load(data_dir=data_dir)))
     except Problem as problem:
         show_problem(problem)
         raise typer.Exit(exit_code(problem)) from None

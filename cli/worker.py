@@ -31,8 +31,10 @@ def worker(
     from likeness.logs import write_logs
     from likeness.settings import Settings
     from likeness.stores import store_of
-    from workers.runner import Runner, serve
+    from workers.process import serve
+    from workers.runner import Runner
     from workers.spill import spilling_to_disk
+    from workers.stopping import end
 
     try:
         settings = Settings.load(data_dir=data_dir)
@@ -42,13 +44,16 @@ def worker(
             if queue and not once:
                 from workers.celery_app import work
 
-                raise typer.Exit(work(settings, queue))
-            if not once:
-                raise typer.Exit(serve(settings))
-            store = store_of(settings)
-            store.prepare()
-            count = Runner(Database.of(settings), store, settings).run_all()
-            typer.echo(f"{count} stage(s) run")
+                status = work(settings, queue)
+            elif not once:
+                status = serve(settings)
+            else:
+                store = store_of(settings)
+                store.prepare()
+                count = Runner(Database.of(settings), store, settings).run_all()
+                typer.echo(f"{count} stage(s) run")
+                return
+        end(status)
     except Problem as problem:
         show_problem(problem)
         raise typer.Exit(exit_code(problem)) from None

@@ -1,8 +1,9 @@
-"""``python -m likeness.alive``: exit status 0 when a worker or relay on this machine was seen lately; a container's
-health check.
+"""``python -m likeness.alive``: exit status 0 when the workers and relays on this machine work; a container's health
+check.
 
-It asks the register in the database, in which each process shows itself while it lives: so a process that hangs, or one
-that lost the database, is told from one that works.
+It asks the register in the database, in which each process shows itself while it lives, with how its loops go: so a
+process that hangs, one that lost the database, and one of whose loops fails or stands still are told from one that
+works.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from likeness.clock import now
 from likeness.database import Database
 from likeness.health import alive_within
+from likeness.loops import troubles
 from likeness.repositories.workers import WorkerRepository
 from likeness.settings import Settings
 from problems import Problem
@@ -32,9 +34,16 @@ def main(host: str | None = None) -> int:
     except (SQLAlchemyError, Problem, OSError) as error:
         print(f"the register of workers can't be read: {type(error).__name__}", file=sys.stderr)
         return 1
-    here = [worker.id for worker in seen if worker.host == host]
-    print(", ".join(here) or f"nothing on {host} was seen lately")
-    return 0 if here else 1
+    here = [worker for worker in seen if worker.host == host]
+    if not here:
+        print(f"nothing on {host} was seen lately")
+        return 1
+    bear_s = alive_within(settings).total_seconds()
+    found = [
+        f"{worker.id}: {trouble}" for worker in here for trouble in troubles(worker.loops, bear_s=bear_s)
+    ]
+    print("; ".join(found) or ", ".join(worker.id for worker in here))
+    return 1 if found else 0
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -32,6 +33,9 @@ from likeness.tables import Person
 from problems import Conflict, Problem
 
 log = logging.getLogger("likeness.deletion")
+
+_AWAY_AFTER = 3
+"""Deletions that find no store before the others wait as well: each asks for a minute."""
 
 
 @dataclass
@@ -189,8 +193,7 @@ def purge(database: Database, store: ObjectStore, settings: Settings) -> Removed
     """Finish every marked deletion whose jobs no worker holds any more; safe at any time, for anyone.
 
     Raises:
-        StoreUnavailable: the object store is away; what is left waits.
-        Problem, OSError: one of them could not be finished; the others were.
+        Problem, OSError: the first that was met; what could be finished is.
     """
     with database.read() as session:
         jobs = JobRepository(session)
@@ -213,23 +216,41 @@ def purge(database: Database, store: ObjectStore, settings: Settings) -> Removed
             if not busy.intersection(inspections[upload_id])
             and not jobs.leased(UploadRepository(session).active_jobs(upload_id))
         ]
-    removed, first = Removed(), None
-    steps = [
-        *(partial(_purge_job, database, store, settings, job_id) for job_id in ready_jobs),
-        *(partial(_purge_upload, database, store, upload_id) for upload_id in ready_uploads),
-        *(partial(_purge_person, database, store, person_id) for person_id in ready_people),
-    ]
-    for step in steps:
+    purging = _Purging()
+    for job_id in ready_jobs:
+        purging.do(job_id, partial(_purge_job, database, store, settings, job_id))
+    for upload_id in ready_uploads:
+        purging.do(upload_id, partial(_purge_upload, database, store, upload_id))
+    for person_id in ready_people:
+        with database.read() as session:
+            theirs = {job.id for job in JobRepository(session).of_person(person_id)}
+        if not theirs & purging.failed:
+            purging.do(person_id, partial(_purge_person, database, store, person_id))
+    if purging.fault is not None:
+        raise purging.fault
+    return purging.removed
+
+
+class _Purging:
+    """Goes through deletions; one that fails keeps no other waiting, unless the store is away from everybody."""
+
+    def __init__(self) -> None:
+        self.removed, self.failed = Removed(), set[str]()
+        self.fault: Problem | OSError | None = None
+        """The first that was met."""
+        self._away = 0
+
+    def do(self, identifier: str, purge_it: Callable[[], Removed]) -> None:
+        if self._away >= _AWAY_AFTER:
+            self.failed.add(identifier)
+            return
         try:
-            removed.add(step())
-        except StoreUnavailable:  # it is away for the rest, too
-            raise
+            self.removed.add(purge_it())
         except (Problem, OSError) as problem:  # what can't be deleted must not keep the others from it
-            log.warning("a deletion waits: %s", problem)
-            first = first or problem
-    if first is not None:
-        raise first
-    return removed
+            log.warning("the deletion of %s waits: %s", identifier, problem)
+            self.failed.add(identifier)
+            self.fault = self.fault or problem
+            self._away += isinstance(problem, StoreUnavailable)
 
 
 def sweep_work_folders(database: Database, settings: Settings) -> int:
@@ -247,28 +268,43 @@ def sweep_work_folders(database: Database, settings: Settings) -> int:
 
 
 def _purge_job(database: Database, store: ObjectStore, settings: Settings, job_id: str) -> Removed:
+    """The job's artifacts go first, so that no worker begins to reuse one whose files are going; its row goes last."""
     shutil.rmtree(settings.work_dir / job_id, ignore_errors=True)
-    with database.read() as session:
+    with database.write() as session:
         job = JobRepository(session).get(job_id)
         if job is None:
             return Removed()
+        stages = {stage.id for stage in job.stages}
         outputs = [stage.artifact_id for stage in job.stages if stage.artifact_id]
-        checkpoints = [stage.checkpoint["prefix"] for stage in job.stages if stage.checkpoint]
-    with database.write() as session:
-        rows = {"jobs": JobRepository(session).delete([job_id])}
+        prefixes = [stage.checkpoint["prefix"] for stage in job.stages if stage.checkpoint]
+        prefixes.append(f"{job.scope}/previews/{job_id}")  # workers/previews.py
+        scope = job.scope
+        for stage in job.stages:
+            stage.artifact_id = None
+        session.flush()
         artifacts = ArtifactRepository(session)
-        unused = artifacts.unreferenced(outputs)
-        previews = f"{job.scope}/previews/{job_id}"  # workers/previews.py
-        prefixes = [*checkpoints, previews, *(artifact.prefix for artifact in unused)]
-        keys = [key for prefix in prefixes for key in store.keys(prefix)]
-        # Rows first here: a worker may be about to reuse the artifact, and must find it whole or not at all.
-        # What a crash before the next line leaves lies in the scope's folder and goes with its person or
-        # upload.
-        rows["artifacts"] = artifacts.delete([artifact.id for artifact in unused])
-        DeletionRepository(session).gone(job_id, rows, keys, now())
+        rows = {"artifacts": artifacts.delete([each.id for each in artifacts.unreferenced(outputs)])}
+        named = artifacts.prefixes_in_use()
+        DeletionRepository(session).gone(job_id, rows, (), now(), last=False)
+    # By the stage in their name, not by rows: an earlier try may have deleted those, or a worker died uncommitted.
+    folders = {folder for key in store.keys(f"{scope}/stages") if (folder := _folder_of_stage(key, stages))}
+    prefixes += sorted(folders - named)
+    keys = [key for prefix in prefixes for key in store.keys(prefix)]
+    with database.write() as session:
+        DeletionRepository(session).gone(job_id, {}, keys, now(), last=False)
     for prefix in prefixes:
         store.delete_prefix(prefix)
-    return Removed(rows, keys)
+    with database.write() as session:
+        jobs = {"jobs": JobRepository(session).delete([job_id])}
+        DeletionRepository(session).gone(job_id, jobs, (), now())
+    return Removed({**rows, **jobs}, keys)
+
+
+def _folder_of_stage(key: str, stages: Set[str]) -> str | None:
+    """``<kind>/<id>/stages/<key>/<stage>-<fence>`` of an object that a run of one of these stages wrote."""
+    parts = key.split("/")
+    ours = len(parts) > 5 and parts[4].rpartition("-")[0] in stages
+    return "/".join(parts[:5]) if ours else None
 
 
 def _purge_upload(database: Database, store: ObjectStore, upload_id: str) -> Removed:

@@ -17,12 +17,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from likeness.clock import now
 from likeness.database import Database
+from likeness.loops import troubles
 from likeness.repositories.deployment import DeploymentRepository
 from likeness.repositories.leases import QUEUES
 from likeness.repositories.outbox import OutboxRepository
 from likeness.repositories.workers import WorkerRepository
 from likeness.settings import MEBIBYTE, Settings
 from likeness.store import ObjectStore
+from likeness.store_watch import StoreWatch
 from problems import InvalidParameter, Problem
 
 GONE_AFTER = timedelta(seconds=120)
@@ -142,6 +144,28 @@ def check_relay(database: Database, settings: Settings) -> Check:
     return Check("relay", True, f"{len(relays)} alive")
 
 
+def check_loops(database: Database, settings: Settings) -> Check:
+    """What the processes of the deployment do again and again goes well: the living ones note it themselves."""
+    with database.read() as session:
+        seen = WorkerRepository(session).seen_since(now() - alive_within(settings))
+    bear_s = alive_within(settings).total_seconds()
+    found = [
+        f"{trouble} in {worker.slot}" for worker in seen for trouble in troubles(worker.loops, bear_s=bear_s)
+    ]
+    if found:
+        return Check("loops", False, f"{'; '.join(sorted(found))}; see that process's log")
+    return Check("loops", True, f"{sum(len(worker.loops) for worker in seen)} go well")
+
+
+def check_store_watch(watch: StoreWatch) -> Check:
+    """The object store could be used when this process last looked."""
+    if fault := watch.fault():
+        return Check(
+            "store", False, f"can't be used: {fault}; check that it runs and the LIKENESS_S3_* settings"
+        )
+    return Check("store", True, "can be used")
+
+
 def check_secrets(settings: Settings) -> Check:
     """What only a developer's own machine may have is not used in production."""
     if settings.environment != "production":
@@ -238,13 +262,19 @@ def check_broker(settings: Settings) -> list[Check]:
     return found
 
 
-def checks(database: Database, settings: Settings, watch: WorkerWatch | None) -> list[Check]:
-    """What /readyz looks at; worker and relay only when the database can be asked."""
+def checks(
+    database: Database, settings: Settings, watch: WorkerWatch | None, store: StoreWatch | None = None
+) -> list[Check]:
+    """What /readyz looks at; worker, relay and loops only when the database can be asked."""
     found = [check_database(database), check_disk(settings)]
+    if store is not None:
+        found.append(check_store_watch(store))
     if found[0].ok or watch is not None:
         found.append(check_worker(database, settings, watch))
     if found[0].ok and settings.broker_url:
         found.append(check_relay(database, settings))
+    if found[0].ok:
+        found.append(check_loops(database, settings))
     return found
 
 
@@ -258,5 +288,9 @@ def deployment_checks(database: Database, store: ObjectStore, settings: Settings
         # The embedded worker need not run while somebody looks.
         if settings.broker_url:
             found.append(check_worker(database, settings, None))
-        found += [check_relay(database, settings), check_clock(database)]
+        found += [
+            check_relay(database, settings),
+            check_loops(database, settings),
+            check_clock(database),
+        ]
     return found

@@ -84,6 +84,10 @@ class S3Store:
         if self._by_api is None:
             allow_browsers(self._client, self.options.bucket, self._page_origin)
 
+    def ping(self) -> None:
+        with s3_errors():
+            self._client.head_bucket(Bucket=self.options.bucket)
+
     def put_file(self, key: str, source: Path, *, move: bool = False) -> StoredObject:
         """As the protocol says; a large file that was cut off goes on where it was (:mod:`likeness.s3_upload`).
 

@@ -28,6 +28,7 @@ from likeness.objects import (
     missing,
     replaced,
 )
+from likeness.refusals import StoreUnavailable
 from likeness.signed_urls import ApiAddresses, Grant, object_secret, secret_of
 from problems import InvalidParameter
 
@@ -44,6 +45,9 @@ class ObjectStore(Protocol):
 
     def prepare(self) -> None:
         """Make ready what has to be there before the first object; safe to call again, by many at once."""
+
+    def ping(self) -> None:
+        """Raise what using the store would raise now, and change nothing."""
 
     def put_file(self, key: str, source: Path, *, move: bool = False) -> StoredObject:
         """Store the bytes of ``source`` under ``key``, atomically; ``move`` may consume ``source``."""
@@ -204,6 +208,13 @@ class LocalStore:
 
     def prepare(self) -> None:
         self._incoming.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def ping(self) -> None:
+        if not os.access(self._incoming, os.W_OK | os.X_OK):
+            raise StoreUnavailable(
+                "the folder of the object store can't be written",
+                remedy="let the service's user write to LIKENESS_DATA_DIR, or name another folder",
+            )
 
     def sweep(self) -> None:
         """Remove what a crash left half stored or half deleted; only while nobody else uses the store."""

@@ -342,6 +342,8 @@ class Worker(Base):
     """Names of the queues it takes stages from, with commas."""
     started_at: Mapped[datetime]
     last_seen: Mapped[datetime]
+    loops: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    """How its endless loops went when it was last seen (``likeness.loops.Board.read``)."""
 
 
 class Wake(Base):

@@ -20,7 +20,8 @@ from likeness.schema import migrate
 from likeness.settings import Settings
 from likeness.stores import store_of
 from tests.workers.tiny_stages import REGISTRY
-from workers.runner import Runner, work_forever
+from workers.process import work_forever
+from workers.runner import Runner
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,14 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from likeness.database import Database
+from likeness.loops import Board, Loop
 from likeness.repositories.leases import Claim, LeaseRepository, Standing
 from likeness.store import ObjectStore, file_digest
 from problems import Problem
@@ -84,11 +83,19 @@ class Carrier:
         *,
         every_s: float,
         hear: Callable[[Standing], None],
+        board: Board | None = None,
     ) -> None:
         self._database, self._store, self._claim, self._work = database, store, claim, work
-        self._every_s, self._hear = every_s, hear
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="carrier", daemon=True)
+        self._hear = hear
+        self._loop = Loop(
+            "checkpoints",
+            self._store_them,
+            pause_s=every_s,
+            board=board or Board(),
+            turn_s=None,
+            at_once=False,
+        )
+        self._held = ExitStack()
         self._count = 0
         self._last: Mapping[str, Any] | None = claim.checkpoint
         self._hashes: dict[str, str] = {}
@@ -97,28 +104,24 @@ class Carrier:
         folder = self._work / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         (folder / f".{self._claim.stage_id}").write_text(str(self._claim.fence))
-        self._thread.start()
+        # What is under way is waited for, however long: the next holder of the lease goes on from it.
+        self._held.enter_context(self._loop.beside(patience_s=None))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
-        self._thread.join()
+        self._held.close()
         if kind is not None and issubclass(
             kind, Exception
         ):  # put down or failed: the last one is worth keeping
-            self.store_now()
-
-    def _run(self) -> None:
-        while not self._over.wait(self._every_s):
             self.store_now()
 
     def store_now(self) -> None:
         """Store the checkpoints that stand now, if they are others than the last; never raises."""
         try:
             self._store_them()
-        except (Problem, SQLAlchemyError, OSError):
+        except Exception:  # the stage has ended in its own way, which is to be told
             log.warning("a checkpoint of %s was not stored", self._claim.stage_id, exc_info=True)
 
     def _store_them(self) -> None:

@@ -12,6 +12,7 @@ every setting here serves one aim: that a message is not given up before its wor
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -19,10 +20,15 @@ from contextlib import ExitStack
 from celery import Celery
 from kombu import Exchange, Queue
 
+from likeness.database import Database
 from likeness.locks import hold
+from likeness.loops import Board, persist
 from likeness.repositories.leases import QUEUES
 from likeness.settings import Settings
+from likeness.stores import store_of
 from problems import Conflict, InvalidParameter
+from workers.presence import identity, present
+from workers.stopping import stopped_by_signals
 
 RUN_STAGE = "likeness.run_stage"
 
@@ -76,6 +82,8 @@ def work(settings: Settings, queues: Sequence[str]) -> int:
         )
     with ExitStack() as held:
         slot = _slot(settings, queues, held)
+        if not _store_is_there(settings):
+            return 0
         os.environ["LIKENESS_WORKER_SLOT"] = slot
         os.environ["LIKENESS_WORKER_QUEUES"] = ",".join(queues)
         arguments = [
@@ -84,7 +92,7 @@ def work(settings: Settings, queues: Sequence[str]) -> int:
             "--pool=prefork",
             "--concurrency=1",
             f"--queues={','.join(queues)}",
-            f"--hostname={slot}",
+            f"--hostname={identity('-'.join(queues)).replace('/', '-')}",
             f"--loglevel={settings.log_level}",
             "--without-gossip",
             "--without-mingle",
@@ -96,6 +104,21 @@ def work(settings: Settings, queues: Sequence[str]) -> int:
         except SystemExit as end:
             return int(end.code or 0)
     return 0
+
+
+def _store_is_there(settings: Settings) -> bool:
+    """Wait for the store, and say so in the log and in the register of workers; False when asked to stop before."""
+    stop = stopped_by_signals()
+    board, store, database = Board(), store_of(settings), Database.of(settings)
+    try:
+        with present(database, identity("waiting"), settings, board=board):
+            persist("store", store.prepare, stop=stop, board=board)
+            # Until Celery has handlers of its own nothing runs that would have to be put down.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
+            return not stop.is_set()
+    finally:
+        database.close()  # nothing that is connected may be forked
 
 
 def _slot(settings: Settings, queues: Sequence[str], held: ExitStack) -> str:

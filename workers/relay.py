@@ -13,34 +13,29 @@ nothing to claim, and a receiver tells two deliveries of one event apart by thei
 from __future__ import annotations
 
 import logging
-import os
-import secrets
-import signal
-import socket
 import threading
-import time
-from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import timedelta
-from types import FrameType
 
 import redis
-from kombu.exceptions import OperationalError
-from sqlalchemy.exc import SQLAlchemyError
 
 from likeness.clock import now
 from likeness.database import Database
 from likeness.housekeeping import tidy
 from likeness.logs import write_logs
+from likeness.loops import Board, Flag, Loop
 from likeness.orphans import Sweeper
-from likeness.repositories.leases import QUEUES, LeaseRepository
+from likeness.repositories.leases import QUEUES
 from likeness.repositories.outbox import OutboxRepository
 from likeness.settings import Settings
 from likeness.store import ObjectStore
 from likeness.stores import store_of
 from problems import InvalidParameter
 from workers.celery_app import RUN_STAGE, make_celery
-from workers.hooks import send_due
-from workers.runner import present
+from workers.hooks import LOOK_EVERY_S, Courier
+from workers.presence import identity, present
+from workers.stopping import stopped_by_signals
+from workers.tidying import reap
 
 log = logging.getLogger("likeness.relay")
 
@@ -48,6 +43,8 @@ _BATCH = 200
 _AT_HAND = 1000
 """Wake-ups that lie in a queue at most because of a sweep."""
 _ORPHANS_EVERY_S = 3600.0
+_LONGEST_DISPATCH_PAUSE_S = 5.0
+"""Workers wait for it."""
 
 
 class Relay:
@@ -58,7 +55,13 @@ class Relay:
     """
 
     def __init__(
-        self, database: Database, store: ObjectStore, settings: Settings, *, poll_s: float = 0.1
+        self,
+        database: Database,
+        store: ObjectStore,
+        settings: Settings,
+        *,
+        poll_s: float = 0.1,
+        stop: Flag | None = None,
     ) -> None:
         if not settings.broker_url:
             raise InvalidParameter(
@@ -69,37 +72,33 @@ class Relay:
         self.database, self.store, self.settings, self.poll_s = database, store, settings, poll_s
         self.celery = make_celery(settings)
         self._redis = redis.Redis.from_url(settings.broker_url, socket_timeout=10, socket_connect_timeout=10)
-        self.stop = threading.Event()
+        self.stop: Flag = stop or threading.Event()
+        self.board = Board()
+        self.courier = Courier(database, settings)
+        self._prepared = False
         self._sweeper = Sweeper(database, store, grace=timedelta(seconds=settings.orphan_grace_s))
 
     def run(self) -> None:
-        """Relay until :attr:`stop` is set."""
-        owner = f"relay-{socket.gethostname()}-{os.getpid()}/{secrets.token_hex(4)}"
-        with present(self.database, owner, self.settings):
-            hooks = threading.Thread(target=self._until_stopped, args=(self.hooks, 1.0), daemon=True)
-            sweeps = threading.Thread(
-                target=self._until_stopped, args=(self.sweep, self.settings.sweep_s), daemon=True
-            )
-            orphans = threading.Thread(
-                target=self._until_stopped, args=(self.orphans, _ORPHANS_EVERY_S), daemon=True
-            )
-            for thread in (hooks, sweeps, orphans):
-                thread.start()
-            self._until_stopped(self.dispatch, self.poll_s)
-            for thread in (hooks, sweeps, orphans):
-                thread.join()
-
-    def _until_stopped(self, work: Callable[[], int], pause_s: float) -> None:
-        failures = 0
-        while not self.stop.is_set():
-            try:
-                busy, failures = work() > 0, 0
-            except (SQLAlchemyError, OperationalError, redis.RedisError, OSError) as error:
-                failures += 1
-                busy = False
-                log.warning("%s failed (%s); trying again", work.__name__, error)
-            if not busy or work != self.dispatch:
-                self.stop.wait(max(pause_s, min(0.1 * 2**failures, 10.0) if failures else 0.0))
+        """Relay until :attr:`stop` is set. A store that is not there yet holds up only what needs it."""
+        with ExitStack() as parts:
+            parts.enter_context(present(self.database, identity("relay"), self.settings, board=self.board))
+            parts.enter_context(self.courier)
+            for name, work, pause_s in (
+                ("hooks", self.courier.turn, LOOK_EVERY_S),
+                ("sweep", self.sweep, self.settings.sweep_s),
+                ("tidy", self.tidy, self.settings.sweep_s),
+                ("orphans", self.orphans, _ORPHANS_EVERY_S),
+            ):
+                parts.enter_context(Loop(name, work, pause_s=pause_s, board=self.board).beside())
+            Loop(
+                "dispatch",
+                self.dispatch,
+                pause_s=self.poll_s,
+                longest_pause_s=_LONGEST_DISPATCH_PAUSE_S,
+                stop=self.stop,
+                board=self.board,
+                eager=True,
+            ).run()
 
     def dispatch(self) -> int:
         """Send wake-ups that are due; returns how many. A crash before the commit sends them again."""
@@ -117,9 +116,8 @@ class Relay:
         )
 
     def sweep(self) -> int:
-        """Requeue stages of dead workers, wake for stages that nobody was woken for, finish deletions."""
-        with self.database.write() as session:
-            reaped = LeaseRepository(session).reap(now=now(), max_attempts=self.settings.max_attempts)
+        """Requeue stages of dead workers, and wake for stages that nobody was woken for."""
+        reaped = reap(self.database, self.settings)
         woken = 0
         for queue in QUEUES:
             with self.database.read() as session:
@@ -128,38 +126,33 @@ class Relay:
             for _ in range(missing):
                 self._send(queue, "")
             woken += max(missing, 0)
-        if reaped or woken:
-            log.info("%d stage(s) of dead workers queued again, %d wake-up(s) sent again", reaped, woken)
-        tidy(self.database, self.store, self.settings)
+        if woken:
+            log.info("%d wake-up(s) sent again", woken)
         return reaped + woken
+
+    def tidy(self) -> None:
+        """Finish deletions, and give up what nobody went on with."""
+        self._prepare()
+        tidy(self.database, self.store, self.settings)
+
+    def _prepare(self) -> None:
+        if not self._prepared:
+            self.store.prepare()
+            self._prepared = True
 
     def orphans(self) -> int:
         """Delete outputs that no row has named for a day; returns how many objects."""
+        self._prepare()
         gone = self._sweeper.sweep(now())
         if gone:
             log.info("%d object(s) that no row names were deleted", gone)
         return gone
 
-    def hooks(self) -> int:
-        """Send webhook deliveries that are due; returns how many were tried."""
-        return send_due(self.database, self.settings)
-
 
 def serve(settings: Settings) -> int:
     """Be a relay process until SIGTERM or SIGINT; returns the exit status."""
+    stop = stopped_by_signals()
     settings.require_safe()
     write_logs(settings)
-    relay = Relay(Database.of(settings), store_of(settings), settings)
-
-    def put_down(_number: int, _frame: FrameType | None) -> None:
-        relay.stop.set()
-
-    signal.signal(signal.SIGTERM, put_down)
-    signal.signal(signal.SIGINT, put_down)
-    while not relay.stop.is_set():
-        try:
-            relay.run()
-        except SQLAlchemyError:
-            log.exception("the database can't be used; trying again")
-            time.sleep(1.0)
+    Relay(Database.of(settings), store_of(settings), settings, stop=stop).run()
     return 0

@@ -11,7 +11,7 @@ checkpoints in it), a worker that slept past its lease (the fence in the row ref
 went away (there is no channel but the database), a second delivery of the same stage id (the claim finds
 nothing).
 
-Run by hand: ``likeness worker``. The embedded service starts it as ``python -m workers.runner``.
+``workers/process.py`` makes a process of it: ``likeness worker``, and the embedded service's.
 """
 
 from __future__ import annotations
@@ -20,42 +20,31 @@ import errno
 import hashlib
 import json
 import logging
-import os
-import secrets
 import shutil
-import signal
-import socket
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from likeness import VERSION
 from likeness.clock import now
 from likeness.database import Database
-from likeness.deletion import sweep_work_folders
-from likeness.housekeeping import tidy
 from likeness.intake import require_free_disk, safe_suffix
-from likeness.locks import hold
-from likeness.logs import bound, write_logs
+from likeness.logs import bound
+from likeness.loops import Board, Flag, Loop
 from likeness.refusals import ConsentMismatch, ConsentMissing, StoreUnavailable, TookTooLong, WeightsCorrupt
 from likeness.repositories.artifacts import ArtifactRepository
 from likeness.repositories.leases import QUEUES, Claim, LeaseRepository, Standing
 from likeness.repositories.people import PersonRepository
-from likeness.repositories.workers import WorkerRepository
 from likeness.requests import FACE, THUMBNAIL, container_of
 from likeness.settings import Settings
 from likeness.store import ObjectStore, file_digest
-from likeness.stores import store_of
-from likeness.tables import Worker
 from problems import (
     Cancelled,
     InternalProblem,
@@ -68,10 +57,9 @@ from problems import (
 )
 from training.progress import Progress, Tick
 from workers.carry import Carrier, checkpoints_of, fetch_checkpoint
-from workers.hooks import sending
 from workers.meter import FIT_S, Meter, Seconds, expected, led, render_s
+from workers.presence import identity
 from workers.previews import PreviewShelf, previews_of
-from workers.spill import spilling_to_disk
 
 log = logging.getLogger("likeness.runner")
 
@@ -379,22 +367,32 @@ def stage_key(spec: StageSpec, claim: Claim) -> str:
 
 
 class Pulse:
-    """A thread that extends the lease of one claim while its stage runs, and remembers what it heard."""
+    """A loop beside a stage that extends the lease of its claim, and remembers what it heard."""
 
-    def __init__(self, database: Database, claim: Claim, settings: Settings) -> None:
+    def __init__(
+        self, database: Database, claim: Claim, settings: Settings, board: Board | None = None
+    ) -> None:
         self._database, self._claim, self._settings = database, claim, settings
-        self._over = threading.Event()
         self._good_until = time.monotonic() + settings.lease_s
-        self._thread = threading.Thread(target=self._beat, name="pulse", daemon=True)
+        beat = settings.heartbeat_s
+        self._loop = Loop(
+            "pulse",
+            self._beat,
+            pause_s=beat,
+            longest_pause_s=beat,
+            board=board or Board(),
+            turn_s=settings.lease_s,
+            at_once=False,
+        )
+        self._held = ExitStack()
         self.standing = Standing.HELD
 
     def __enter__(self) -> Pulse:
-        self._thread.start()
+        self._held.enter_context(self._loop.beside())
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
+        self._held.close()
 
     def hear(self, standing: Standing) -> None:
         """Take note of what a fenced write found; a lost lease stays lost."""
@@ -402,34 +400,21 @@ class Pulse:
             self.standing = standing
 
     def _beat(self) -> None:
-        while not self._over.wait(self._settings.heartbeat_s):
-            try:
-                with self._database.write() as session:
-                    leases = LeaseRepository(session)
-                    started = time.monotonic()
-                    self.hear(leases.heartbeat(self._claim, now=now(), lease_s=self._settings.lease_s))
-                self._good_until = started + self._settings.lease_s
-            except SQLAlchemyError:
-                log.warning(
-                    "the heartbeat of %s did not reach the database", self._claim.stage_id, exc_info=True
-                )
-                if time.monotonic() > self._good_until:
-                    self.hear(Standing.LOST)
-            if self.standing is Standing.LOST:
-                return
+        if self.standing is Standing.LOST:
+            return
+        started = time.monotonic()
+        try:
+            with self._database.write() as session:
+                leases = LeaseRepository(session)
+                self.hear(leases.heartbeat(self._claim, now=now(), lease_s=self._settings.lease_s))
+            self._good_until = started + self._settings.lease_s
+        except Exception:
+            if time.monotonic() > self._good_until:
+                self.hear(Standing.LOST)
+            raise
 
 
 # -- running -------------------------------------------------------------------------------------------------
-
-
-class Flag(Protocol):
-    """A threading or multiprocessing event."""
-
-    def is_set(self) -> bool: ...
-
-    def set(self) -> None: ...
-
-    def wait(self, timeout: float | None = None) -> bool: ...
 
 
 class Runner:
@@ -445,16 +430,24 @@ class Runner:
         owner: str = "",
         queues: Sequence[str] = QUEUES,
         stop: Flag | None = None,
+        board: Board | None = None,
+        takeover: Callable[[], None] | None = None,
     ) -> None:
         self.database, self.store, self.settings, self.registry = database, store, settings, registry
         self.queues = tuple(queues)
-        self.owner = owner or f"{socket.gethostname()}-{os.getpid()}/{secrets.token_hex(4)}"
+        self.owner = owner or identity("worker")
         self.stop: Flag = stop or threading.Event()
+        self.board = board or Board()
+        """Where the loops of its process note how they go."""
+        self.takeover = takeover
+        """Done before the first claim: see :class:`workers.slots.Takeover`."""
         self.tainted = False
         """True once memory ran out in this process: it should be replaced by a fresh one."""
 
     def run_once(self, stage_id: str | None = None) -> bool:
         """Claim and run one stage (or that one); False when there was nothing to do."""
+        if self.takeover is not None:
+            self.takeover()
         moment = now()
         with self.database.write() as session:
             leases = LeaseRepository(session)
@@ -481,7 +474,7 @@ class Runner:
         return count
 
     def _run(self, claim: Claim) -> None:
-        with Pulse(self.database, claim, self.settings) as pulse:
+        with Pulse(self.database, claim, self.settings, self.board) as pulse:
             try:
                 self._execute(claim, pulse)
             except Cancelled as problem:
@@ -593,6 +586,7 @@ class Runner:
             work,
             every_s=self.settings.checkpoint_every_s,
             hear=pulse.hear,
+            board=self.board,
         )
 
     def _bring_file(self, key: str, target: Path, sha256: str) -> None:
@@ -758,130 +752,3 @@ class Runner:
             remedy="retry the job; if it happens again, report it with the worker's log",
             details={"stage": claim.stage, "exception": type(error).__name__},
         )
-
-
-# -- the process ---------------------------------------------------------------------------------------------
-
-
-def work_forever(runner: Runner) -> int:
-    """Run stages until ``runner.stop`` is set; returns the process's exit status."""
-    settings, database = runner.settings, runner.database
-    with ExitStack() as parts:
-        parts.enter_context(present(database, runner.owner, settings, queues=runner.queues))
-        if not settings.broker_url:  # there is no relay
-            parts.enter_context(sending(database, settings))
-        while not runner.stop.is_set():
-            try:
-                worked = runner.run_once()
-                tidy(database, runner.store, settings)
-            except SQLAlchemyError:
-                log.exception("the database can't be used; trying again")
-                worked = False
-            except OSError:
-                log.exception("the data folder can't be used; trying again")
-                worked = False
-            except Problem as problem:  # of the object store: a stage's own problems end with its job
-                log.warning("deletions wait: %s", problem.message)
-                worked = False
-            if runner.tainted:
-                return EXIT_TAINTED
-            if not worked:
-                runner.stop.wait(settings.poll_s)
-    return 0
-
-
-@contextmanager
-def present(
-    database: Database, owner: str, settings: Settings, *, queues: Sequence[str] = ()
-) -> Iterator[None]:
-    """Be in the register of workers while the block runs."""
-    moment, over = now(), threading.Event()
-    with database.write() as session:
-        WorkerRepository(session).register(
-            Worker(
-                id=owner,
-                slot=owner.split("/")[0],
-                host=socket.gethostname(),
-                pid=os.getpid(),
-                queues=",".join(queues),
-                started_at=moment,
-                last_seen=moment,
-            )
-        )
-
-    def show() -> None:
-        while not over.wait(settings.heartbeat_s):
-            try:
-                with database.write() as session:
-                    WorkerRepository(session).seen(owner, now())
-            except SQLAlchemyError:
-                log.warning("the register of workers can't be reached", exc_info=True)
-
-    thread = threading.Thread(target=show, name="presence", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-        try:
-            with database.write() as session:
-                WorkerRepository(session).leave(owner)
-        except SQLAlchemyError:
-            log.warning("the register of workers can't be reached", exc_info=True)
-
-
-def serve(settings: Settings, *, slot: str | None = None, registry: Mapping[str, StageSpec] = STAGES) -> int:
-    """Be a worker process until SIGTERM or SIGINT; returns the exit status.
-
-    With ``slot`` the process holds the slot's kernel lock in the data folder, so at most one worker has it;
-    having got the lock, it knows that its predecessor is dead and takes over that one's leases without
-    waiting for them.
-    """
-    write_logs(settings)
-    stop = threading.Event()
-
-    def put_down(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, put_down)
-    signal.signal(signal.SIGINT, put_down)
-    database, store = Database.of(settings), store_of(settings)
-    store.prepare()
-    if slot is None:
-        return work_forever(Runner(database, store, settings, registry=registry, stop=stop))
-    lock = settings.locks_dir / f"worker-{slot}.lock"
-    with hold(lock, wait_s=settings.lease_s, what=f"a worker of slot {slot}"):
-        owner = f"{slot}/{os.getpid()}-{secrets.token_hex(4)}"
-        with database.write() as session:
-            taken = LeaseRepository(session).reclaim(slot, now=now())
-        if taken:
-            log.warning("took over %d stage(s) of a worker that died", taken)
-        sweep_work_folders(database, settings)
-        return work_forever(Runner(database, store, settings, registry=registry, owner=owner, stop=stop))
-
-
-def die_with_parent() -> None:
-    """End this process group as soon as standard input closes: the parent is gone, however it went."""
-
-    def watch() -> None:
-        while sys.stdin.buffer.read(1):
-            pass
-        log.error("the service is gone; so am I")
-        if os.getpgrp() == os.getpid():
-            os.killpg(os.getpgrp(), signal.SIGKILL)
-        os._exit(1)
-
-    threading.Thread(target=watch, name="parent", daemon=True).start()
-
-
-def main() -> int:
-    """The embedded worker: the supervisor names the slot and holds the other end of standard input."""
-    die_with_parent()
-    settings = Settings()
-    with spilling_to_disk(settings):
-        return serve(settings, slot=os.environ["LIKENESS_WORKER_SLOT"])
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -24,6 +24,7 @@ from pydantic import SecretStr
 from likeness.database import Database
 from likeness.health import WorkerState
 from likeness.locks import hold
+from likeness.loops import Board, Loop
 from likeness.schema import migrate
 from likeness.settings import Settings
 from likeness.store import LocalStore
@@ -46,13 +47,15 @@ class Supervisor:
 
     def __init__(self, settings: Settings, *, command: Sequence[str] | None = None) -> None:
         self._settings = settings
-        self._command = tuple(command or (sys.executable, "-m", "workers.runner"))
+        self._command = tuple(command or (sys.executable, "-m", "workers.process"))
         self._stop = threading.Event()
         self._mutex = threading.Lock()
         self._child: subprocess.Popen[bytes] | None = None
         self._restarts = 0
         self._last_exit: int | None = None
-        self._thread = threading.Thread(target=self._watch, name="supervisor", daemon=True)
+        self._pause = 0.0
+        self._loop = Loop("supervisor", self._watch, pause_s=0, board=Board(), stop=self._stop, turn_s=None)
+        self._thread = threading.Thread(target=self._loop.run, name="supervisor", daemon=True)
         self._held = ExitStack()
 
     def __enter__(self) -> Supervisor:
@@ -63,8 +66,7 @@ class Supervisor:
             database = Database.of(self._settings)
             migrate(database)
             database.close()
-            store = store_of(self._settings)
-            store.prepare()
+            store = store_of(self._settings)  # worker and API wait for one that is not there yet
             if isinstance(store, LocalStore):  # nobody else uses the folder: the lock says so
                 store.sweep()
             for path in self._settings.incoming_dir.iterdir():
@@ -97,30 +99,23 @@ class Supervisor:
         )
 
     def _watch(self) -> None:
-        pause = 0.0
-        while not self._stop.is_set():
+        """One turn: wait until the worker ends, and start another."""
+        with self._mutex:
+            child = self._child
+        started = time.monotonic()
+        if child is not None:
+            code = _wait_and_clear(child)
             with self._mutex:
-                child = self._child
-            started = time.monotonic()
-            if child is not None:
-                code = _wait_and_clear(child)
-                with self._mutex:
-                    self._last_exit = code
-                if self._stop.is_set():
-                    return
-                log.warning("the worker ended (%s); restarting it", _how(code))
-            young = time.monotonic() - started < _YOUNG_S
-            pause = min(_LONGEST_PAUSE_S, max(0.5, pause * 2)) if young and self._restarts else 0.0
-            if self._stop.wait(pause):
+                self._last_exit, self._child = code, None
+            if self._stop.is_set():
+                return
+            log.warning("the worker ended (%s); restarting it", _how(code))
+            young = time.monotonic() - started < _YOUNG_S and self._restarts > 0
+            self._pause = min(_LONGEST_PAUSE_S, max(0.5, self._pause * 2)) if young else 0.0
+            if self._stop.wait(self._pause):
                 return
             self._restarts += 1
-            try:
-                self._start()
-            except OSError:
-                log.exception("the worker can't be started")
-                with self._mutex:
-                    self._child = None
-                pause = max(pause, 1.0)
+        self._start()
 
     def _start(self) -> None:
         with self._mutex:

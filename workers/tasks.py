@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import atexit
 import logging
-import multiprocessing
 import os
-import secrets
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -18,19 +16,20 @@ from typing import Any
 from celery import shared_task
 from celery.signals import worker_process_init, worker_shutting_down
 
-from likeness.clock import now
 from likeness.database import Database
-from likeness.deletion import sweep_work_folders
-from likeness.locks import hold
-from likeness.repositories.leases import LeaseRepository
+from likeness.loops import Board
 from likeness.settings import Settings
 from likeness.stores import store_of
 from workers.celery_app import RUN_STAGE
-from workers.runner import EXIT_TAINTED, STAGES, Runner, StageSpec, present
+from workers.presence import identity, present
+from workers.runner import EXIT_TAINTED, STAGES, Runner, StageSpec
+from workers.slots import hold_slot
+from workers.stopping import StopFlag
+from workers.tidying import tidying
 
 log = logging.getLogger("likeness.tasks")
 
-STOP = multiprocessing.get_context("fork").Event()
+STOP = StopFlag()
 """Set in the parent when it is asked to stop; its child puts down its stage at the next tick."""
 
 stages: Mapping[str, StageSpec] = STAGES
@@ -56,17 +55,9 @@ def runner() -> Runner:
         settings = Settings.load()
         queues = tuple(os.environ["LIKENESS_WORKER_QUEUES"].split(","))
         slot = os.environ["LIKENESS_WORKER_SLOT"]
-        database = Database.of(settings)
-        lock = settings.locks_dir / f"worker-{slot}.lock"
-        _held.enter_context(hold(lock, wait_s=settings.lease_s, what=f"a worker of slot {slot}"))
-        store = store_of(settings)
-        store.prepare()
-        owner = f"{slot}/{os.getpid()}-{secrets.token_hex(4)}"
-        with database.write() as session:
-            LeaseRepository(session).reclaim(slot, now=now())
-        sweep_work_folders(database, settings)
-        _held.enter_context(present(database, owner, settings, queues=queues))
-        atexit.register(_held.close)
+        database, store, board = Database.of(settings), store_of(settings), Board()
+        owner = identity("-".join(queues))
+        takeover = _held.enter_context(hold_slot(database, settings, slot, owner))
         made = Runner(
             database,
             store,
@@ -75,7 +66,15 @@ def runner() -> Runner:
             owner=owner,
             queues=queues,
             stop=STOP,
+            board=board,
+            takeover=takeover,
         )
+        _held.enter_context(present(database, owner, settings, board=board, queues=queues))
+        # An idle child has no other way to see that somebody died: nobody wakes it for that.
+        _held.enter_context(
+            tidying(database, store, settings, board=board, every_s=settings.sweep_s, takeover=takeover)
+        )
+        atexit.register(_held.close)
         _runner.append(made)
     return _runner[0]
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form, Query, Request, Response
 
 from api.dashboard.forms import see
 from api.dashboard.render import render
-from api.dependencies import AccountDep, Cursor, DatabaseDep, SettingsDep, WatchDep, needs
+from api.dependencies import AccountDep, Cursor, DatabaseDep, SettingsDep, StoreWatchDep, WatchDep, needs
 from api.routes.account import get_usage, list_audit_events
 from api.routes.api_keys import list_keys
 from api.routes.system import describe_system
@@ -98,5 +98,11 @@ def show_audit(
 
 
 @router.get("/system", dependencies=_ADMIN)
-def show_system(request: Request, database: DatabaseDep, settings: SettingsDep, watch: WatchDep) -> Response:
-    return render(request, "system.html", system=describe_system(database, settings, watch))
+def show_system(
+    request: Request,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    watch: WatchDep,
+    store_watch: StoreWatchDep,
+) -> Response:
+    return render(request, "system.html", system=describe_system(database, settings, watch, store_watch))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.dependencies import DatabaseDep, SeesInsideDep, SettingsDep, WatchDep
+from api.dependencies import DatabaseDep, SeesInsideDep, SettingsDep, StoreWatchDep, WatchDep
 from api.problem_details import answers
 from api.schemas import CheckOut, HealthOut, ReadyOut
 from likeness import VERSION
@@ -21,10 +21,17 @@ def healthz() -> HealthOut:
 
 
 @router.get("/readyz", responses=answers(NotReady), summary="Can it do its work")
-def readyz(database: DatabaseDep, settings: SettingsDep, watch: WatchDep, inside: SeesInsideDep) -> ReadyOut:
-    """Database and schema, disk space, and a living worker; 503 names what is missing. Where keys are needed, strangers
-    hear only whether it is ready; an admin's key or `LIKENESS_METRICS_TOKEN` hears why."""
-    found = checks(database, settings, watch)
+def readyz(
+    database: DatabaseDep,
+    settings: SettingsDep,
+    watch: WatchDep,
+    store_watch: StoreWatchDep,
+    inside: SeesInsideDep,
+) -> ReadyOut:
+    """Database and schema, disk space, object store, a living worker, and loops that go well; 503 names what is
+    missing. Where keys are needed, strangers hear only whether it is ready; an admin's key or `LIKENESS_METRICS_TOKEN`
+    hears why."""
+    found = checks(database, settings, watch, store_watch)
     if not inside:
         if not all(check.ok for check in found):
             raise NotReady(

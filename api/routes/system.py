@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from api.dependencies import DatabaseDep, SettingsDep, WatchDep, needs
+from api.dependencies import DatabaseDep, SettingsDep, StoreWatchDep, WatchDep, needs
 from api.problem_details import answers
 from api.schemas import CheckOut, SystemOut, WorkerOut
 from likeness import VERSION
@@ -14,19 +14,24 @@ from likeness.health import WorkerWatch, alive_within, checks
 from likeness.repositories.leases import QUEUES
 from likeness.repositories.workers import WorkerRepository
 from likeness.settings import Settings
+from likeness.store_watch import StoreWatch
 
 router = APIRouter(tags=["system"])
 
 
 @router.get("/v1/system", responses=answers(), dependencies=[needs("admin")], summary="The deployment")
-def get_system(database: DatabaseDep, settings: SettingsDep, watch: WatchDep) -> SystemOut:
+def get_system(
+    database: DatabaseDep, settings: SettingsDep, watch: WatchDep, store_watch: StoreWatchDep
+) -> SystemOut:
     """Its parts, who works, and what waits."""
-    return describe_system(database, settings, watch)
+    return describe_system(database, settings, watch, store_watch)
 
 
-def describe_system(database: Database, settings: Settings, watch: WorkerWatch | None) -> SystemOut:
+def describe_system(
+    database: Database, settings: Settings, watch: WorkerWatch | None, store_watch: StoreWatch
+) -> SystemOut:
     """What both the API and the dashboard show."""
-    found = checks(database, settings, watch)
+    found = checks(database, settings, watch, store_watch)
     moment = now()
     with database.read() as session:
         workers = WorkerRepository(session)

@@ -125,11 +125,16 @@ class LeaseRepository:
                 self._requeue(stage, job, now, not_before=None)
         return len(expired)
 
-    def reclaim(self, slot: str, *, now: datetime) -> int:
-        """Expire the leases of a slot's predecessor; only for who knows it dead, by the kernel lock."""
+    def any_expired(self, now: datetime) -> bool:
+        """Whether a lease has run out; only reads."""
+        query = select(Stage.id).where(Stage.status == "running", Stage.lease_until < now).limit(1)
+        return self.session.scalar(query) is not None
+
+    def reclaim(self, owner: str, *, now: datetime) -> int:
+        """Expire the leases of exactly this process; only for who knows it dead, by the kernel lock."""
         held = self.session.execute(
             update(Stage)
-            .where(Stage.status == "running", Stage.lease_owner.startswith(f"{slot}/", autoescape=True))
+            .where(Stage.status == "running", Stage.lease_owner == owner)
             .values(lease_until=now - timedelta(seconds=1))
             .returning(Stage.id)
         )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
 from likeness.ids import new_id
@@ -74,17 +74,45 @@ class WebhookRepository:
             query = query.where(WebhookDelivery.status == status)
         return read_page(self.session, query, WebhookDelivery.id, limit=limit, cursor=cursor)
 
-    def due(self, now: datetime, *, limit: int) -> Sequence[WebhookDelivery]:
-        """Deliveries to be tried now, locked: two relays never hold the same."""
+    def due_endpoints(
+        self, now: datetime, *, limit: int, busy: Sequence[str] = (), busy_tenants: Sequence[str] = ()
+    ) -> list[tuple[str, str]]:
+        """Endpoints that something is to be sent to now, with their tenants; the one that has waited longest first.
+
+        Args:
+            busy: endpoints to leave out.
+            busy_tenants: tenants to leave out.
+        """
+        query = (
+            select(WebhookDelivery.endpoint_id, WebhookEndpoint.tenant_id)
+            .join(WebhookEndpoint, WebhookEndpoint.id == WebhookDelivery.endpoint_id)
+            .where(
+                WebhookDelivery.status == "pending",
+                WebhookDelivery.next_at <= now,
+                WebhookDelivery.endpoint_id.not_in(busy),
+                WebhookEndpoint.tenant_id.not_in(busy_tenants),
+            )
+            .group_by(WebhookDelivery.endpoint_id, WebhookEndpoint.tenant_id)
+            .order_by(func.min(WebhookDelivery.next_at))
+            .limit(limit)
+        )
+        return [(endpoint, tenant) for endpoint, tenant in self.session.execute(query)]
+
+    def next_due(self, endpoint_id: str, now: datetime) -> WebhookDelivery | None:
+        """The endpoint's delivery to be tried next, locked: two couriers never hold the same."""
         query = (
             select(WebhookDelivery)
-            .where(WebhookDelivery.status == "pending", WebhookDelivery.next_at <= now)
+            .where(
+                WebhookDelivery.endpoint_id == endpoint_id,
+                WebhookDelivery.status == "pending",
+                WebhookDelivery.next_at <= now,
+            )
             .order_by(WebhookDelivery.next_at)
-            .limit(limit)
+            .limit(1)
             .options(joinedload(WebhookDelivery.endpoint))
             .with_for_update(skip_locked=True, of=WebhookDelivery)
         )
-        return self.session.scalars(query).all()
+        return self.session.scalar(query)
 
     def get(self, delivery_id: str) -> WebhookDelivery | None:
         return self.session.get(WebhookDelivery, delivery_id, options=[joinedload(WebhookDelivery.endpoint)])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
@@ -15,16 +17,17 @@ class WorkerRepository:
         self.session = session
 
     def register(self, worker: Worker) -> None:
-        """Enter a worker, and forget earlier ones of its slot and those unseen for a day."""
-        self.session.execute(
-            delete(Worker).where(
-                (Worker.slot == worker.slot) | (Worker.last_seen < worker.started_at - timedelta(days=1))
-            )
-        )
+        """Enter a worker, and forget those unseen for a day."""
+        self.session.execute(delete(Worker).where(Worker.last_seen < worker.started_at - timedelta(days=1)))
         self.session.add(worker)
 
-    def seen(self, worker_id: str, when: datetime) -> None:
-        self.session.execute(update(Worker).where(Worker.id == worker_id).values(last_seen=when))
+    def seen(self, worker_id: str, when: datetime, loops: Mapping[str, Any] | None = None) -> bool:
+        """Note that a worker lives, and how its loops go; False when it is not in the register."""
+        values = {"last_seen": when} if loops is None else {"last_seen": when, "loops": dict(loops)}
+        found = self.session.execute(
+            update(Worker).where(Worker.id == worker_id).values(**values).returning(Worker.id)
+        )
+        return found.first() is not None
 
     def leave(self, worker_id: str) -> None:
         self.session.execute(delete(Worker).where(Worker.id == worker_id))

@@ -42,6 +42,7 @@ def test_a_good_embedded_service(app: typer.Typer, tmp_path: Path) -> None:
             "broker",
             "store",
             "relay",
+            "loops",
             "clock",
             "addresses",
             "libraries",

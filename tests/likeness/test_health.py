@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -19,6 +20,7 @@ from likeness.health import (
     alive_within,
     check_broker,
     check_clock,
+    check_loops,
     check_relay,
     check_secrets,
     check_store,
@@ -45,12 +47,27 @@ def with_broker(settings: Settings, url: str = "redis://127.0.0.1:1/0") -> Setti
     return settings.model_copy(update={"broker_url": url})
 
 
-def enter(database: Database, slot: str, queues: str, *, age_s: float = 0, host: str = "host") -> None:
+def enter(
+    database: Database,
+    slot: str,
+    queues: str,
+    *,
+    age_s: float = 0,
+    host: str = "host",
+    loops: dict[str, Any] | None = None,
+) -> None:
     seen = now() - timedelta(seconds=age_s)
     with database.write() as session:
         WorkerRepository(session).register(
             Worker(
-                id=f"{slot}/1", slot=slot, host=host, pid=1, queues=queues, started_at=seen, last_seen=seen
+                id=f"{slot}/1",
+                slot=slot,
+                host=host,
+                pid=1,
+                queues=queues,
+                started_at=seen,
+                last_seen=seen,
+                loops=loops or {},
             )
         )
 
@@ -84,7 +101,7 @@ def test_a_relay_is_needed_with_a_broker_only(settings: Settings, database: Data
     assert check_relay(database, settings).ok
     served = with_broker(settings)
     assert "no relay is alive" in check_relay(database, served).detail
-    assert [check.ok for check in checks(database, served, None)] == [True, True, False, False]
+    assert [check.ok for check in checks(database, served, None)] == [True, True, False, False, True]
     enter(database, "relay-host-1", "")
     assert check_relay(database, served).ok
 
@@ -174,7 +191,7 @@ def test_a_whole_deployment(
     enter(either_database, "host-cpu-1", "cpu,gpu")
     found = deployment_checks(either_database, store, served)
     assert [check.name for check in found] == [
-        *("secrets", "disk", "database", "broker", "store", "worker", "relay", "clock")
+        *("secrets", "disk", "database", "broker", "store", "worker", "relay", "loops", "clock")
     ]
     assert all(check.ok for check in found), found
 
@@ -194,3 +211,46 @@ def test_a_health_check_tells_its_own_machine(
     assert "one-cpu-1/1" in capsys.readouterr().out
     monkeypatch.setenv("LIKENESS_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/x")
     assert alive.main("one") == 1
+
+
+def loop(**changes: object) -> dict[str, Any]:
+    """One that goes well, but for the changes."""
+    return {"turned_s": 1.0, "failing_s": None, "fault": "", "within_s": 60.0, **changes}
+
+
+def test_a_loop_that_fails_or_stands_still_is_named_with_its_process(
+    settings: Settings, either_database: Database
+) -> None:
+    enter(
+        either_database,
+        "relay-one-1",
+        "",
+        loops={"sweep": loop(), "stages": loop(turned_s=9e9, within_s=None)},
+    )
+    assert check_loops(either_database, settings).ok
+    failing = loop(failing_s=95.0, fault="store_unavailable: no answer")
+    enter(either_database, "relay-two-1", "", loops={"tidy": failing, "orphans": loop(failing_s=2.0)})
+    enter(either_database, "worker-1", "cpu", loops={"leases": loop(turned_s=700.0)})
+    enter(either_database, "gone-1", "cpu", loops={"leases": loop(turned_s=800.0)}, age_s=3600)
+    found = check_loops(either_database, settings)
+    assert not found.ok
+    assert "loop tidy has failed for 95 s (store_unavailable: no answer) in relay-two-1" in found.detail
+    assert "loop leases has stood still for 700 s in worker-1" in found.detail
+    assert "orphans" not in found.detail, "it may yet go well again"
+    assert "gone" not in found.detail
+    ready = {check.name: check.ok for check in checks(either_database, settings, None)}
+    assert ready["loops"] is False
+
+
+def test_a_container_with_a_loop_that_stands_still_is_not_well(
+    settings: Settings,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("LIKENESS_DATA_DIR", str(settings.data_dir))
+    enter(database, "relay-one-1", "", host="one", loops={"sweep": loop()})
+    assert alive.main("one") == 0
+    enter(database, "relay-one-2", "", host="one", loops={"sweep": loop(turned_s=100.0)})
+    assert alive.main("one") == 1
+    assert "relay-one-2/1: the loop sweep has stood still for 100 s" in capsys.readouterr().out

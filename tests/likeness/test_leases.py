@@ -166,18 +166,18 @@ def test_a_stage_that_keeps_killing_its_worker_is_given_up(
         assert row.error["slug"] == "poisoned"
 
 
-def test_a_slot_takes_over_only_its_own_leases(
+def test_a_successor_takes_over_only_the_leases_of_its_predecessor(
     either_database: Database, settings: Settings, store: LocalStore
 ) -> None:
     training(settings, either_database, store)
     training(settings, either_database, store)
-    mine, other = claim(either_database, "embedded-1/10"), claim(either_database, "embedded-12/10")
+    mine, other = claim(either_database, "cpu-host-1/a"), claim(either_database, "cpu-host-1/b")
     assert mine is not None
     assert other is not None
     with either_database.write() as session:
-        assert LeaseRepository(session).reclaim("embedded-1", now=now()) == 1
+        assert LeaseRepository(session).reclaim("cpu-host-1/a", now=now()) == 1
     assert reap(either_database, now()) == 1
-    again = claim(either_database, "embedded-1/11")
+    again = claim(either_database, "cpu-host-2/c")
     assert again is not None
     assert again.stage_id == mine.stage_id
     assert beat(either_database, other, now()) is Standing.HELD

@@ -34,7 +34,8 @@ from problems import OutOfDisk, OutOfMemory
 from tests.likeness.service import training, upload
 from tests.workers.tiny_stages import REGISTRY, STEPS, chain
 from training.progress import Tick
-from workers.runner import STAGES, Runner, StageContext, work_forever
+from workers.process import work_forever
+from workers.runner import STAGES, Runner, StageContext
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ import errno
 import hashlib
 import json
 import os
-import sys
 import time
 import zipfile
 from collections.abc import Mapping
@@ -24,7 +23,9 @@ from likeness.requests import FACE, THUMBNAIL
 from likeness.settings import Settings
 from problems import NoFace
 from training.progress import Tick
-from workers.runner import StageContext, StageSpec, die_with_parent, serve
+from workers.process import die_with_parent, serve
+from workers.runner import StageContext, StageSpec
+from workers.stopping import end
 
 STEPS = 20
 
@@ -162,4 +163,4 @@ REGISTRY = {
 
 if __name__ == "__main__":
     die_with_parent()
-    sys.exit(serve(Settings(), slot=os.environ["LIKENESS_WORKER_SLOT"], registry=REGISTRY))
+    end(serve(Settings(), slot=os.environ["LIKENESS_WORKER_SLOT"], registry=REGISTRY))
