@@ -393,7 +393,7 @@ class JobOut(BaseModel):
     progress: Progress = Field(description="How far it is")
     stages: list[StageOut] = Field(description="Its steps, in order")
     queue_position: int | None = Field(
-        description="Stages for the same workers that run or come before it, of the waiting ones at most 1,000; "
+        description="Waiting stages that the same workers take before it, as tenants take turns; 1,000 at most; "
         "null when not queued"
     )
     attempt: int = Field(description="1, and one more for each retry")

@@ -31,8 +31,9 @@ from api.schemas import (
 )
 from likeness.clock import now
 from likeness.health import GONE_AFTER
-from likeness.repositories.job_records import JobRecord, JobRecords, StageRecord
+from likeness.repositories.job_records import JobRecord, StageRecord
 from likeness.repositories.jobs import JobRepository
+from likeness.repositories.turns import TurnRepository
 from likeness.repositories.workers import WorkerRepository
 from likeness.requests import FACE, THUMBNAIL, container_of
 from likeness.tables import Consent, Deletion, Job, Person, PersonVersion, Upload
@@ -147,7 +148,7 @@ def job_view(session: Session, job: JobRecord) -> AnyJob:
         "stage": job.stage,
         "progress": Progress.model_validate({**job.progress, **_standstill(session, job)}),
         "stages": [_stage_view(stage) for stage in job.stages],
-        "queue_position": JobRecords(session).ahead(job) if job.status == "queued" else None,
+        "queue_position": TurnRepository(session).ahead(job.id, now()) if job.status == "queued" else None,
         "attempt": job.attempt,
         "error": details_of(job.error) if job.error else None,
         "created_at": job.created_at,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -33,15 +34,17 @@ class Receiver(ThreadingHTTPServer):
         super().__init__((host, port), _Handler)
         self.secrets, self.handle = secrets, handle
         self._seen: OrderedDict[str, None] = OrderedDict()
+        self._lock = threading.Lock()
 
     def first_time(self, event_id: str) -> bool:
         """False for an event that came before: the service tries again until it has an answer."""
-        if event_id in self._seen:
-            return False
-        self._seen[event_id] = None
-        if len(self._seen) > REMEMBERED:
-            self._seen.popitem(last=False)
-        return True
+        with self._lock:  # each request has a thread of its own
+            if event_id in self._seen:
+                return False
+            self._seen[event_id] = None
+            if len(self._seen) > REMEMBERED:
+                self._seen.popitem(last=False)
+            return True
 
 
 class _Handler(BaseHTTPRequestHandler):

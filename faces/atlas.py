@@ -7,7 +7,6 @@ inside the head, with the jaw a little open and the lids half closed so that lip
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,9 +50,7 @@ class Atlas:
         )
 
 
-@lru_cache(maxsize=4)
-def _build(name: str) -> Atlas:
-    model = _MODELS[name]
+def _build(model: MorphableModel) -> Atlas:
     unit = {n: model.expression_basis[..., k] for k, n in enumerate(model.expression_names)}
     shape = model.mean.astype(np.float64)
     for expression, amount in (("jawOpen", 0.15), ("eyeBlinkLeft", 0.35), ("eyeBlinkRight", 0.35)):
@@ -103,10 +100,11 @@ def _build(name: str) -> Atlas:
     return Atlas(uv.astype(np.float32), charted)
 
 
-_MODELS: dict[str, MorphableModel] = {}
-
-
 def atlas_for(model: MorphableModel) -> Atlas:
-    """The atlas of a model (made once per process)."""
-    _MODELS[model.name] = model
-    return _build(model.name)
+    """The atlas of a model, made once for it: another model of the same name has another one."""
+    kept: Atlas | None = vars(model).get(_KEPT)
+    # Two threads that ask at once may both make it; both get the one that was first.
+    return kept if kept is not None else vars(model).setdefault(_KEPT, _build(model))
+
+
+_KEPT = "_atlas"

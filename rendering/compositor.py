@@ -16,7 +16,6 @@ This composite alone is close to a photograph (docs/rendering.md); the network r
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -38,6 +37,7 @@ from faces.registry import model_named
 from faces.ring import ring_distance
 from faces.texture import Texture
 from faces.track import FaceTrack, Motion
+from rendering.recent import Recent
 from rendering.shading import Surface, face_weight, facing
 from rendering.surroundings import GRID, Surroundings, pose_features
 
@@ -68,6 +68,8 @@ class CompositorConfig:
     """Side in pixels of the low-resolution light difference."""
     fine: int = 2
     """Samples per pixel and axis in mouth and eyes: teeth, lips' edges and lashes are finer than a pixel."""
+    remembered: int = 512
+    """Source frames whose place and light are kept for the next output frame over them, 1 or more."""
 
 
 @dataclass(frozen=True)
@@ -150,9 +152,11 @@ class Compositor:
         self._inside = self.model.triangle_part != SKIN
         self.blend = _face_blend(self.model, self.neutral)
         self.sway = _smooth_step(self.neutral[:, 1], -145.0, -88.0)
-        self._source_vertices: OrderedDict[int, NDArray[np.float32]] = OrderedDict()
-        self._near_rings: dict[tuple[int, ...], NDArray[np.int64]] = {}
-        self._light: OrderedDict[int, tuple[NDArray[np.float32], tuple[int, int, int]]] = OrderedDict()
+        # Frames are drawn by several threads at once, which share these.
+        kept = self.config.remembered
+        self._source_vertices: Recent[int, NDArray[np.float32]] = Recent(kept)
+        self._near_rings: Recent[tuple[int, ...], NDArray[np.int64]] = Recent(8)
+        self._light: Recent[int, tuple[NDArray[np.float32], tuple[int, int, int]]] = Recent(kept)
 
     def compose(
         self,
@@ -251,15 +255,11 @@ class Compositor:
             vertices = self.place(self.track.motion[index : index + 1])
             yield vertices, self.box(vertices)
 
-    @property
+    @cached_property
     def _skull(self) -> NDArray[np.int64]:
-        if not hasattr(self, "_skull_index"):
-            eye_line = self.neutral[self.model.vertex_part == EYES].mean(0)
-            near = np.abs(self.neutral[:, 1] - (eye_line[1] - 12.0)) < 30.0
-            self._skull_index = np.nonzero(
-                near & (self.model.vertex_part == SKIN) & (self.neutral[:, 2] > 0)
-            )[0]
-        return self._skull_index
+        eye_line = self.neutral[self.model.vertex_part == EYES].mean(0)
+        near = np.abs(self.neutral[:, 1] - (eye_line[1] - 12.0)) < 30.0
+        return np.nonzero(near & (self.model.vertex_part == SKIN) & (self.neutral[:, 2] > 0))[0]
 
     def _clip_inter_ocular_distance(self) -> float:
         points = self.track.landmarks[self.track.valid]
@@ -278,10 +278,11 @@ class Compositor:
 
     def _source_pixels(self, source: int) -> NDArray[np.float32]:
         """(V, 3) pixels and depth of the head in a source frame."""
-        if source not in self._source_vertices:
-            vertices = self.place(self.track.motion[source : source + 1])
-            _remember(self._source_vertices, source, self._project(vertices).astype(np.float32), 512)
-        return self._source_vertices[source]
+
+        def project(source: int) -> NDArray[np.float32]:
+            return self._project(self.place(self.track.motion[source : source + 1])).astype(np.float32)
+
+        return self._source_vertices.get(source, project)
 
     def displacement(
         self,
@@ -414,15 +415,17 @@ class Compositor:
 
     def _near(self, ring: tuple[int, ...]) -> NDArray[np.int64]:
         """Triangles that can show in the window round a ring of landmarks, whatever the face does."""
-        if ring not in self._near_rings:
+
+        def find(ring: tuple[int, ...]) -> NDArray[np.int64]:
             points = self.model.landmark_points(self.neutral)[list(ring)]
             low, high = points.min(0)[:2] - 25.0, points.max(0)[:2] + 25.0
             close = ((self.neutral[:, :2] > low) & (self.neutral[:, :2] < high)).all(1) & (
                 self.neutral[:, 2] > 0
             )
             close |= self.model.vertex_part != SKIN
-            self._near_rings[ring] = np.nonzero(close[self.model.triangles].any(1))[0]
-        return self._near_rings[ring]
+            return np.nonzero(close[self.model.triangles].any(1))[0]
+
+        return self._near_rings.get(ring, find)
 
     def _fine_windows(self, local: NDArray[np.floating]) -> list[Window]:
         """Mouth and eyes, of landmarks in the crop, where they lie wholly inside of it."""
@@ -439,7 +442,8 @@ class Compositor:
         self, source: int, frame: NDArray[np.uint8]
     ) -> tuple[NDArray[np.float32], tuple[int, int, int]]:
         """(L, L, 3) low-pass of source frame minus its own render, in the source's crop."""
-        if source not in self._light:
+
+        def measure(source: int) -> tuple[NDArray[np.float32], tuple[int, int, int]]:
             motion = self.track.motion[source : source + 1]
             vertices = self.place(motion)
             box = self.box(vertices)
@@ -464,8 +468,9 @@ class Compositor:
             both = cv2.resize(both, (small, small), interpolation=cv2.INTER_AREA)
             both = cv2.GaussianBlur(both, (0, 0), self.config.light_blur * self.iod * small / self.side)
             light = extrapolate(both[..., :3], both[..., 3])
-            _remember(self._light, source, (light, box), 512)
-        return self._light[source]
+            return light, box
+
+        return self._light.get(source, measure)
 
     def _carry_light(
         self,
@@ -552,9 +557,3 @@ def _cut(frame: NDArray[np.uint8], left: int, top: int, side: int) -> NDArray[np
     if inner.size == 0:
         return np.zeros((side, side, 3), np.uint8)
     return cv2.copyMakeBorder(inner, *pads, cv2.BORDER_REPLICATE)
-
-
-def _remember(cache: OrderedDict[int, Any], key: int, value: Any, limit: int) -> None:
-    cache[key] = value
-    if len(cache) > limit:
-        cache.popitem(last=False)

@@ -18,17 +18,12 @@ from sqlalchemy import (
     and_,
     bindparam,
     func,
-    literal_column,
-    or_,
     select,
 )
 from sqlalchemy.orm import Session
 
 from likeness.repositories.pages import Page
 from likeness.tables import Artifact, Job, JobInput, Stage, Upload
-
-MOST_AHEAD = 1000
-"""Where counting those who wait before somebody ends: it must not grow with the queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,21 +151,6 @@ class JobRecords:
             for row in rows
         ]
 
-    def ahead(self, job: JobRecord) -> int:
-        """How many stages of other jobs are running, or queued before this job's queued one, for the same workers;
-        of the queued ones ``MOST_AHEAD`` at most are counted.
-        """
-        mine = next((stage for stage in job.stages if stage.status == "queued"), None)
-        if mine is None or mine.queued_at is None:
-            return 0
-        values = {
-            "queue": mine.queue,
-            "job_id": job.id,
-            "priority": mine.priority,
-            "queued_at": mine.queued_at,
-        }
-        return int(self.connection.execute(_AHEAD, values).scalar_one())
-
 
 def _grouped(rows: Iterable[Row[Any]], record: type) -> dict[str, list[Any]]:
     """Records of rows by the job's id, which is the first column."""
@@ -212,22 +192,3 @@ _JOB = select(*_columns(_jobs, JobRecord, "stages", "inputs", "output"))
 _ONE = _JOB.where(_jobs.id == bindparam("ids"))
 _PARTS_OF_ONE = _statements(lambda column: column == bindparam("ids"))
 _PARTS = _statements(lambda column: column.in_(_IDS))
-
-_OTHERS = and_(_stages.queue == bindparam("queue"), _stages.job_id != bindparam("job_id"))
-_PRIORITY: BindParameter[int] = bindparam("priority")
-_QUEUED_AT: BindParameter[datetime] = bindparam("queued_at", type_=_stages.queued_at.type)
-_RUNNING = select(func.count()).where(_stages.status == "running", _OTHERS).scalar_subquery()
-_WAITING = (
-    select(literal_column("1"))
-    .where(
-        _stages.status == "queued",
-        _OTHERS,
-        or_(
-            _stages.priority < _PRIORITY,
-            and_(_stages.priority == _PRIORITY, _stages.queued_at < _QUEUED_AT),
-        ),
-    )
-    .limit(MOST_AHEAD)
-    .subquery()
-)
-_AHEAD = select(_RUNNING + select(func.count()).select_from(_WAITING).scalar_subquery())

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import exists, func, or_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -23,10 +23,11 @@ from likeness.refusals import Poisoned
 from likeness.repositories.accounts import UsageRepository
 from likeness.repositories.consents import ConsentRepository
 from likeness.repositories.events import EventRepository
-from likeness.repositories.outbox import OutboxRepository, due, waiting
+from likeness.repositories.outbox import OutboxRepository, due
 from likeness.repositories.people import PersonRepository
 from likeness.repositories.transitions import TransitionRepository
-from likeness.tables import Artifact, Job, Person, Stage, Tenant
+from likeness.repositories.turns import TurnRepository
+from likeness.tables import Artifact, Job, Person, Stage
 from problems import Problem
 
 QUEUES = ("cpu", "gpu")
@@ -151,13 +152,12 @@ class LeaseRepository:
     ) -> Claim | None:
         """Take the stage whose turn it is in these queues (or that one), or None; a second delivery of an id finds
         nothing.
-
-        Turns go to the tenant with the fewest running stages, of several to the one that was served the longest ago;
-        within a tenant by priority and age. So somebody's thousand jobs delay another's first by no more than what
-        runs already, and the cost grows with the tenants that wait, not with their jobs.
         """
         while True:
-            stage = self._first(now, queues) if stage_id is None else self._this(stage_id, now)
+            if stage_id is None:
+                stage = TurnRepository(self.session).next(now, queues)
+            else:
+                stage = self._this(stage_id, now)
             if stage is None:
                 return None
             job = self._job(stage.job_id)
@@ -180,42 +180,6 @@ class LeaseRepository:
         EventRepository(self.session).add(job.id, "stage", data, now)
         self.session.flush()
         return self._describe(stage, job)
-
-    def _first(self, now: datetime, queues: Sequence[str]) -> Stage | None:
-        for tenant_id in self._turns(now, queues):
-            found = []
-            for queue in queues:  # one at a time: of two queues at once the database would sort all
-                query = (
-                    select(Stage)
-                    .where(*waiting(now, queue), Stage.tenant_id == tenant_id)
-                    .order_by(Stage.priority, Stage.queued_at, Stage.id)
-                    .limit(1)
-                    .with_for_update(skip_locked=True)
-                )
-                if (stage := self.session.scalar(query)) is not None:
-                    found.append(stage)
-            if found:
-                return min(found, key=lambda stage: (stage.priority, stage.queued_at or now, stage.id))
-        return None
-
-    def _turns(self, now: datetime, queues: Sequence[str]) -> list[str]:
-        """Tenants that have something to do in these queues, whose turn it is first."""
-        running = (
-            select(Stage.tenant_id, func.count().label("stages"))
-            .where(Stage.status == "running")
-            .group_by(Stage.tenant_id)
-            .subquery()
-        )
-        served = select(func.max(Stage.started_at)).where(Stage.tenant_id == Tenant.id).scalar_subquery()
-        waits = [exists().where(*waiting(now, queue), Stage.tenant_id == Tenant.id) for queue in queues]
-        query = (
-            select(Tenant.id)
-            .outerjoin(running, running.c.tenant_id == Tenant.id)
-            .where(or_(*waits))
-            .order_by(func.coalesce(running.c.stages, 0), served.asc().nulls_first(), Tenant.id)
-            .limit(64)  # of so many, some stage is not just being taken by another worker
-        )
-        return list(self.session.scalars(query))
 
     def _this(self, stage_id: str, now: datetime) -> Stage | None:
         return self.session.scalar(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -129,3 +131,12 @@ def test_texels_know_their_triangle(atlas: Atlas, model: MorphableModel) -> None
 
 def test_an_atlas_is_made_once(model: MorphableModel) -> None:
     assert atlas_for(model) is atlas_for(model)
+
+
+def test_another_model_of_the_same_name_has_its_own_atlas(model: MorphableModel) -> None:
+    """One that was imported anew, or is open twice."""
+    taller = replace(model, mean=model.mean * np.float32([1.0, 1.1, 1.0]))
+    assert taller.name == model.name
+    before = atlas_for(model).uv
+    assert not np.array_equal(atlas_for(taller).uv, before)
+    assert atlas_for(model).uv is before

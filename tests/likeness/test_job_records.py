@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from sqlalchemy import update
 
-from likeness.clock import now
 from likeness.database import Database
 from likeness.repositories.job_records import JobRecord, JobRecords
 from likeness.repositories.jobs import JobRepository
 from likeness.requests import request_inspection
 from likeness.settings import Settings
 from likeness.store import LocalStore
-from likeness.tables import Job, Stage
+from likeness.tables import Job
 from tests.likeness.service import training, upload
 
 
@@ -22,14 +19,6 @@ def read(database: Database, job_id: str) -> JobRecord:
         record = JobRecords(session).get(job_id)
     assert record is not None
     return record
-
-
-def ahead(database: Database, job_id: str) -> int:
-    with database.read() as session:
-        records = JobRecords(session)
-        job = records.get(job_id)
-        assert job is not None
-        return records.ahead(job)
 
 
 def test_a_record_says_what_the_entity_says(
@@ -89,23 +78,3 @@ def test_pages_and_filters(settings: Settings, either_database: Database, store:
         assert [each.id for each in records.page(limit=9, cursor=None, person_id=person).rows] == [job]
         assert [each.id for each in records.of_person(person)] == [job]
         assert records.of_person("per_none") == []
-
-
-def test_who_is_ahead(settings: Settings, either_database: Database, store: LocalStore) -> None:
-    """Those of the same queue that run or come first; not the later, not another queue's."""
-    jobs = [training(settings, either_database, store, b"clip %d" % index)[1] for index in range(5)]
-
-    def change(job: str, **values: object) -> None:
-        with either_database.write() as session:
-            session.execute(update(Stage).where(Stage.job_id == job, Stage.ordinal == 0).values(**values))
-
-    for index, job in enumerate(jobs):
-        change(job, queued_at=now() + timedelta(seconds=index))
-    assert [ahead(either_database, job) for job in jobs] == [0, 1, 2, 3, 4]
-    change(jobs[4], status="running")
-    assert [ahead(either_database, job) for job in jobs[:4]] == [1, 2, 3, 4]
-    change(jobs[0], queue="gpu")
-    assert [ahead(either_database, job) for job in jobs[:4]] == [0, 1, 2, 3]
-    change(jobs[3], priority=1)
-    assert ahead(either_database, jobs[3]) == 1
-    assert ahead(either_database, jobs[1]) == 2

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import cv2
@@ -208,3 +209,25 @@ def test_the_crop_holds_the_whole_head_in_every_frame(compositor: Compositor, mo
         assert x.max() < left + side
         assert top < y.min()
         assert y.max() < top + side + 1
+
+
+def test_threads_that_push_out_what_others_ask_for_draw_the_same(motion: Motion) -> None:
+    """With room for one source frame, every look finds that another thread has just made its own fit."""
+    alone = generated_compositor()
+    crowded = Compositor(
+        alone.track,
+        alone.texture,
+        alone.frames,
+        surroundings=alone.surroundings,
+        config=CompositorConfig(remembered=1),
+    )
+    work = [(frame, source) for frame in (3, 17) for source in (0, 9, 20, 31)]
+
+    def drawn(compositor: Compositor, frame: int, source: int) -> np.ndarray:
+        return compositor.compose(motion[frame : frame + 1], source).image
+
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda each: drawn(crowded, *each), work))
+    for each, image in zip(work, together, strict=True):
+        np.testing.assert_array_equal(image, drawn(alone, *each))
+    assert len(crowded._light) == len(crowded._source_vertices) == 1
