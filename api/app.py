@@ -107,6 +107,7 @@ def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = 
         Gate,
         allowed_hosts=settings.allowed_hosts,
         measures=RequestMeasures(app.state.registry),
+        trail=trail,
         media_origin=_media_origin(app.state.store),
     )
     app.openapi = lambda: _schema(app)  # type: ignore[method-assign]
