@@ -38,6 +38,7 @@ from api.routes import (
     videos,
     webhooks,
 )
+from api.same_request import free_keys
 from api.schemas import ProblemDetails
 from likeness import VERSION
 from likeness.database import Database
@@ -58,6 +59,8 @@ def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = 
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        if watch is not None:  # the embedded service: one process at a time
+            free_keys(database)
         yield
         trail.close()
         database.close()
