@@ -40,6 +40,7 @@ from api.routes import (
     videos,
     webhooks,
 )
+from api.same_request import free_keys
 from likeness import VERSION
 from likeness.database import Database
 from likeness.health import WorkerWatch
@@ -58,6 +59,8 @@ def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = 
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        if watch is not None:  # the embedded service: one process at a time
+            free_keys(database)
         with app.state.store_watch.watching():
             yield
         trail.close()
@@ -110,6 +113,7 @@ def create_app(settings: Settings | None = None, *, watch: WorkerWatch | None = 
         Gate,
         allowed_hosts=settings.allowed_hosts,
         measures=RequestMeasures(app.state.registry),
+        trail=trail,
         media_origin=app.state.store.address_origin,
     )
 

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.audit_trail import REFUSALS, AuditTrail
 from api.measures import RequestMeasures
 from api.problem_details import problem_response
 from likeness.ids import new_id
@@ -54,10 +55,11 @@ class Gate:
         *,
         allowed_hosts: Collection[str],
         measures: RequestMeasures,
+        trail: AuditTrail,
         media_origin: str = "",
     ) -> None:
         self._app, self._hosts = app, frozenset(allowed_hosts)
-        self._measures = measures
+        self._measures, self._trail = measures, trail
         policy = _POLICY.format(stored=f"'self' {media_origin}".strip())
         self._headers = {"Content-Security-Policy": policy, **_HEADERS}
 
@@ -88,6 +90,8 @@ class Gate:
             try:
                 if problem is not None:
                     await problem_response(problem, request_id)(scope, receive, answer)
+                    if problem.status in REFUSALS:
+                        await self._trail.refused(None, problem.status, problem.slug, scope)
                 else:
                     await self._app(scope, receive, answer)
             finally:

@@ -17,6 +17,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -30,7 +31,7 @@ from problems import InvalidParameter
 
 log = logging.getLogger("likeness.api")
 
-BEAT_S = ABANDONED_AFTER.total_seconds() / 3
+BEAT_S = ABANDONED_AFTER.total_seconds() / 6
 """Seconds between two signs of life of a request that is being answered."""
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _KEPT_HEADERS = ("content-type", "location", "retry-after")
@@ -148,6 +149,15 @@ class OnceOnly:
             body_sha256,
         ]
         return _sha256("\n".join(parts).encode())
+
+
+def free_keys(database: Database) -> None:
+    """Free the keys of requests that the last process of a service did not answer; the service is the only one."""
+    try:
+        with database.write() as session:
+            IdempotencyRepository(session).release_all()
+    except SQLAlchemyError:  # a database that is not there yet is told by /readyz
+        log.warning("keys of requests that were not answered stay taken for a minute", exc_info=True)
 
 
 class _Kept:

@@ -73,11 +73,13 @@ class Intake:
         Raises:
             MediaTooLarge: more bytes than the limit.
             OutOfDisk: they would leave less free than the deployment keeps.
+            QuotaExceeded: more than the tenant may still keep; asked now and then.
         """
         self._size += len(block)
         require_size(self._settings, self._size)
         if self._size >= self._next_check:
             require_free_disk(self._settings)
+            self.expect(self._size)
             self._next_check = self._size + _CHECK_DISK_EVERY
         self._stream.write(block)
 

@@ -452,7 +452,7 @@ class AuditEvent(Base):
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     tenant_id: Mapped[str] = mapped_column(ForeignKey("tenants.id"), default=EMBEDDED)
     actor: Mapped[str] = mapped_column(String(128))
-    """An API key's id, or ``local`` where there are no accounts, or ``system``."""
+    """An API key's id, ``local`` where there are no accounts, ``system``, or ``stranger`` (no key that is known)."""
     action: Mapped[str] = mapped_column(String(64))
     """Such as ``person.created``."""
     subject: Mapped[str] = mapped_column(String(64))

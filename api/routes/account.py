@@ -86,7 +86,7 @@ def list_audit_events(
     limit: Limit = 20,
     cursor: Cursor = None,
 ) -> ListOut[AuditOut]:
-    """Newest first; every request that changed something, and what it changed."""
+    """Newest first; every request that changed something and what it changed, downloads, sign-ins and refusals."""
     with database.read() as session:
         page = AuditRepository(session).page(account.tenant_id, limit=limit, cursor=cursor, subject=subject)
         views = [AuditOut.model_validate(row, from_attributes=True) for row in page.rows]

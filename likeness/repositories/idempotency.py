@@ -14,8 +14,9 @@ from likeness.refusals import InProgress, KeyReused
 from likeness.tables import IdempotencyKey
 
 KEPT_FOR = timedelta(hours=24)
-ABANDONED_AFTER = timedelta(seconds=30)
-"""Whoever answers a request says at least three times in this time that it still does: else its process is gone."""
+ABANDONED_AFTER = timedelta(minutes=1)
+"""Whoever answers a request says several times in this time that it still does: else its process is gone. More than a
+writer of SQLite may have to wait for its turn."""
 UNREAD = ""
 """The fingerprint of a request whose body is still coming in."""
 
@@ -102,6 +103,10 @@ class IdempotencyRepository:
                 IdempotencyKey.status.is_(None),
             )
         )
+
+    def release_all(self) -> None:
+        """Forget every request that was not answered: for the start of a service that is the only one."""
+        self.session.execute(delete(IdempotencyKey).where(IdempotencyKey.status.is_(None)))
 
     def _change(self, tenant_id: str, key: str, since: datetime, **values: Any) -> bool:
         changed = self.session.execute(

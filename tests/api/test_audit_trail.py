@@ -128,9 +128,11 @@ def test_refusals(place: Place) -> None:
         assert nobody.get(f"/v1/jobs/{number}", headers=headers).status_code == 401
     [row] = place.entries(EMBEDDED)
     assert (row.actor, row.details["path"], row.details["count"]) == (STRANGER, "/v1/jobs/0", 1)
+    foreign = {"Origin": "https://evil.example"}
+    assert reader.post("/v1/persons", json={}, headers=foreign).status_code == 403
     place.app.state.trail.close()  # as the service does when it stops
     last = place.entries(EMBEDDED)[-1]
-    assert (last.details["count"], last.details["path"]) == (49, "/v1/jobs/49")
+    assert (last.details["count"], last.details["path"]) == (50, "/v1/persons")
 
 
 def test_a_flood_writes_two_entries_a_minute(database: Database) -> None:

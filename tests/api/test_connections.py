@@ -141,6 +141,17 @@ def test_who_takes_nothing_of_an_answer(
         assert len(until_closed(connection)) < 2**26
 
 
+def test_nothing_else_is_spoken_here(place: tuple[str, int]) -> None:
+    """A browser's or curl's wish to go on in another protocol is passed over."""
+    for wish in (b"websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: eHh4", b"h2c"):
+        with line(place) as connection:
+            connection.sendall(WHOLE[:-2] + b"Connection: Upgrade, close\r\nUpgrade: " + wish + b"\r\n\r\n")
+            assert until_closed(connection).startswith(b"HTTP/1.1 200")
+    with line(place) as connection:
+        connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+        assert until_closed(connection).startswith(b"HTTP/1.1 400")
+
+
 def test_answers_one_after_another_go_on(place: tuple[str, int]) -> None:
     """Patience begins anew with each request, and a line that is used is kept."""
     with line(place) as connection:

@@ -123,7 +123,7 @@ def test_a_server_that_lets_other_sites_pages_send_nothing(tmp_path: Path, rclon
     ("public_url", "told"),
     [
         ("http://no-such-name.invalid", "no-such-name.invalid is not known here (DNS)"),
-        (f"http://127.0.0.1:{free_port()}", "refused"),
+        ("http://127.0.0.1:1", "refused"),  # a port that nothing listens on
     ],
 )
 def test_an_address_that_leads_nowhere(tmp_path: Path, moto: str, public_url: str, told: str) -> None:
