@@ -248,6 +248,9 @@ class WebhookIn(Strict):
 
 
 class WebhookPatch(Strict):
+    url: str | None = Field(
+        default=None, min_length=8, max_length=2048, description="Where it is from now on; the secret stays"
+    )
     events: list[Annotated[str, Field(max_length=64)]] | None = Field(
         default=None, max_length=32, description="Takes the place of all events; empty: all of them"
     )

@@ -113,9 +113,9 @@ class Processes:
             kill_group(process)
         self.processes.clear()
 
-    def api(self) -> str:
+    def api(self, port: int | None = None) -> str:
         """Start an API, wait until it answers, and return its address."""
-        port = free_port()
+        port = port or free_port()
         self.start("-m", "cli", "up", "--port", str(port))
         deadline = time.monotonic() + 60
         while True:

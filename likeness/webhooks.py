@@ -70,10 +70,7 @@ def add_endpoint(
         InvalidParameter: an event is not known, or there are too many endpoints.
     """
     require_known_events(events)
-    address = web_address(url)
-    require_public_name(address, allow_private=private)
-    if address.is_ip:
-        require_public(address, [address.host], allow_private=private)
+    require_callable(url, private=private)
     endpoint = WebhookEndpoint(
         id=new_id("whk"),
         tenant_id=tenant_id,
@@ -91,6 +88,14 @@ def add_endpoint(
             )
         session.add(endpoint)
     return endpoint
+
+
+def require_callable(url: str, *, private: bool) -> None:
+    """Raise FetchRefused for an address that no webhook may go to. Each call asks again what its name stands for."""
+    address = web_address(url)
+    require_public_name(address, allow_private=private)
+    if address.is_ip:
+        require_public(address, [address.host], allow_private=private)
 
 
 def require_known_events(events: Sequence[str]) -> None:

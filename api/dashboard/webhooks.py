@@ -89,14 +89,27 @@ def rotate(request: Request, endpoint_id: str, account: AccountDep, database: Da
     return _page(request, account, database, rotate_webhook(endpoint_id, account, database))
 
 
+@router.post("/{endpoint_id}/address")
+def change_address(
+    endpoint_id: str,
+    account: AccountDep,
+    database: DatabaseDep,
+    settings: SettingsDep,
+    url: Annotated[str, Form(max_length=2048)],
+) -> Response:
+    change_webhook(endpoint_id, parsed(WebhookPatch, {"url": url}), account, database, settings)
+    return see(f"/settings/webhooks/{endpoint_id}")
+
+
 @router.post("/{endpoint_id}/enabled")
 def switch(
     endpoint_id: str,
     account: AccountDep,
     database: DatabaseDep,
+    settings: SettingsDep,
     enabled: Annotated[Literal["yes", "no"], Form()],
 ) -> Response:
-    change_webhook(endpoint_id, WebhookPatch(enabled=enabled == "yes"), account, database)
+    change_webhook(endpoint_id, WebhookPatch(enabled=enabled == "yes"), account, database, settings)
     return see(f"/settings/webhooks/{endpoint_id}")
 
 

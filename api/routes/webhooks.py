@@ -14,7 +14,7 @@ from likeness.clock import now
 from likeness.refusals import FetchRefused
 from likeness.repositories.webhooks import WebhookRepository
 from likeness.tables import WebhookDelivery, WebhookEndpoint
-from likeness.webhooks import add_endpoint, require_known_events, rotate_secret
+from likeness.webhooks import add_endpoint, require_callable, require_known_events, rotate_secret
 from problems import InvalidParameter, NotFound
 
 router = APIRouter(prefix="/v1/webhook-endpoints", tags=["webhooks"])
@@ -55,14 +55,22 @@ def get_webhook(endpoint_id: str, account: AccountDep, database: DatabaseDep) ->
 
 
 @router.patch(
-    "/{endpoint_id}", responses=changes(NotFound), dependencies=_ADMIN, summary="Change an endpoint"
+    "/{endpoint_id}",
+    responses=changes(NotFound, FetchRefused),
+    dependencies=_ADMIN,
+    summary="Change an endpoint",
 )
 def change_webhook(
-    endpoint_id: str, body: WebhookPatch, account: AccountDep, database: DatabaseDep
+    endpoint_id: str, body: WebhookPatch, account: AccountDep, database: DatabaseDep, settings: SettingsDep
 ) -> WebhookOut:
-    """Which events it gets, and whether it gets any."""
+    """Where it is, which events it gets, and whether it gets any. The secret stays as it is, and so does what still
+    waits: it goes to the new address."""
+    if body.url is not None:
+        require_callable(body.url, private=settings.webhooks_to_private)
     with database.write() as session:
         endpoint = _endpoint(session, endpoint_id, account.tenant_id)
+        if body.url is not None:
+            endpoint.url = body.url
         if body.events is not None:
             require_known_events(body.events)
             endpoint.events = body.events

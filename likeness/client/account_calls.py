@@ -84,10 +84,17 @@ class WebhookEndpoints:
         return list_of(self._transport, "/v1/webhook-endpoints", WebhookEndpoint)
 
     def patch(
-        self, endpoint_id: str, *, events: Sequence[str] | None = None, enabled: bool | None = None
+        self,
+        endpoint_id: str,
+        *,
+        url: str | None = None,
+        events: Sequence[str] | None = None,
+        enabled: bool | None = None,
     ) -> WebhookEndpoint:
-        """Change which events it gets, and whether it gets any."""
+        """Change where it is, which events it gets, and whether it gets any; its secret stays."""
         changes: dict[str, Any] = {}
+        if url is not None:
+            changes["url"] = url
         if events is not None:
             changes["events"] = list(events)
         if enabled is not None:

@@ -506,6 +506,10 @@ def test_keys_and_webhook_secrets_are_shown_once(client: TestClient) -> None:
     )
     assert delivery is not None
     assert client.post(f"{path.group()}/{delivery.group()}").status_code == 200
+    moved = client.post(f"{path.group()}/address", data={"url": "https://example.org/moved"})
+    assert '<h1 class="small">https://example.org/moved</h1>' in moved.text
+    inside = client.post(f"{path.group()}/address", data={"url": "http://10.0.0.1/"}, headers=PAGE)
+    assert inside.status_code == 422
     assert "Off" in client.post(f"{path.group()}/enabled", data={"enabled": "no"}).text
     assert "None yet" in client.post(f"{path.group()}/delete").text
     refused = client.post("/settings/webhooks", data={"url": "http://10.0.0.1/"}, headers=PAGE)

@@ -223,6 +223,50 @@ def test_webhooks_from_entry_to_redelivery(
     problem(client.get(path), 404, "not_found")
 
 
+def test_a_webhook_endpoint_moves_with_its_secret_and_what_waits(
+    settings: Settings, database: Database, client: TestClient, receiver: HTTPServer
+) -> None:
+    open_settings = settings.model_copy(update={"webhooks_to_private": True})
+    client.app.state.settings = open_settings  # type: ignore[attr-defined]
+    made = client.post("/v1/webhook-endpoints", json={"url": "http://127.0.0.1:9/old", "events": []}).json()
+    path = f"/v1/webhook-endpoints/{made['id']}"
+    client.post(f"{path}/test")
+    address = f"http://127.0.0.1:{receiver.server_port}/hook"
+    moved = client.patch(path, json={"url": address})
+    assert (moved.status_code, moved.json()["url"], moved.json()["secret"]) == (200, address, None)
+    assert client.get(path).json()["url"] == address
+    assert send_due(database, open_settings) == 1
+    headers, body = receiver.RequestHandlerClass.taken[0]  # type: ignore[attr-defined]
+    stamp = int(headers["webhook-timestamp"])
+    assert headers["webhook-signature"] == signature(made["secret"], headers["webhook-id"], stamp, body)
+    assert client.patch(path, json={"events": ["training.failed"]}).json()["url"] == address
+    entries = [entry["action"] for entry in client.get("/v1/audit-events").json()["data"]]
+    assert "change_webhook" in entries
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("http://10.0.0.1/hook", "fetch_refused"),
+        ("http://169.254.169.254/latest", "fetch_refused"),
+        ("http://localhost/hook", "fetch_refused"),
+        ("ftp://example.org/hook", "fetch_refused"),
+        ("https://ada:secret@example.org/hook", "fetch_refused"),
+        ("short", "invalid_parameter"),
+        ("https://example.org/" + "x" * 2048, "invalid_parameter"),
+    ],
+)
+def test_a_webhook_endpoint_moves_only_to_where_one_could_be_entered(
+    client: TestClient, url: str, code: str
+) -> None:
+    made = client.post("/v1/webhook-endpoints", json={"url": "https://example.org/hook"}).json()
+    path = f"/v1/webhook-endpoints/{made['id']}"
+    problem(client.post("/v1/webhook-endpoints", json={"url": url}), 422, code)
+    problem(client.patch(path, json={"url": url, "enabled": False}), 422, code)
+    after = client.get(path).json()
+    assert (after["url"], after["enabled"]) == ("https://example.org/hook", True), "nothing of it was done"
+
+
 def test_the_system(client: TestClient) -> None:
     body = client.get("/v1/system").json()
     assert {check["name"] for check in body["checks"]} >= {"database", "disk", "worker"}

@@ -178,6 +178,8 @@ def test_the_account(client: Client) -> None:
     rotated = client.webhook_endpoints.rotate(endpoint.id)
     assert rotated.secret not in (None, endpoint.secret)
     assert client.webhook_endpoints.patch(endpoint.id, enabled=False, events=[]).events == ()
+    moved = client.webhook_endpoints.patch(endpoint.id, url="http://127.0.0.1:9/other")
+    assert (moved.url, moved.enabled) == ("http://127.0.0.1:9/other", False)
     sent = client.webhook_endpoints.test(endpoint.id)
     assert [each.id for each in client.webhook_endpoints.deliveries(endpoint.id)] == [sent.id]
     assert client.webhook_endpoints.redeliver(endpoint.id, sent.id).status == "pending"
