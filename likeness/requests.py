@@ -144,7 +144,12 @@ def usable_consent(session: Session, consent_id: str, tenant_id: str | None) -> 
 
 
 def request_inspection(
-    database: Database, *, upload_id: str, audio_track: int | None = None, tenant_id: str | None = None
+    database: Database,
+    *,
+    upload_id: str,
+    audio_track: int | None = None,
+    rotate: int = 0,
+    tenant_id: str | None = None,
 ) -> str:
     """Queue a look at a clip; returns the job's id. Needs no consent: nothing is learned."""
     with database.write() as session:
@@ -154,9 +159,15 @@ def request_inspection(
             "inspection",
             tenant_id=clip.tenant_id,
             scope=f"uploads/{clip.id}",
-            params={} if audio_track is None else {"audio_track": audio_track},
+            params=_read_as(audio_track, rotate),
             inputs={"clip": clip},
         )
+
+
+def _read_as(audio_track: int | None, rotate: int) -> dict[str, Any]:
+    """How a clip is to be read, where that was said."""
+    said = {} if audio_track is None else {"audio_track": audio_track}
+    return {**said, "rotate": rotate} if rotate else said
 
 
 def request_verification(database: Database, *, upload_id: str, tenant_id: str | None = None) -> str:
@@ -181,6 +192,7 @@ def request_training(
     preset: Preset,
     seed: int,
     audio_track: int | None = None,
+    rotate: int = 0,
     labels: Mapping[str, Any] | None = None,
     tenant_id: str | None = None,
     recorded: bool = False,
@@ -220,9 +232,7 @@ def request_training(
                 remedy=f"wait for it or cancel it: POST /v1/trainings/{latest.id}/cancel",
                 details={"training_id": latest.id},
             )
-        params: dict[str, Any] = {"preset": preset, "seed": seed}
-        if audio_track is not None:
-            params["audio_track"] = audio_track
+        params = {"preset": preset, "seed": seed, **_read_as(audio_track, rotate)}
         return add_job(
             session,
             "training",
