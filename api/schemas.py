@@ -123,6 +123,9 @@ class TrainingIn(Strict):
         le=64,
         description="Which of the clip's sound tracks, from 1; null: the one with the voice",
     )
+    rotate: Literal[0, 90, 180, 270] = Field(
+        default=0, description="Degrees clockwise to turn the picture by, beside what the file says"
+    )
     metadata: Labels = Field(default={})
 
 
@@ -273,6 +276,9 @@ class InspectionIn(Strict):
         ge=1,
         le=64,
         description="Which of the clip's sound tracks, from 1; null: the one with the voice",
+    )
+    rotate: Literal[0, 90, 180, 270] = Field(
+        default=0, description="Degrees clockwise to turn the picture by, beside what the file says"
     )
 
 

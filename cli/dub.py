@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import typer
 
-from cli.audio_options import AudioTrackOption
 from cli.motion_options import (
     ExpressionVideoOption,
     FaceOption,
@@ -25,6 +24,7 @@ from cli.motion_options import (
     SmoothingOption,
     check_pose,
 )
+from cli.reading_options import AudioTrackOption
 from cli.remote import ServerOption, remote_command
 from cli.terminal import JsonOption, file_size, long_command, print_json, seconds_of
 

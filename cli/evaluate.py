@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.audio_options import AudioTrackOption
 from cli.personalize import Preset
+from cli.reading_options import AudioTrackOption, RotateOption, Turn
 from cli.terminal import JsonOption, long_command, print_json
 
 
@@ -40,6 +40,7 @@ def evaluate(
         ),
     ] = None,
     audio_track: AudioTrackOption = None,
+    rotate: RotateOption = Turn.none,
     as_json: JsonOption = False,
 ) -> None:
     """Learn a person from the first frames of CLIP, generate the rest, and compare it with the real rest.
@@ -63,6 +64,7 @@ def evaluate(
             seed=seed,
             device=device,
             audio_track=audio_track,
+            rotate=int(rotate),
             progress=progress,
         )
         if not as_json:

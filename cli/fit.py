@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.audio_options import AudioTrackOption
+from cli.reading_options import AudioTrackOption, RotateOption, Turn
 from cli.terminal import JsonOption, long_command, print_json, seconds_of
 
 
@@ -33,6 +33,7 @@ def fit(
         typer.Option(min=1, help="Fit the first N frames (25 a second) only.", show_default="all"),
     ] = None,
     audio_track: AudioTrackOption = None,
+    rotate: RotateOption = Turn.none,
     as_json: JsonOption = False,
 ) -> None:
     """Follow the face through CLIP: head pose, expression and gaze of every frame, shape and texture of the person.
@@ -49,7 +50,7 @@ def fit(
         from workers.stages import fit as stage
         from workers.stages import validate
 
-        validate.run(clip, folder, audio_track=audio_track, progress=progress)
+        validate.run(clip, folder, audio_track=audio_track, rotate=int(rotate), progress=progress)
         # The smallest preset that takes in so many frames; none of them, the largest.
         fitting = [name for name, preset in PRESETS.items() if frames is not None and frames <= preset.frames]
         stage.run(folder, frames=frames, preset=(fitting or ["best"])[0], seed=0, progress=progress)

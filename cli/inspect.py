@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from cli.audio_options import AudioTrackOption
+from cli.reading_options import AudioTrackOption, RotateOption, Turn
 from cli.remote import ServerOption, remote_command
 from cli.terminal import JsonOption, long_command, print_json
 
@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
 def inspect(
     clip: Annotated[Path, typer.Argument(help="The video in which the person speaks.", metavar="CLIP")],
     audio_track: AudioTrackOption = None,
+    rotate: RotateOption = Turn.none,
     server: ServerOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -35,12 +36,14 @@ def inspect(
     """
     if server is not None:
         with remote_command(server, as_json=as_json) as work:
-            report = work.inspect(clip, audio_track).report or {}
+            report = work.inspect(clip, audio_track, int(rotate)).report or {}
     else:
         with long_command(as_json=as_json) as progress:
             from fitting.inspect import inspect_clip
 
-            report = inspect_clip(clip, audio_track=audio_track, progress=progress).as_dict()
+            report = inspect_clip(
+                clip, audio_track=audio_track, rotate=int(rotate), progress=progress
+            ).as_dict()
     if as_json:
         print_json(report)
     else:

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from cli.audio_options import AudioTrackOption
 from cli.motion_options import (
     ExpressionVideoOption,
     FaceOption,
@@ -23,6 +22,7 @@ from cli.motion_options import (
     SmoothingOption,
     check_pose,
 )
+from cli.reading_options import AudioTrackOption
 from cli.terminal import JsonOption, long_command, print_json, seconds_of
 
 

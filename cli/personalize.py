@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from cli.audio_options import AudioTrackOption
+from cli.reading_options import AudioTrackOption, RotateOption, Turn
 from cli.remote import ServerOption, remote_command
 from cli.terminal import JsonOption, file_size, long_command, print_json, seconds_of
 
@@ -44,6 +44,7 @@ def personalize(
         typer.Option(min=1, help="Learn from the first N frames (25 a second) only.", show_default="all"),
     ] = None,
     audio_track: AudioTrackOption = None,
+    rotate: RotateOption = Turn.none,
     work: Annotated[
         Path | None,
         typer.Option(
@@ -91,6 +92,7 @@ def personalize(
                 preset=preset.value,
                 seed=seed,
                 audio_track=audio_track,
+                rotate=int(rotate),
             )
         _say(out, preset, started, as_json, {"person_id": training.person_id, "training_id": training.id})
         return
@@ -110,6 +112,7 @@ def personalize(
             device=device,
             frames=frames,
             audio_track=audio_track,
+            rotate=int(rotate),
             progress=progress,
             work=work,
             model=model,

@@ -67,11 +67,12 @@ class RemoteWork:
         _require_file(path)
         return self._client.uploads.create(path, purpose, progress=self._transfer(f"upload {path.name}"))
 
-    def inspect(self, clip: Path, audio_track: int | None = None) -> Inspection:
+    def inspect(self, clip: Path, audio_track: int | None = None, rotate: int = 0) -> Inspection:
         """Have a clip inspected."""
         upload = self.upload(clip, "clip")
         return self._follow(
-            self._client.inspections, self._client.inspections.create(upload.id, audio_track=audio_track)
+            self._client.inspections,
+            self._client.inspections.create(upload.id, audio_track=audio_track, rotate=rotate),
         )
 
     def personalize(
@@ -84,12 +85,13 @@ class RemoteWork:
         preset: str,
         seed: int,
         audio_track: int | None = None,
+        rotate: int = 0,
     ) -> Training:
         """Have a person learned and save their file."""
         upload = self.upload(clip, "clip")
         person = self._client.persons.create(name, consent_id=consent_id)
         started = self._client.trainings.create(
-            person.id, upload.id, preset=preset, seed=seed, audio_track=audio_track
+            person.id, upload.id, preset=preset, seed=seed, audio_track=audio_track, rotate=rotate
         )
         done = self._follow(self._client.trainings, started)
         self._client.persons.download(person.id, out, progress=self._transfer(f"download {out.name}"))

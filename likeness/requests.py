@@ -158,7 +158,12 @@ def usable_consent(session: Session, consent_id: str, tenant_id: str | None) -> 
 
 
 def request_inspection(
-    database: Database, *, upload_id: str, audio_track: int | None = None, tenant_id: str | None = None
+    database: Database,
+    *,
+    upload_id: str,
+    audio_track: int | None = None,
+    rotate: int = 0,
+    tenant_id: str | None = None,
 ) -> str:
     """Queue a look at a clip; returns the job's id. Needs no consent: nothing is learned."""
     with database.write() as session:
@@ -169,9 +174,15 @@ def request_inspection(
             "inspection",
             tenant_id=clip.tenant_id,
             scope=f"uploads/{clip.id}",
-            params={} if audio_track is None else {"audio_track": audio_track},
+            params=_read_as(audio_track, rotate),
             inputs={"clip": clip},
         )
+
+
+def _read_as(audio_track: int | None, rotate: int) -> dict[str, Any]:
+    """How a clip is to be read, where that was said."""
+    said = {} if audio_track is None else {"audio_track": audio_track}
+    return {**said, "rotate": rotate} if rotate else said
 
 
 def request_verification(database: Database, *, upload_id: str, tenant_id: str | None = None) -> str:
@@ -197,6 +208,7 @@ def request_training(
     preset: Preset,
     seed: int,
     audio_track: int | None = None,
+    rotate: int = 0,
     labels: Mapping[str, Any] | None = None,
     tenant_id: str | None = None,
     recorded: bool = False,
@@ -224,12 +236,7 @@ def request_training(
             "training",
             tenant_id=person.tenant_id,
             scope=f"people/{person.id}",
-            params={
-                "preset": preset,
-                "seed": seed,
-                # Named only where it was chosen: it enters the key that outputs are found again by.
-                **({"audio_track": audio_track} if audio_track is not None else {}),
-            },
+            params={"preset": preset, "seed": seed, **_read_as(audio_track, rotate)},
             inputs=inputs,
             labels=labels,
             person=person,

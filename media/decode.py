@@ -218,10 +218,14 @@ class ToRgb:
         max_side: longest side, px; None for any.
         even: cut one row or column off odd sizes, which H.264 4:2:0 can't hold.
         fast: plain averaging, for thumbnails that are only compared.
+        rotate: degrees clockwise by which all is turned beside what the file says: 0, 90, 180 or 270.
     """
 
-    def __init__(self, max_side: int | None = None, *, even: bool = False, fast: bool = False) -> None:
+    def __init__(
+        self, max_side: int | None = None, *, even: bool = False, fast: bool = False, rotate: int = 0
+    ) -> None:
         self._max_side = max_side
+        self._rotate = rotate
         self._even = even
         # Without accurate rounding, swscale darkens by 1.2 levels each time a picture goes through it.
         self._flags = "area" if fast else "bicubic+accurate_rnd+full_chroma_int"
@@ -238,7 +242,7 @@ class ToRgb:
 
     def __call__(self, frame: Any, stream: Any) -> NDArray[np.uint8]:
         """``av.VideoFrame`` -> (H, W, 3) uint8 RGB, upright."""
-        turn = Orientation.of_frame(frame)
+        turn = Orientation.of_frame(frame).turned(self._rotate)
         if self._size is None:
             self._size = square_size(frame.width, frame.height, stream.sample_aspect_ratio, self._max_side)
             self._size = self._size[::-1] if turn.transpose else self._size

@@ -38,6 +38,7 @@ def normalise_clip(
     *,
     limits: ClipLimits | None = None,
     audio_track: int | None = None,
+    rotate: int = 0,
     progress: StepsDone | None = None,
 ) -> MediaInfo:
     """Write a clip as 25 fps upright video and 16 kHz mono sound of the same length.
@@ -52,6 +53,7 @@ def normalise_clip(
         out_audio: where to write audio.wav; an older file there is removed when the clip has no sound.
         limits: see :class:`media.limits.ClipLimits`.
         audio_track: which of the clip's sound tracks, from 1; None for the one with the voice.
+        rotate: degrees clockwise to turn the picture by, beside what the file says: 0, 90, 180 or 270.
         progress: gets (frames done, frames in all).
 
     Returns:
@@ -59,7 +61,7 @@ def normalise_clip(
 
     Raises:
         NotFound, NoVideo, UnreadableMedia, MediaTooLarge, TooShort, DecodeTimeout, OutOfDisk.
-        InvalidParameter: there is no such sound track.
+        InvalidParameter: there is no such sound track, or no such turn.
     """
     limits = limits or ClipLimits()
     limits.check_bytes(_size(clip))
@@ -72,6 +74,7 @@ def normalise_clip(
             str(audio.absolute()),
             limits,
             audio_track,
+            rotate,
             memory_mb=budget.memory_mb,
             cpu_s=budget.cpu_s,
             wall_s=budget.wall_s,
@@ -91,6 +94,7 @@ def write_clip(
     out_audio: str,
     limits: ClipLimits,
     audio_track: int | None,
+    rotate: int,
     progress: StepsDone,
 ) -> None:
     """:func:`normalise_clip`'s child side."""
@@ -109,7 +113,7 @@ def write_clip(
         else round(limits.max_duration_s * FPS)
     )
     expected = min(stop, round(info.video.duration_s * FPS)) if info.video else 0
-    with reading(clip) as container, ToRgb(limits.max_side, even=True) as to_rgb:
+    with reading(clip) as container, ToRgb(limits.max_side, even=True, rotate=rotate) as to_rgb:
         stream = require_video(container, clip.name)
         writer: VideoWriter | None = None
         last, image = None, np.empty(0, np.uint8)

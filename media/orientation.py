@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from problems import InvalidParameter
+
 
 @dataclass(frozen=True)
 class Orientation:
@@ -36,6 +38,24 @@ class Orientation:
                     return cls(False, bool(a < 0), bool(d < 0))
                 return cls(True, bool(c < 0), bool(b < 0))
         return cls()
+
+    def turned(self, clockwise_deg: int) -> Orientation:
+        """This, and then a turn by 0, 90, 180 or 270 degrees clockwise.
+
+        Raises:
+            InvalidParameter: another angle.
+        """
+        if clockwise_deg not in (0, 90, 180, 270):
+            raise InvalidParameter(
+                f"a picture can't be turned by {clockwise_deg} degrees",
+                remedy="turn it by 0, 90, 180 or 270 degrees clockwise",
+                details={"field": "rotate"},
+            )
+        turn = self
+        for _ in range(clockwise_deg // 90):
+            # Clockwise by a quarter: swap the axes, then mirror left and right.
+            turn = Orientation(not turn.transpose, not turn.flip_y, turn.flip_x)
+        return turn
 
     @property
     def clockwise_deg(self) -> int:

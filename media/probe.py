@@ -49,6 +49,12 @@ class VideoInfo:
     interlaced: bool = False
     """Each frame holds two moments, line by line, and is deinterlaced when it is read."""
 
+    def turned(self, clockwise_deg: int) -> VideoInfo:
+        """The same when its picture is turned by 0, 90, 180 or 270 degrees beside what the file says."""
+        size = (self.width, self.height) if clockwise_deg % 180 == 0 else (self.height, self.width)
+        degrees = (self.rotation_deg + clockwise_deg) % 360
+        return replace(self, width=size[0], height=size[1], rotation_deg=degrees)
+
 
 @dataclass(frozen=True)
 class AudioInfo:

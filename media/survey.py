@@ -70,7 +70,13 @@ class Survey:
 
 
 def survey_clip(
-    clip: Path, *, limits: ClipLimits, samples: int, max_side: int, audio_track: int | None = None
+    clip: Path,
+    *,
+    limits: ClipLimits,
+    samples: int,
+    max_side: int,
+    audio_track: int | None = None,
+    rotate: int = 0,
 ) -> Iterator[MediaInfo | SurveyFrame | Survey]:
     """Decode a clip once, in a limited child process.
 
@@ -80,16 +86,17 @@ def survey_clip(
         samples: about how many frames to yield whole, evenly spread.
         max_side: longest side of those, px.
         audio_track: which of its sound tracks, from 1; None for the one with the voice.
+        rotate: degrees clockwise to turn the picture by, beside what the file says: 0, 90, 180 or 270.
 
     Yields:
         the :class:`MediaInfo`, then :class:`SurveyFrame` s in order, then one :class:`Survey`.
 
     Raises:
         NotFound, UnreadableMedia, DecodeTimeout, MediaTooLarge.
-        InvalidParameter: there is no such sound track.
+        InvalidParameter: there is no such sound track, or no such turn.
     """
     for item in stream_isolated(
-        look, str(Path(clip).absolute()), limits, samples, max_side, audio_track, budget=limits.budget
+        look, str(Path(clip).absolute()), limits, samples, max_side, audio_track, rotate, budget=limits.budget
     ):
         if item["kind"] == "info":
             info = MediaInfo.from_dict(item["info"])
@@ -106,7 +113,12 @@ def survey_clip(
 
 
 def look(
-    path: str, limits: ClipLimits, samples: int, max_side: int, audio_track: int | None = None
+    path: str,
+    limits: ClipLimits,
+    samples: int,
+    max_side: int,
+    audio_track: int | None = None,
+    rotate: int = 0,
 ) -> Iterator[dict[str, Any]]:
     """:func:`survey_clip`'s child side."""
     clip = Path(path)
@@ -115,7 +127,7 @@ def look(
     fields = None
     if refused is None and info.video is not None:
         fields = find_fields(clip, limits.max_pixels)
-        info = replace(info, video=replace(info.video, interlaced=fields is not None))
+        info = replace(info, video=replace(info.video.turned(rotate), interlaced=fields is not None))
     yield {"kind": "info", "info": info.as_dict()}
     if refused is not None or info.video is None:
         nothing = np.zeros((0, 1, 1), np.uint8)
@@ -126,7 +138,11 @@ def look(
     wanted = frozenset(np.unique(np.linspace(0, stop - 1, min(stop, samples)).round().astype(int)).tolist())
     thumbnails = []
     origin = video_origin(clip, limits.max_pixels)
-    with reading(clip) as container, ToRgb(max_side) as whole, ToRgb(THUMBNAIL, fast=True) as small:
+    with (
+        reading(clip) as container,
+        ToRgb(max_side, rotate=rotate) as whole,
+        ToRgb(THUMBNAIL, fast=True, rotate=rotate) as small,
+    ):
         stream = require_video(container, clip.name)
         timed = deinterlaced(timed_frames(container, stream, 0.0, limits.max_pixels), fields)
         for k, frame in resampled(timed, FPS, 0, stop):

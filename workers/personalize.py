@@ -29,6 +29,7 @@ def personalize(
     device: str = "auto",
     frames: int | None = None,
     audio_track: int | None = None,
+    rotate: int = 0,
     progress: Progress = silent,
     work: Path | None = None,
     model: str | None = None,
@@ -40,6 +41,7 @@ def personalize(
         out: the file to write; it appears only when it is complete.
         frames: learn from the first frames only.
         audio_track: which of the clip's sound tracks, from 1; None for the one with the voice.
+        rotate: degrees clockwise to turn the clip by, beside what the file says: 0, 90, 180 or 270.
         work: folder for intermediate results; by default one beside ``out``, removed at the end.
         model: name of an installed morphable model; the shipped head by default.
 
@@ -51,11 +53,12 @@ def personalize(
     folder.mkdir(parents=True, exist_ok=True)
     fingerprint = f"{sha256_of(clip) if clip.is_file() else 'missing'}:{preset}:{seed}:{frames}"
     fingerprint += f":sound {audio_track}" if audio_track is not None else ""
+    fingerprint += f":turned {rotate}" if rotate else ""
     stages = _Stages(folder, f"{fingerprint}:{model}" if model else fingerprint)
     stages.run(
         "validate",
         ("clip.mp4",),
-        lambda: validate.run(clip, folder, audio_track=audio_track, progress=progress),
+        lambda: validate.run(clip, folder, audio_track=audio_track, rotate=rotate, progress=progress),
     )
     if not (folder / "audio.wav").is_file():
         raise NoSound(

@@ -111,6 +111,7 @@ def _inspect(context: StageContext) -> Mapping[str, Any]:
     inspection = inspect_clip(
         context.inputs["clip"],
         audio_track=context.params.get("audio_track"),
+        rotate=context.params.get("rotate") or 0,
         progress=context.progress,
         watch=pictures.watch,
     )
@@ -155,6 +156,7 @@ def _validate(context: StageContext) -> Mapping[str, Any]:
         context.inputs["clip"],
         context.work,
         audio_track=context.params.get("audio_track"),
+        rotate=context.params.get("rotate") or 0,
         progress=context.progress,
     ).as_dict()
 
@@ -299,12 +301,12 @@ _DRIVES = ("person", "recording", "pose_video", "expression_video")
 STAGES: Mapping[str, StageSpec] = {
     "consent": StageSpec(_consent, "1", reads=("consent",), params=("passcode", "language")),
     "verify": StageSpec(_verify, "1", reads=("video",)),
-    "inspect": StageSpec(_inspect, "3", reads=("clip",), params=("audio_track",)),
+    "inspect": StageSpec(_inspect, "3", reads=("clip",), params=("audio_track", "rotate")),
     "validate": StageSpec(
         _validate,
         "2",
         reads=("clip", "consent"),
-        params=("audio_track",),
+        params=("audio_track", "rotate"),
         seconds={"inspect": 5, "validate": 5},
         produces=("clip.mp4",),
     ),

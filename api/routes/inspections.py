@@ -29,7 +29,11 @@ def add_inspection(
 ) -> InspectionOut:
     """Queue a look at a clip; it is done before any training or video goes on."""
     job_id = request_inspection(
-        database, upload_id=body.upload_id, audio_track=body.audio_track, tenant_id=account.tenant_id
+        database,
+        upload_id=body.upload_id,
+        audio_track=body.audio_track,
+        rotate=body.rotate,
+        tenant_id=account.tenant_id,
     )
     response.headers["Location"] = f"/v1/inspections/{job_id}"
     with database.read() as session:

@@ -270,6 +270,7 @@ def train(
         preset=body.preset,
         seed=body.seed,
         audio_track=body.audio_track,
+        rotate=body.rotate,
         labels=body.metadata,
         tenant_id=account.tenant_id,
         recorded=settings.consent == "recorded",

@@ -15,14 +15,16 @@ from pathlib import Path
 from fitting.inspect.clip import (
     block_changes,
     clip_findings,
-    find_cuts,
     find_frozen,
     sound_findings,
     still_findings,
 )
 from fitting.inspect.config import InspectConfig
+from fitting.inspect.cuts import find_cuts
+from fitting.inspect.notes import note_findings, rate_findings
 from fitting.inspect.report import FaceFigures, Finding, Inspection
 from fitting.inspect.sight import Looker, Sight
+from fitting.inspect.upright import Uprightness, turned_finding
 from fitting.inspect.verdict import judge_face
 from media.limits import ClipLimits
 from media.probe import MediaInfo
@@ -50,6 +52,7 @@ def inspect_clip(
     limits: ClipLimits | None = None,
     config: InspectConfig | None = None,
     audio_track: int | None = None,
+    rotate: int = 0,
     progress: Progress = silent,
     watch: Callable[[SurveyFrame, Sight], None] | None = None,
 ) -> Inspection:
@@ -60,21 +63,28 @@ def inspect_clip(
         limits: only the first ``limits.max_seconds`` are looked at.
         config: thresholds.
         audio_track: which of the clip's sound tracks, from 1; None for the one with the voice.
+        rotate: degrees clockwise to turn the picture by, beside what the file says: 0, 90, 180 or 270.
         progress: gets ticks of stage ``inspect``.
         watch: gets every frame that is searched for faces, with what was seen in it.
 
     Raises:
         NotFound, UnreadableMedia, DecodeTimeout: the file can't be read at all; all else is a finding.
         MediaTooLarge: decoding it needs more memory than its limit.
-        InvalidParameter: there is no such sound track.
+        InvalidParameter: there is no such sound track, or no such turn.
     """
     limits, config = limits or ClipLimits(), config or InspectConfig()
     media: MediaInfo | None = None
     survey: Survey | None = None
     sights: list[Sight] = []
-    with Looker(config) as looker:
+    every = max(1, config.samples // 8)
+    with Looker(config) as looker, Uprightness() as uprightness:
         for item in survey_clip(
-            path, limits=limits, samples=config.samples, max_side=config.max_side, audio_track=audio_track
+            path,
+            limits=limits,
+            samples=config.samples,
+            max_side=config.max_side,
+            audio_track=audio_track,
+            rotate=rotate,
         ):
             if isinstance(item, MediaInfo):
                 media = item
@@ -82,6 +92,8 @@ def inspect_clip(
             elif isinstance(item, SurveyFrame):
                 assert media is not None
                 sights.append(looker.look(item, _longest_side(media, limits) / max(item.image.shape[:2])))
+                if len(sights) % every == 1 or every == 1:
+                    uprightness.look(item.image)
                 if watch is not None:
                     watch(item, sights[-1])
                 progress(Tick("inspect", len(sights), max(config.samples, len(sights))))
@@ -91,7 +103,7 @@ def inspect_clip(
         raise InternalProblem(
             "the survey of the clip ended early", remedy="report this with the clip, if you may"
         )
-    return _judge(Path(path), survey, sights, limits, config)
+    return _judge(Path(path), survey, sights, uprightness.turn(), limits, config)
 
 
 def _longest_side(media: MediaInfo, limits: ClipLimits) -> float:
@@ -101,7 +113,7 @@ def _longest_side(media: MediaInfo, limits: ClipLimits) -> float:
 
 
 def _judge(
-    path: Path, survey: Survey, sights: list[Sight], limits: ClipLimits, config: InspectConfig
+    path: Path, survey: Survey, sights: list[Sight], turn: int, limits: ClipLimits, config: InspectConfig
 ) -> Inspection:
     found: list[Finding] = []
     face: FaceFigures | None = None
@@ -115,7 +127,10 @@ def _judge(
             sights, len(survey.thumbnails), _longest_side(survey.info, limits), config
         )
         found += still_findings(survey.thumbnails, config)
-        found += about_face
+        # What is measured on a face that is not upright means nothing.
+        found += [turned_finding(turn)] if turn else about_face
+        found += rate_findings(survey, config)
+        found += note_findings(survey.info)
         found += sound_findings(survey, config)
         found += clip_findings(survey, cuts, limits)
     return Inspection(

@@ -102,34 +102,19 @@ def _largest_block(change: NDArray[np.float32], block: int = 8) -> NDArray[np.fl
     return blocks.mean((2, 4)).max((1, 2)).astype(np.float64)
 
 
-def find_cuts(thumbnails: NDArray[np.uint8], config: InspectConfig) -> tuple[int, ...]:
-    """First frames after a cut: a jump far above the movement around it, after which the picture stays
-    changed."""
-    pictures = thumbnails.astype(np.float32)
-    if len(pictures) < 3:
-        return ()
-    jumps = np.abs(np.diff(pictures, axis=0)).mean((1, 2))
-    cuts: list[int] = []
-    for k, jump in enumerate(jumps, start=1):
-        around = np.delete(jumps[max(0, k - 13) : k + 12], min(k - 1, 12))
-        if jump < max(config.cut_level, config.cut_ratio * float(np.median(around)) if len(around) else 0.0):
-            continue
-        # A flash or a glitch goes back to where it was; a cut does not.
-        later, earlier = pictures[min(len(pictures) - 1, k + 3)], pictures[max(0, k - 2)]
-        if float(np.abs(later - earlier).mean()) > 0.7 * jump:
-            cuts.append(k)
-    return tuple(cuts)
+def repeats(thumbnails: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(T, h, w) -> (T - 1,): whether frame k + 1 repeats frame k."""
+    if len(thumbnails) < 2:
+        return np.zeros(0, bool)
+    return _largest_block(np.abs(np.diff(thumbnails.astype(np.float32), axis=0))) < _FROZEN_LEVEL
 
 
 def find_frozen(thumbnails: NDArray[np.uint8], shortest: int) -> tuple[int, ...]:
     """Frames inside runs of at least ``shortest`` that repeat the one before."""
-    if len(thumbnails) < 2:
-        return ()
-    same = _largest_block(np.abs(np.diff(thumbnails.astype(np.float32), axis=0))) < _FROZEN_LEVEL
     found: list[int] = []
     run: list[int] = []
-    for k, repeats in enumerate([*same.tolist(), False], start=1):
-        if repeats:
+    for k, same in enumerate([*repeats(thumbnails).tolist(), False], start=1):
+        if same:
             run.append(k)
         else:
             found += run if len(run) >= shortest else []

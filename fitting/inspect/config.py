@@ -84,7 +84,7 @@ class InspectConfig:
     """Detail over that of the clip's sharp frames; less in all directions is out of focus."""
     max_soft_share: float = 0.05
     """Share of such frames, 0..1; more is a warning."""
-    cut_level: float = 5.0
-    """Mean change of a thumbnail, grey levels, and ..."""
-    cut_ratio: float = 5.0
-    """... over the median around it, that make a cut."""
+    good_fps: float = 20.0
+    """Different pictures a second; less is a warning."""
+    cut_structure: float = 0.68
+    """Part of a thumbnail's structure that is found again behind a change, 0..1; less is a cut."""

@@ -134,6 +134,8 @@ class Inspection:
 
 _PROBLEMS: dict[str, type[Problem]] = {
     "no_face": NoFace,
+    "upside_down": NoFace,
+    "sideways": NoFace,
     "several_faces": SeveralFaces,
     "face_too_small": FaceTooSmall,
     "too_short": TooShort,

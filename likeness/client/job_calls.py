@@ -142,10 +142,19 @@ class Inspections(JobCalls[Inspection]):
         super().__init__(transport, "/v1/inspections", Inspection)
 
     def create(
-        self, upload_id: str, *, audio_track: int | None = None, idempotency_key: str | None = None
+        self,
+        upload_id: str,
+        *,
+        audio_track: int | None = None,
+        rotate: int = 0,
+        idempotency_key: str | None = None,
     ) -> Inspection:
-        """Is this clip fit to learn from? Needs no consent. ``audio_track`` as for a training."""
-        body = {"upload_id": upload_id, **({} if audio_track is None else {"audio_track": audio_track})}
+        """Is this clip fit to learn from? Needs no consent. ``audio_track`` and ``rotate`` as for a training."""
+        body: dict[str, Any] = {"upload_id": upload_id}
+        if audio_track is not None:
+            body["audio_track"] = audio_track
+        if rotate:
+            body["rotate"] = rotate
         return self._start(self._path, body, idempotency_key)
 
     def pictures(self, job_id: str) -> Sequence[File]:
@@ -165,13 +174,26 @@ class Trainings(JobCalls[Training]):
         preset: str = "preview",
         seed: int = 0,
         audio_track: int | None = None,
+        rotate: int = 0,
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Training:
-        """Learn a person from a clip; ``audio_track`` says which of its sound tracks has the voice, from 1."""
-        body = {"upload_id": upload_id, "preset": preset, "seed": seed, "metadata": dict(metadata or {})}
+        """Learn a person from a clip.
+
+        Args:
+            audio_track: which of its sound tracks has the voice, from 1; None for the service to find out.
+            rotate: degrees clockwise by which its picture is to be turned: 0, 90, 180 or 270.
+        """
+        body: dict[str, Any] = {
+            "upload_id": upload_id,
+            "preset": preset,
+            "seed": seed,
+            "metadata": dict(metadata or {}),
+        }
         if audio_track is not None:
             body["audio_track"] = audio_track
+        if rotate:
+            body["rotate"] = rotate
         return self._start(f"/v1/persons/{quote(person_id, safe='')}/trainings", body, idempotency_key)
 
     def previews(self, job_id: str) -> Sequence[File]:

@@ -84,6 +84,7 @@ def write_media(
     rate: int = RATE,
     sound_codec: str = "aac",
     sound_offset_s: float = 0.0,
+    more_sounds: Sequence[NDArray[np.float32]] = (),
     movflags: str | None = None,
 ) -> Path:
     """Write a file; the suffix names the container.
@@ -94,6 +95,7 @@ def write_media(
         colour: H.273 numbers of matrix, transfer and primaries.
         sound: (N, channels) float32.
         sound_offset_s: the sound's first sample is heard at this time.
+        more_sounds: further sound tracks, like the first.
     """
     with av.open(str(path), "w", options={"movflags": movflags} if movflags else {}) as container:
         queue: list[tuple[float, Any, Any]] = []
@@ -113,7 +115,8 @@ def write_media(
                 options or {},
             )
         if sound is not None:
-            queue += _sound_frames(container, sound, rate, sound_codec, sound_offset_s)
+            for track in (sound, *more_sounds):
+                queue += _sound_frames(container, track, rate, sound_codec, sound_offset_s)
         for _, stream, frame in sorted(queue, key=lambda entry: entry[0]):
             for packet in stream.encode(frame):
                 container.mux(packet)
@@ -182,3 +185,20 @@ def _sound_frames(
             converted.pts, converted.time_base = begin + round(offset_s * rate), Fraction(1, rate)
             queue.append((begin / rate + offset_s, stream, converted))
     return queue
+
+
+def write_with_cover(path: Path, sound: NDArray[np.float32], rate: int = RATE) -> Path:
+    """A song in mp4 with its cover as a picture that is no video."""
+    with av.open(str(path), "w", format="mp4") as container:
+        voice = container.add_stream("aac", rate=rate, layout="mono")
+        cover = container.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 96, 64, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound.T), format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = rate, 0
+        picture = av.VideoFrame.from_ndarray(quadrants(), format="rgb24").reformat(format="yuvj420p")
+        picture.pts = 0
+        for stream, item in ((voice, frame), (cover, picture), (voice, None), (cover, None)):
+            for packet in stream.encode(item):
+                container.mux(packet)
+    return path

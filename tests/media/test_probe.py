@@ -5,13 +5,12 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
 from media.probe import MediaInfo, probe
 from problems import NotFound, UnreadableMedia
-from tests.media.generated import numbered, quadrants, tone, write_media
+from tests.media.generated import numbered, quadrants, tone, write_media, write_with_cover
 
 
 @pytest.mark.parametrize(
@@ -87,19 +86,7 @@ def test_sound_alone(tmp_path: Path) -> None:
 
 
 def test_a_cover_picture_is_no_video(tmp_path: Path) -> None:
-    path = tmp_path / "song.mp4"
-    with av.open(str(path), "w") as container:
-        sound = container.add_stream("aac", rate=48000, layout="mono")
-        cover = container.add_stream("mjpeg", rate=1)
-        cover.width, cover.height, cover.pix_fmt = 96, 64, "yuvj420p"
-        cover.disposition = av.stream.Disposition.attached_pic
-        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(tone(1.0).T), format="fltp", layout="mono")
-        frame.sample_rate, frame.pts = 48000, 0
-        picture = av.VideoFrame.from_ndarray(quadrants(), format="rgb24").reformat(format="yuvj420p")
-        picture.pts = 0
-        for stream, item in ((sound, frame), (cover, picture), (sound, None), (cover, None)):
-            for packet in stream.encode(item):
-                container.mux(packet)
+    path = write_with_cover(tmp_path / "song.mp4", tone(1.0))
     info = probe(path, isolated=False)
     assert info.video is None
     assert info.audio is not None

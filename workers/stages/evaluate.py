@@ -99,6 +99,7 @@ def run(
     seed: int = 0,
     device: str = "auto",
     audio_track: int | None = None,
+    rotate: int = 0,
     progress: Progress = silent,
     steps: Steps | None = None,
 ) -> dict[str, Any]:
@@ -116,6 +117,7 @@ def run(
         seed: of every random choice.
         device: ``auto``, ``cpu`` or ``cuda[:N]``.
         audio_track: which of the clip's sound tracks, from 1; None for the one with the voice.
+        rotate: degrees clockwise to turn the clip by, beside what the file says: 0, 90, 180 or 270.
         progress: listener.
         steps: stages to run instead of the product's own.
 
@@ -133,16 +135,17 @@ def run(
     out_dir.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(out_dir)
     real = out_dir / "real"
+    choices = _named(audio_track=audio_track, rotate=rotate or None)
     key = key_of(
         file_hash(clip),
-        *_named(audio_track=audio_track).values(),
+        *(f"{name} {value}" for name, value in choices.items()),
         code_hash("problems", "faces", "media", "fitting", "workers/stages/validate.py"),
     )
     ledger.run(
         "validate",
         key,
         [real / "clip.mp4"],
-        lambda: steps.validate(clip, real, progress=progress, **_named(audio_track=audio_track)),
+        lambda: steps.validate(clip, real, progress=progress, **choices),
         leftovers=[real],
     )
     split = _split(clip, real, train_frames)

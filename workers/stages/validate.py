@@ -21,6 +21,7 @@ def run(
     *,
     limits: ClipLimits | None = None,
     audio_track: int | None = None,
+    rotate: int = 0,
     progress: Progress = silent,
 ) -> Inspection:
     """Inspect a clip, refuse what can't be trained on, write clip.mp4, audio.wav and inspection.json.
@@ -30,13 +31,14 @@ def run(
         work: the personalisation's folder; made if it is not there.
         limits: see :class:`media.limits.ClipLimits`.
         audio_track: which of the clip's sound tracks, from 1; None for the one with the voice.
+        rotate: degrees clockwise to turn the picture by, beside what the file says: 0, 90, 180 or 270.
         progress: gets ticks of the stages ``inspect`` and ``validate``.
 
     Raises:
         Problem: the first error of the inspection, or what decoding met. Nothing is left in ``work`` then.
     """
     limits = limits or ClipLimits()
-    inspection = inspect_clip(clip, limits=limits, audio_track=audio_track, progress=progress)
+    inspection = inspect_clip(clip, limits=limits, audio_track=audio_track, rotate=rotate, progress=progress)
     inspection.raise_if_untrainable()
     work.mkdir(parents=True, exist_ok=True)
     (work / REPORT).unlink(missing_ok=True)
@@ -46,6 +48,7 @@ def run(
         work / AUDIO,
         limits=limits,
         audio_track=audio_track,
+        rotate=rotate,
         progress=lambda done, total: progress(Tick("validate", done, total, "normalising the clip")),
     )
     with replacing(work / REPORT) as inside:
