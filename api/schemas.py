@@ -296,6 +296,9 @@ class VersionOut(BaseModel):
     status: Literal["ready", "corrupt"]
     promoted: bool = Field(description="Videos are made with this one")
     training_id: str | None
+    consent_id: str | None = Field(
+        default=None, description="The consent that it was learned on, and goes with when that is taken back"
+    )
     sha256: str
     size: int = Field(description="Bytes")
     created_at: datetime
@@ -360,6 +363,7 @@ class JobOut(BaseModel):
 class TrainingOut(JobOut):
     object: Literal["training"] = "training"
     person_id: str
+    consent_id: str | None = Field(default=None, description="The consent that it learns on")
     upload_id: str | None = Field(description="null when the clip was deleted")
     preset: str
     seed: int
@@ -369,6 +373,9 @@ class TrainingOut(JobOut):
 class VideoOut(JobOut):
     object: Literal["video"] = "video"
     person_id: str
+    consent_id: str | None = Field(
+        default=None, description="The consent that its weights were learned on; its manifest names it, too"
+    )
     audio_upload_id: str | None
     pose_mode: str
     seed: int
@@ -392,6 +399,7 @@ class MadeFileOut(BaseModel):
 class MotionOut(JobOut):
     object: Literal["motion"] = "motion"
     person_id: str
+    consent_id: str | None = Field(default=None, description="The consent that its weights were learned on")
     audio_upload_id: str | None
     pose: PoseOut
     preview: MadeFileOut | None = Field(description="mp4 of the bare head, with the sound")

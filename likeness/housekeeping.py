@@ -5,6 +5,7 @@ from __future__ import annotations
 from likeness.clock import now
 from likeness.database import Database
 from likeness.deletion import purge
+from likeness.learned import sweep_revoked
 from likeness.repositories.consents import ConsentRepository
 from likeness.repositories.idempotency import IdempotencyRepository
 from likeness.repositories.uploads import UploadRepository
@@ -13,7 +14,8 @@ from likeness.store import ObjectStore
 
 
 def tidy(database: Database, store: ObjectStore, settings: Settings) -> None:
-    """Give up uploads and consents that nobody went on with, forget old answers, finish deletions.
+    """Give up uploads and consents that nobody went on with, forget old answers, finish deletions, remove what was
+    learned on consents that do not stand.
 
     Raises:
         StoreUnavailable: deletions wait; the rest is done.
@@ -30,3 +32,4 @@ def tidy(database: Database, store: ObjectStore, settings: Settings) -> None:
             ConsentRepository(session).expire(moment)
             IdempotencyRepository(session).forget_old(moment)
     purge(database, store, settings)
+    sweep_revoked(database, store, settings)

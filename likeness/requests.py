@@ -20,6 +20,7 @@ from likeness.database import Database
 from likeness.ids import mark_of, new_id
 from likeness.refusals import ConsentMissing, StoreUnavailable
 from likeness.repositories.artifacts import ArtifactRepository
+from likeness.repositories.audit import AuditRepository
 from likeness.repositories.consents import ConsentRepository
 from likeness.repositories.events import EventRepository
 from likeness.repositories.job_records import JobRecord, JobRecords
@@ -88,6 +89,7 @@ def create_person(
     consent_id: str | None = None,
     labels: Mapping[str, Any] | None = None,
     tenant_id: str = EMBEDDED,
+    actor: str = "local",
 ) -> Person:
     """Enter a person, with the user's word that the one shown agreed, or with a consent that was made before.
 
@@ -112,7 +114,7 @@ def create_person(
     )
     with database.write() as session:
         if consent_id is not None:
-            person.consent = usable_consent(session, consent_id, tenant_id)
+            person.consent = usable_consent(session, consent_id, tenant_id, lock=True)
         else:
             person.consent = Consent(
                 id=new_id("con"),
@@ -122,18 +124,26 @@ def create_person(
                 purposes=["train", "dub"],
                 created_at=moment,
             )
+            AuditRepository(session).enter(
+                tenant_id, actor, "consent.created", person.consent.id, {"after": {"status": "attested"}}
+            )
         PersonRepository(session).add(person)
+        AuditRepository(session).enter(
+            tenant_id, actor, "person.created", person.id, {"after": {"consent_id": person.consent.id}}
+        )
     return person
 
 
-def usable_consent(session: Session, consent_id: str, tenant_id: str | None) -> Consent:
+def usable_consent(
+    session: Session, consent_id: str, tenant_id: str | None, *, lock: bool = False
+) -> Consent:
     """A consent that something may be done on.
 
     Raises:
         NotFound: no such consent.
         ConsentMissing: it was not given (yet), or was taken back.
     """
-    consent = consent_or_refuse(session, consent_id, tenant_id=tenant_id)
+    consent = consent_or_refuse(session, consent_id, tenant_id=tenant_id, lock=lock)
     if not consent.given:
         raise ConsentMissing(
             f"the consent {consent_id} is {consent.status.replace('_', ' ')}",
@@ -192,7 +202,7 @@ def request_training(
     """
     with database.write() as session:
         person = person_or_refuse(session, person_id, tenant_id=tenant_id)
-        consent = person.consent
+        consent = _locked_consent(session, person.consent_id)
         _require_consent(consent is not None and consent.given)
         assert consent is not None
         if recorded and consent.status != "verified":
@@ -227,6 +237,7 @@ def request_training(
             inputs=inputs,
             labels=labels,
             person_id=person.id,
+            consent_id=consent.id,
         )
 
 
@@ -258,7 +269,7 @@ def request_video(
     _require_fitting_pose(pose, pose_video_id, expression_video_id, options)
     container_of(options.get("output", "frame"), options.get("format"))
     with database.write() as session:
-        person = _who_speaks(session, person_id, tenant_id)
+        person, consent = _who_speaks(session, person_id, tenant_id)
         inputs = _what_drives(session, recording_id, pose_video_id, expression_video_id, tenant_id)
         if dry_run:
             return ""
@@ -271,15 +282,13 @@ def request_video(
                 "pose": pose,
                 "seed": seed,
                 **options,
-                "consent": {
-                    "id": person.consent_id,
-                    "kind": person.consent.status if person.consent else None,
-                },
+                "consent": {"id": consent.id, "kind": consent.status},
             },
             labels=labels,
             batch_id=batch_id,
             inputs=inputs,
             person_id=person.id,
+            consent_id=consent.id,
             package_artifact_id=person.package_artifact_id,
         )
 
@@ -306,7 +315,7 @@ def request_motion(
     options = options or {}
     _require_fitting_pose(pose, pose_video_id, expression_video_id, options)
     with database.write() as session:
-        person = _who_speaks(session, person_id, tenant_id)
+        person, consent = _who_speaks(session, person_id, tenant_id)
         return add_job(
             session,
             "motion",
@@ -316,6 +325,7 @@ def request_motion(
             labels=labels,
             inputs=_what_drives(session, recording_id, pose_video_id, expression_video_id, tenant_id),
             person_id=person.id,
+            consent_id=consent.id,
             package_artifact_id=person.package_artifact_id,
         )
 
@@ -361,19 +371,32 @@ def _require_fitting_pose(
 _USUAL = {"head_strength": 1.0, "lip_strength": 1.0, "smoothing": 0.0}
 
 
-def _who_speaks(session: Session, person_id: str, tenant_id: str | None) -> Person:
-    """A person who has been learned and agreed to be shown."""
+def _who_speaks(session: Session, person_id: str, tenant_id: str | None) -> tuple[Person, Consent]:
+    """A person who has been learned and agreed to be shown, and the consent that their weights were learned on."""
     person = person_or_refuse(session, person_id, tenant_id=tenant_id)
     _require_consent(person.consent is not None and person.consent.given)
-    if person.consent is not None and person.consent.purposes and "dub" not in person.consent.purposes:
-        raise _purpose_missing("dub", person.consent)
     if person.package_artifact_id is None:
         raise Conflict(
             f"{person_id} has not been learned yet",
             remedy=f"train first: POST /v1/persons/{person_id}/trainings, and wait for its success",
             details={"person_id": person_id},
         )
-    return person
+    version = PersonRepository(session).version_of(person.package_artifact_id)
+    consent = _locked_consent(session, version.consent_id if version is not None else None)
+    if consent is None or not consent.given:
+        raise ConsentMissing(
+            f"the weights of {person_id} were learned on a consent that does not stand",
+            remedy="promote a version that was learned on one that does, or train again",
+            details={"person_id": person_id, "consent_id": consent.id if consent is not None else None},
+        )
+    if consent.purposes and "dub" not in consent.purposes:
+        raise _purpose_missing("dub", consent)
+    return person, consent
+
+
+def _locked_consent(session: Session, consent_id: str | None) -> Consent | None:
+    """A consent that nobody takes back before what is asked for on it has its row, where that is found and stopped."""
+    return ConsentRepository(session).get(consent_id, lock=True) if consent_id is not None else None
 
 
 def _what_drives(
@@ -427,6 +450,8 @@ def stop_job(session: Session, job: Job) -> None:
     if not running:
         job.finished_at = moment
         OutboxRepository(session).hush([stage.id for stage in job.stages])
+        if job.kind == "consent":
+            ConsentRepository(session).conclude(job, moment)
         WebhookRepository(session).announce(job, moment)
     EventRepository(session).status(job, moment)
 
@@ -485,6 +510,8 @@ def retry(
         for artifact in artifacts.unreferenced(unlinked):
             dropped.append(artifact.prefix)
             artifacts.delete([artifact.id])
+        if job.kind == "consent":
+            ConsentRepository(session).check_again(job)
         _queue(session, job.stages[first])
         job.status, job.stage = "queued", job.stages[first].name
         job.error = job.result = job.finished_at = None
@@ -608,7 +635,7 @@ def _foreign(row: Person | Job | JobRecord | Upload | Consent | None, tenant_id:
 def _purpose_missing(purpose: str, consent: Consent) -> ConsentMissing:
     return ConsentMissing(
         f"the consent {consent.id} was given for {', '.join(consent.purposes)}, not for {purpose}",
-        remedy=f"get a consent with the purpose {purpose}",
+        remedy=f"get a consent with the purpose {purpose}, and learn the person on it",
         details={"consent_id": consent.id, "purposes": consent.purposes},
     )
 
@@ -655,6 +682,7 @@ def add_job(
     package_artifact_id: str | None = None,
     labels: Mapping[str, Any] | None = None,
     batch_id: str | None = None,
+    consent_id: str | None = None,
 ) -> str:
     """Enter a job with its stages and queue the first; returns its id.
 
@@ -669,6 +697,7 @@ def add_job(
         tenant_id=tenant_id,
         kind=kind,
         person_id=person_id,
+        consent_id=consent_id,
         batch_id=batch_id,
         labels=dict(labels or {}),
         mark=mark_of(job_id) if kind == "video" else None,

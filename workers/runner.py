@@ -44,6 +44,7 @@ from likeness.database import Database
 from likeness.deletion import sweep_work_folders
 from likeness.housekeeping import tidy
 from likeness.intake import require_free_disk, safe_suffix
+from likeness.learned import sweep_revoked
 from likeness.locks import hold
 from likeness.logs import bound, write_logs
 from likeness.refusals import ConsentMismatch, ConsentMissing, StoreUnavailable, TookTooLong, WeightsCorrupt
@@ -334,7 +335,8 @@ _EVENT_EVERY_S = 5.0
 def stage_key(spec: StageSpec, claim: Claim) -> str:
     """sha256 of what the stage's outputs depend on: name, code version, config, and the hashes of its inputs.
 
-    The scope is part of it, so nothing of one person is ever handed to another.
+    The scope is part of it, so nothing of one person is ever handed to another; so is the consent, so what was learned
+    on one that is taken back later is not part of what was learned on another.
     """
     parts = {
         "stage": claim.stage,
@@ -344,6 +346,8 @@ def stage_key(spec: StageSpec, claim: Claim) -> str:
         "inputs": {item.role: item.sha256 for item in claim.inputs if item.role in spec.reads},
         "earlier": [[each.stage, [[f["name"], f["sha256"]] for f in each.files]] for each in claim.earlier],
     }
+    if claim.consent_id is not None:
+        parts["consent"] = claim.consent_id
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -460,6 +464,7 @@ class Runner:
                 self._put_down(claim, pulse, problem)
             except LeaseLost:
                 log.warning("job %s stage %s went to another worker", claim.job_id, claim.stage)
+                self._sweep_revoked()
             except SQLAlchemyError:
                 # Nothing can be written now; the lease will expire and the stage go on from its checkpoint.
                 log.exception("job %s stage %s lost the database", claim.job_id, claim.stage)
@@ -679,6 +684,14 @@ class Runner:
             else:
                 leases.fail(claim, problem, now=now())
         log.info("job %s stage %s was put down", claim.job_id, claim.stage)
+        self._sweep_revoked()
+
+    def _sweep_revoked(self) -> None:
+        """What a stopped training left goes at once if it was its consent that was taken back."""
+        try:
+            sweep_revoked(self.database, self.store, self.settings)
+        except (StoreUnavailable, SQLAlchemyError):
+            log.warning("what was learned on a consent that was taken back is swept up later", exc_info=True)
 
     def _end(self, claim: Claim, problem: Problem) -> None:
         again = problem.retryable and claim.attempt < self.settings.max_attempts

@@ -85,6 +85,8 @@ class Version:
     size: int
     created_at: datetime
     training_id: str | None = None
+    consent_id: str | None = None
+    """On which it was learned; taking that back deletes it."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +157,8 @@ class Training(Job):
     preset: str = ""
     seed: int = 0
     result: dict[str, Any] | None = None
+    consent_id: str | None = None
+    """On which the weights were learned."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +172,8 @@ class Video(Job):
     download_url: str | None = None
     sha256: str | None = None
     size: int | None = None
+    consent_id: str | None = None
+    """On which the weights were learned."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +203,8 @@ class Motion(Job):
     person_id: str
     pose: Pose
     audio_upload_id: str | None = None
+    consent_id: str | None = None
+    """On which the weights were learned."""
     preview: MadeFile | None = None
     """mp4 of the bare head, with the sound."""
     curves: MadeFile | None = None

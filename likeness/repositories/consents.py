@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from likeness.repositories.pages import Page, read_page
@@ -20,6 +20,12 @@ class ConsentRepository:
 
     def get(self, consent_id: str, *, lock: bool = False) -> Consent | None:
         return self.session.get(Consent, consent_id, with_for_update=lock or None)
+
+    def delete(self, consent_id: str) -> int:
+        """Delete a consent; people who named it name none."""
+        self.session.execute(update(Person).where(Person.consent_id == consent_id).values(consent_id=None))
+        gone = self.session.execute(delete(Consent).where(Consent.id == consent_id).returning(Consent.id))
+        return len(gone.all())
 
     def page(self, tenant_id: str, *, limit: int, cursor: str | None) -> Page[Consent]:
         query = select(Consent).where(Consent.tenant_id == tenant_id)
@@ -47,15 +53,31 @@ class ConsentRepository:
         return list(self.session.scalars(select(Person).where(Person.consent_id == consent_id)))
 
     def conclude(self, job: Job, now: datetime) -> None:
-        """Take over what the check of a recording found; a revoked consent stays revoked."""
+        """Take over what the check of a recording found; a revoked consent stays revoked. One whose check was canceled
+        waits for a recording again, as long as it would have."""
         consent = self.session.scalar(
             select(Consent).where(Consent.job_id == job.id, Consent.status == "verifying").with_for_update()
         )
         if consent is None:
             return
+        if job.status == "canceled":
+            consent.status, consent.report, consent.recording_upload_id = "awaiting_recording", None, None
+            return
         consent.report = job.result if job.status == "succeeded" else {"error": job.error}
         accepted = job.status == "succeeded" and bool((job.result or {}).get("accepted"))
         consent.status = "verified" if accepted else "rejected"
+
+    def check_again(self, job: Job) -> None:
+        """The check of a recording is tried again: what it finds counts, if nothing else came of the consent since."""
+        consent = self.session.scalar(
+            select(Consent)
+            .where(Consent.job_id == job.id, Consent.status.in_(("awaiting_recording", "rejected")))
+            .with_for_update()
+        )
+        upload = next((item.upload_id for item in job.inputs if item.role == "consent"), None)
+        reviewed = consent is not None and "review" in (consent.report or {})
+        if consent is not None and upload is not None and not reviewed:
+            consent.status, consent.report, consent.recording_upload_id = "verifying", None, upload
 
     def any_late(self, now: datetime) -> bool:
         """Whether :meth:`expire` has something to do."""

@@ -19,8 +19,10 @@ from sqlalchemy.orm import Session
 from likeness.ids import new_id
 from likeness.refusals import Poisoned
 from likeness.repositories.accounts import UsageRepository
+from likeness.repositories.audit import AuditRepository
 from likeness.repositories.consents import ConsentRepository
 from likeness.repositories.events import EventRepository
+from likeness.repositories.learned import LearnedRepository
 from likeness.repositories.outbox import OutboxRepository, due, waiting
 from likeness.repositories.people import PersonRepository
 from likeness.repositories.webhooks import WebhookRepository
@@ -78,6 +80,8 @@ class Claim:
     """The weights that it uses."""
     consented: bool
     """False when the job learns or shows a person without recorded consent."""
+    consent_id: str | None = None
+    """The consent that it learns or shows a person on; None of jobs that do neither."""
 
 
 class Standing(enum.Enum):
@@ -231,7 +235,7 @@ class LeaseRepository:
             for done in job.stages
             if done.ordinal < stage.ordinal and done.artifact is not None
         )
-        person = self.session.get(Person, job.person_id) if job.person_id else None
+        consent_id = self._consent_of(job)
         return Claim(
             stage_id=stage.id,
             job_id=job.id,
@@ -249,8 +253,20 @@ class LeaseRepository:
             stages=tuple(each.name for each in job.stages),
             checkpoint=stage.checkpoint,
             package_artifact_id=job.package_artifact_id,
-            consented=person is None or (person.consent is not None and person.consent.given),
+            consented=job.person_id is None or (consent_id is not None and self._agreed(consent_id)),
+            consent_id=consent_id,
         )
+
+    def _consent_of(self, job: Job) -> str | None:
+        """The consent that a job was asked for on, whichever its person names now."""
+        if job.person_id is None or job.consent_id is not None:
+            return job.consent_id if job.person_id is not None else None
+        person = self.session.get(Person, job.person_id)
+        return person.consent_id if person is not None else None
+
+    def _agreed(self, consent_id: str) -> bool:
+        consent = ConsentRepository(self.session).get(consent_id)
+        return consent is not None and consent.given
 
     # -- keeping ---------------------------------------------------------------------------------------------
 
@@ -305,13 +321,18 @@ class LeaseRepository:
         is done.
 
         With ``reuse`` the artifact of that id is taken instead. Returns False, having written nothing, when
-        the fence is stale. When another run has committed the same key meanwhile, that one's manifest is the
-        truth.
+        the fence is stale, or when the consent that it ran on was taken back: the job ends as canceled then. When
+        another run has committed the same key meanwhile, that one's manifest is the truth.
         """
+        # Before the stage: whoever takes a consent back locks it first, too.
+        agreed = claim.consent_id is None or LearnedRepository(self.session).stands(claim.consent_id)
         stage = self._held(claim)
         if stage is None:
             return False
         job = self._job(claim.job_id)
+        if not agreed:
+            self._cancel_job(job, now)
+            return False
         artifact = (
             self.session.get(Artifact, reuse) if reuse else self._commit(claim, key, prefix, manifest, now)
         )
@@ -385,7 +406,17 @@ class LeaseRepository:
         total = job.progress.get("total", 0)
         job.progress = {**job.progress, "percent": 100.0, "done": total, "eta_seconds": 0.0, "message": ""}
         if job.kind == "training" and job.person_id:
-            PersonRepository(self.session).promote(job.person_id, artifact.id, job_id=job.id, when=now)
+            consent_id = self._consent_of(job)
+            version = PersonRepository(self.session).promote(
+                job.person_id, artifact.id, job_id=job.id, consent_id=consent_id, when=now
+            )
+            after = {"version": version.number, "training_id": job.id, "consent_id": version.consent_id}
+            AuditRepository(self.session).enter(
+                job.tenant_id, "system", "person.learned", job.person_id, {"after": after}
+            )
+        if job.kind == "video":
+            details = {"person_id": job.person_id, "consent_id": self._consent_of(job)}
+            AuditRepository(self.session).enter(job.tenant_id, "system", "video.made", job.id, details)
         if job.kind == "consent":
             ConsentRepository(self.session).conclude(job, now)
         EventRepository(self.session).status(job, now)
@@ -474,6 +505,8 @@ class LeaseRepository:
         job.status = "canceled"
         job.finished_at = now
         job.progress = {**job.progress, "eta_seconds": None, "message": ""}
+        if job.kind == "consent":
+            ConsentRepository(self.session).conclude(job, now)
         OutboxRepository(self.session).hush([stage.id for stage in job.stages])
         EventRepository(self.session).status(job, now)
         WebhookRepository(self.session).announce(job, now)
