@@ -21,10 +21,11 @@ from likeness.clock import now
 from likeness.database import Database
 from likeness.ids import new_id
 from likeness.learned import drop_learned
-from likeness.refusals import ConsentMissing
+from likeness.refusals import ConsentMissing, RecordingReused
 from likeness.repositories.audit import AuditRepository
 from likeness.repositories.consents import ConsentRepository
 from likeness.repositories.learned import LearnedRepository
+from likeness.repositories.take_prints import TakePrintRepository
 from likeness.requests import add_job, consent_or_refuse, upload_or_refuse
 from likeness.settings import Settings
 from likeness.tables import Consent
@@ -142,6 +143,7 @@ def record_consent(database: Database, account: Account, consent_id: str, upload
     Raises:
         NotFound: no such consent or upload.
         Conflict: the consent waits for no recording.
+        RecordingReused: the upload is a clip, was used for something else, or its bytes were handed in before.
     """
     with database.write() as session:
         consent = consent_or_refuse(session, consent_id, tenant_id=account.tenant_id, lock=True)
@@ -155,7 +157,14 @@ def record_consent(database: Database, account: Account, consent_id: str, upload
                 details={"status": standing},
             )
         recording = upload_or_refuse(session, upload_id, field="upload_id", tenant_id=account.tenant_id)
-        before = consent.status
+        known = TakePrintRepository(session).handed_in_before(recording, consent_id=consent_id)
+        if known is not None:
+            raise RecordingReused(
+                f"the upload {upload_id} is no new recording: it is {known}",
+                remedy="film the person saying the statement now, and upload that video with purpose=consent",
+                details={"field": "upload_id", "id": upload_id},
+            )
+        status = consent.status
         consent.recording_upload_id = recording.id
         consent.status, consent.report = "verifying", None
         consent.job_id = add_job(
@@ -167,7 +176,7 @@ def record_consent(database: Database, account: Account, consent_id: str, upload
             inputs={"consent": recording},
             consent_id=consent.id,
         )
-        _audit(session, account, "consent.recorded", consent, before, upload_id=upload_id)
+        _audit(session, account, "consent.recorded", consent, status, upload_id=upload_id)
 
 
 def review_consent(database: Database, account: Account, consent_id: str, *, words_heard: bool) -> list[str]:

@@ -322,7 +322,9 @@ def _drop_consents(session: Session, person: Person) -> dict[str, int]:
     deletions, learned = DeletionRepository(session), LearnedRepository(session)
     deletion = deletions.of_subject(person.id)
     waiting = deletion.receipt["waiting"] if deletion is not None else []
-    going = {each for each in waiting if each.startswith("con_")} | ({person.consent_id} - {None})
+    going = {str(each) for each in waiting if each.startswith("con_")}
+    if person.consent_id is not None:
+        going.add(person.consent_id)
     person.consent = None
     session.flush()
     count = 0

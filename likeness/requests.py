@@ -18,7 +18,7 @@ from likeness.accounts import require_room_for_job
 from likeness.clock import now
 from likeness.database import Database
 from likeness.ids import mark_of, new_id
-from likeness.refusals import ConsentMissing, StoreUnavailable
+from likeness.refusals import ConsentMissing, RecordingReused, StoreUnavailable
 from likeness.repositories.artifacts import ArtifactRepository
 from likeness.repositories.audit import AuditRepository
 from likeness.repositories.consents import ConsentRepository
@@ -216,10 +216,11 @@ def request_training(
         clip = _upload(session, upload_id, "clip", "upload_id", tenant_id)
         inputs = {"clip": clip}
         if consent.status == "verified":
-            # The clip must show who spoke the consent.
-            inputs["consent"] = _upload(
-                session, consent.recording_upload_id or "", None, "consent", tenant_id
-            )
+            # The clip must show who spoke the consent, and be another take.
+            recording = _upload(session, consent.recording_upload_id or "", None, "consent", tenant_id)
+            if recording.sha256 == clip.sha256:
+                raise clip_reused(clip.id, consent.id)
+            inputs["consent"] = recording
         latest = JobRepository(session).latest_of_people([person_id], "training").get(person_id)
         if latest is not None and latest.status in ("queued", "running", "canceling"):
             raise Conflict(
@@ -637,6 +638,16 @@ def _purpose_missing(purpose: str, consent: Consent) -> ConsentMissing:
         f"the consent {consent.id} was given for {', '.join(consent.purposes)}, not for {purpose}",
         remedy=f"get a consent with the purpose {purpose}, and learn the person on it",
         details={"consent_id": consent.id, "purposes": consent.purposes},
+    )
+
+
+def clip_reused(clip: str, consent: str) -> RecordingReused:
+    """The problem of a clip that is its consent's recording."""
+    return RecordingReused(
+        f"{clip} is the recording of the consent {consent}, or the same take",
+        remedy="train with another clip, or ask for a new consent and let the person say its words now: a consent is "
+        "worth something only as a recording of its own",
+        details={"field": "upload_id"},
     )
 
 

@@ -34,7 +34,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -52,7 +52,7 @@ from likeness.repositories.artifacts import ArtifactRepository
 from likeness.repositories.leases import QUEUES, Claim, LeaseRepository, Standing
 from likeness.repositories.people import PersonRepository
 from likeness.repositories.workers import WorkerRepository
-from likeness.requests import container_of
+from likeness.requests import clip_reused, container_of
 from likeness.settings import Settings
 from likeness.store import ObjectStore, file_digest
 from likeness.stores import store_of
@@ -72,6 +72,9 @@ from workers.carry import Carrier, checkpoints_of, fetch_checkpoint
 from workers.hooks import sending
 from workers.meter import FIT_S, Meter, Seconds, expected, led, render_s
 from workers.previews import PreviewShelf, previews_of
+
+if TYPE_CHECKING:
+    from workers.earlier_takes import EarlierTakes
 
 log = logging.getLogger("likeness.runner")
 
@@ -95,6 +98,8 @@ class StageContext:
     job_id: str = ""
     settings: Settings | None = None
     """Of the deployment; None outside of one."""
+    takes: EarlierTakes | None = None
+    """Of the tenant's uploads; None outside of a deployment."""
 
 
 @dataclass(frozen=True)
@@ -131,8 +136,20 @@ def _consent(context: StageContext) -> Mapping[str, Any]:
         context.inputs["consent"],
         passcode=context.params["passcode"],
         language=context.params["language"],
+        earlier=context.takes,
         progress=context.progress,
     )
+
+
+def _require_another_take(context: StageContext) -> None:
+    """Refuse a clip that is the recording of the consent, in whatever file; it may have come after that."""
+    from media.takes import compare
+
+    if context.takes is None:
+        return
+    recording, clip = (context.takes.of(role, context.inputs[role]) for role in ("consent", "clip"))
+    if compare(recording, clip).parts or compare(clip, recording).parts:
+        raise clip_reused("the clip", "that it is learned on")
 
 
 def _require_same_face(recording: Path, clip: Path) -> None:
@@ -157,6 +174,7 @@ def _validate(context: StageContext) -> Mapping[str, Any]:
     from workers.stages import validate
 
     if "consent" in context.inputs:
+        _require_another_take(context)
         _require_same_face(context.inputs["consent"], context.inputs["clip"])
     return validate.run(context.inputs["clip"], context.work, progress=context.progress).as_dict()
 
@@ -283,12 +301,12 @@ _SHOWS = ("output", "format", "height", "fps", "crf", "preset", "mark")
 _DRIVES = ("person", "recording", "pose_video", "expression_video")
 
 STAGES: Mapping[str, StageSpec] = {
-    "consent": StageSpec(_consent, "1", reads=("consent",), params=("passcode", "language")),
+    "consent": StageSpec(_consent, "2", reads=("consent",), params=("passcode", "language")),
     "verify": StageSpec(_verify, "1", reads=("video",)),
     "inspect": StageSpec(_inspect, "2", reads=("clip",)),
     "validate": StageSpec(
         _validate,
-        "1",
+        "2",
         reads=("clip", "consent"),
         seconds={"inspect": 5, "validate": 5},
         produces=("clip.mp4",),
@@ -509,7 +527,14 @@ class Runner:
         with self._carrying(claim, work, pulse):
             result = spec.run(
                 StageContext(
-                    work, inputs, claim.params, self.settings.device, progress, claim.job_id, self.settings
+                    work,
+                    inputs,
+                    claim.params,
+                    self.settings.device,
+                    progress,
+                    claim.job_id,
+                    self.settings,
+                    self._takes(claim),
                 )
             )
         for name in spec.produces:
@@ -521,6 +546,14 @@ class Runner:
         prefix = f"{claim.scope}/stages/{key}/{claim.stage_id}-{claim.fence}"
         manifest = self._store_outputs(claim, work, prefix, dict(result or {}))
         self._commit(claim, key=key, prefix=prefix, manifest=manifest)
+
+    def _takes(self, claim: Claim) -> EarlierTakes | None:
+        own = {item.role: item.upload_id for item in claim.inputs if item.upload_id is not None}
+        if "consent" not in own:
+            return None
+        from workers.earlier_takes import EarlierTakes
+
+        return EarlierTakes(self.database, self.store, claim.tenant_id, own)
 
     def _work_folder(self, claim: Claim) -> Path:
         """The job's folder on this machine, emptied when the job was asked to be done anew since it was last here."""

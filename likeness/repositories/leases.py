@@ -41,6 +41,8 @@ class InputFile:
     sha256: str
     filename: str
     """The client's name for it; only its suffix is of use."""
+    upload_id: str | None = None
+    """None of what is no upload."""
 
 
 @dataclass(frozen=True)
@@ -216,7 +218,7 @@ class LeaseRepository:
 
     def _describe(self, stage: Stage, job: Job) -> Claim:
         inputs = [
-            InputFile(item.role, item.upload.object_key, item.sha256, item.upload.filename)
+            InputFile(item.role, item.upload.object_key, item.sha256, item.upload.filename, item.upload.id)
             for item in job.inputs
             if item.upload is not None and item.upload.deleting_at is None
         ]

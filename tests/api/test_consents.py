@@ -15,7 +15,7 @@ from likeness.database import Database
 from likeness.settings import Settings
 from likeness.store import LocalStore
 from likeness.tables import Consent
-from tests.api.calls import CONSENT, problem, train, upload
+from tests.api.calls import CONSENT, person, problem, train, upload
 from tests.api.conftest import Watch
 from workers.runner import Runner
 
@@ -182,3 +182,57 @@ def test_a_revoked_consent_is_not_verified_by_a_late_check(client: TestClient, r
     client.post(f"/v1/consents/{consent['id']}/revoke")
     runner.run_all()
     assert status(client, consent) == "revoked"
+
+
+@pytest.mark.parametrize("purpose", ["clip", "recording", "video", "consent"])
+def test_what_was_handed_in_before_is_no_recording(client: TestClient, runner: Runner, purpose: str) -> None:
+    """The same bytes again, or the very upload: with its own words said in it, so only that it is old is wrong."""
+    consent = ask(client)
+    spoken = b"video " + consent["passcode"].encode()
+    old = upload(client, spoken, purpose)
+    path = f"/v1/consents/{consent['id']}/recording"
+    new = upload(client, spoken, "consent")
+    refused = problem(client.post(path, json={"upload_id": new}), 422, "recording_reused")
+    assert old in refused["detail"]
+    assert status(client, consent) == "awaiting_recording", "another recording may follow"
+    client.delete(f"/v1/uploads/{old}")
+    assert client.post(path, json={"upload_id": new}).status_code == 202
+
+
+def test_a_clip_that_was_deleted_is_remembered_by_the_job_that_read_it(
+    client: TestClient, runner: Runner
+) -> None:
+    consent = ask(client)
+    spoken = b"video " + consent["passcode"].encode()
+    who, clip = person(client), upload(client, spoken)
+    train(client, who, clip)
+    runner.run_all()
+    client.delete(f"/v1/uploads/{clip}")
+    path = f"/v1/consents/{consent['id']}/recording"
+    body = {"upload_id": upload(client, spoken, "consent")}
+    assert "clip of job_" in problem(client.post(path, json=body), 422, "recording_reused")["detail"]
+
+
+def test_one_recording_for_one_consent(client: TestClient, runner: Runner) -> None:
+    one, two = ask(client), ask(client)
+    both = upload(client, f"{one['passcode']} {two['passcode']}".encode(), "consent")
+    path = "/v1/consents/{}/recording"
+    assert client.post(path.format(one["id"]), json={"upload_id": both}).status_code == 202
+    problem(client.post(path.format(two["id"]), json={"upload_id": both}), 422, "recording_reused")
+    runner.run_all()
+    assert status(client, one) == "verified"
+    problem(client.post(path.format(two["id"]), json={"upload_id": both}), 422, "recording_reused")
+
+
+def test_the_same_recording_may_be_checked_again_for_its_own_consent(
+    client: TestClient, runner: Runner
+) -> None:
+    """Its check was canceled, or came to nothing."""
+    consent = ask(client)
+    path = f"/v1/consents/{consent['id']}/recording"
+    body = {"upload_id": upload(client, consent["passcode"].encode(), "consent")}
+    check = client.post(path, json=body).json()["job_id"]
+    client.post(f"/v1/jobs/{check}/cancel")
+    assert client.post(path, json=body).status_code == 202
+    runner.run_all()
+    assert status(client, consent) == "verified"

@@ -30,9 +30,11 @@ from media.decode import read_frames
 from media.limits import ClipLimits
 from media.normalise import normalise_clip
 from media.survey import SurveyFrame, survey_clip
+from media.takes import compare
 from motion.lip_sync import LipSync, lips_follow_voice
 from problems import InvalidInput, InvalidParameter, NoFace
-from training.progress import Progress, silent, ticking
+from training.progress import Progress, Tick, silent, ticking
+from workers.earlier_takes import EarlierTakes
 
 UNCHECKED = "unchecked"
 """What the report says about the passcode until somebody has listened."""
@@ -105,6 +107,7 @@ def run(
     passcode: str,
     language: str = "en",
     clip: Path | None = None,
+    earlier: EarlierTakes | None = None,
     limits: ConsentLimits | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -115,8 +118,9 @@ def run(
         passcode: the words that have to be said; they go into the report, for whoever listens.
         language: in which they are to be said.
         clip: the video that the person is to be learned from; without it nobody's face is compared.
+        earlier: what else was handed in: the recording must be none of it, in whatever file.
         limits: thresholds.
-        progress: gets ticks of the stages ``inspect`` and ``consent``.
+        progress: gets ticks of the stages ``inspect``, ``fresh`` and ``consent``.
 
     Returns:
         JSON types: ``accepted`` (no finding is an error), ``findings`` (code, severity, message, remedy, frames at 25
@@ -143,6 +147,8 @@ def run(
         )
         found += [*_length_findings(inspection, limits), *_inspection_findings(inspection)]
         measures |= _inspection_measures(inspection)
+        if earlier is not None and not any(finding.severity == "error" for finding in found):
+            found += _reuse_findings(recording, earlier, measures, progress)
         if not any(finding.severity == "error" for finding in found):
             found += _look_closely(recording, clip, limits, measures, progress)
     except InvalidInput as problem:
@@ -198,6 +204,32 @@ def _passcode_finding(passcode: str, language: str) -> Finding:
         f"listen to the recording: it has to say “{passcode}”",
         facts={"passcode": passcode, "language": language},
     )
+
+
+def _reuse_findings(
+    recording: Path, earlier: EarlierTakes, measures: dict[str, Any], progress: Progress
+) -> list[Finding]:
+    """Was this take handed in before, in whatever file? The first that is found is enough."""
+    own, count = earlier.of("consent", recording), 0
+    for other in earlier.others():
+        progress(Tick("fresh", count, 0))
+        count += 1
+        shared = compare(own, other.take)
+        if not shared.parts:
+            continue
+        what = " and ".join(shared.parts)
+        seconds = round(max(shared.picture_s, shared.sound_s), 1)
+        return [
+            Finding(
+                "recording_reused",
+                "error",
+                f"this is no new recording: its {what} is that of the {other.purpose} {other.upload_id}",
+                "film the person saying the statement now",
+                facts={"upload_id": other.upload_id, "same": list(shared.parts), "seconds": seconds},
+            )
+        ]
+    measures["compared_uploads"] = count
+    return []
 
 
 def _length_findings(inspection: Inspection, limits: ConsentLimits) -> list[Finding]:
