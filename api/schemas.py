@@ -285,6 +285,10 @@ class ConsentOut(BaseModel):
     recording_upload_id: str | None
     job_id: str | None = Field(description="The check of the recording: GET /v1/jobs/ID")
     report: dict[str, Any] | None = Field(description="What the check found, with remedies")
+    checked: list[str] = Field(
+        default=[],
+        description="What of a recording was checked: `face and voice match`, `words heard by WHO at WHEN`",
+    )
     expires_at: datetime | None = Field(description="Until when a recording is waited for")
     created_at: datetime
     revoked_at: datetime | None

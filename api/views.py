@@ -70,6 +70,7 @@ def consent_view(consent: Consent) -> ConsentOut:
         "recording_upload_id",
         "job_id",
         "report",
+        "checked",
         "expires_at",
         "created_at",
     )

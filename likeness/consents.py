@@ -9,6 +9,7 @@ any of them ─▶ revoked                              stops what runs on it, d
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
 from datetime import timedelta
@@ -62,6 +63,12 @@ _WORDS = {
         Stiefel Tiger Tasche Teller Tunnel Vogel Wagen Wasser Winter Wolke Zebra Zitrone Zucker Zwiebel
     """,
 }
+
+
+def vocabulary(language: str) -> list[str]:
+    """The words that may be said in a recording, the name aside: those of the statement and all that are drawn from."""
+    statement = _STATEMENTS[language].format(name="", passcode="")
+    return sorted({word.lower() for word in re.findall(r"\w+", statement)} | set(_WORDS[language].split()))
 
 
 def request_consent(
@@ -180,7 +187,7 @@ def record_consent(database: Database, account: Account, consent_id: str, upload
 
 
 def review_consent(database: Database, account: Account, consent_id: str, *, words_heard: bool) -> list[str]:
-    """Enter what somebody heard who listened to the recording: no program here understands words. When the words of
+    """Enter what somebody heard who listened to the recording. When the words of
     today are not in it, the consent is rejected and what was learned on it goes; returns the prefixes to delete.
 
     Raises:
@@ -195,7 +202,7 @@ def review_consent(database: Database, account: Account, consent_id: str, *, wor
                 remedy="wait until its recording has been checked",
                 details={"status": consent.standing(now())},
             )
-        review = {"words_heard": words_heard, "by": account.actor, "at": now().isoformat()}
+        review = {"words_heard": words_heard, "by": account.actor, "at": now().isoformat(timespec="seconds")}
         consent.report = {**(consent.report or {}), "review": review}
         if not words_heard:
             consent.status = "rejected"

@@ -191,9 +191,11 @@ def request_training(
     labels: Mapping[str, Any] | None = None,
     tenant_id: str | None = None,
     recorded: bool = False,
+    words: bool = False,
 ) -> str:
     """Queue the learning of a person from a clip; returns the job's id. With ``recorded`` the person's word is not
-    enough: their consent must have been recorded and checked.
+    enough: their consent must have been recorded and checked. With ``words`` a recorded one counts only once somebody
+    heard its words.
 
     Raises:
         NotFound: no such person or upload.
@@ -210,6 +212,13 @@ def request_training(
                 "here a person is learned only with a recorded consent, and theirs is the user's word",
                 remedy="make one with POST /v1/consents, record it, and name it: PATCH /v1/persons/ID {consent_id}",
                 details={"field": "consent", "status": consent.status},
+            )
+        if words and consent.status == "verified" and not consent.words_heard:
+            raise ConsentMissing(
+                f"nobody has heard yet whether the words of the consent {consent.id} are said in its recording",
+                remedy=f"listen to it and say so: POST /v1/consents/{consent.id}/review, or its page in the dashboard; "
+                "the operator may also name a recogniser (docs/consent.md)",
+                details={"field": "consent", "consent_id": consent.id, "checked": consent.checked},
             )
         if consent.purposes and "train" not in consent.purposes:
             raise _purpose_missing("train", consent)

@@ -186,6 +186,21 @@ class Consent(Base):
         """It may be acted upon."""
         return self.status in ("attested", "verified")
 
+    @property
+    def words_heard(self) -> bool:
+        """Somebody, or a recogniser, heard the words of the statement in the recording."""
+        return bool(((self.report or {}).get("review") or {}).get("words_heard"))
+
+    @property
+    def checked(self) -> list[str]:
+        """What of a recorded consent was checked, in words; empty of the user's word."""
+        report = self.report or {}
+        found = ["face and voice match"] if report.get("accepted") else []
+        if review := report.get("review"):
+            heard = "words heard" if review["words_heard"] else "words not heard"
+            found.append(f"{heard} by {review['by']} at {review['at']}")
+        return found
+
     def standing(self, moment: datetime) -> str:
         """The status, with a recording that did not come in time counted as expired."""
         late = self.expires_at is not None and self.expires_at < moment

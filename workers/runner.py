@@ -130,13 +130,18 @@ def _inspect(context: StageContext) -> Mapping[str, Any]:
 
 
 def _consent(context: StageContext) -> Mapping[str, Any]:
+    from workers.hearing import recogniser_of
     from workers.stages import consent
 
+    settings = context.settings
     return consent.run(
         context.inputs["consent"],
         passcode=context.params["passcode"],
         language=context.params["language"],
         earlier=context.takes,
+        recogniser=(lambda: recogniser_of(settings))
+        if settings is not None and settings.recogniser
+        else None,
         progress=context.progress,
     )
 

@@ -141,6 +141,7 @@ def _train(
         seed=0,
         tenant_id=account.tenant_id,
         recorded=settings.consent == "recorded",
+        words=settings.words_needed,
     )
 
 

@@ -229,6 +229,7 @@ def train(
         labels=body.metadata,
         tenant_id=account.tenant_id,
         recorded=settings.consent == "recorded",
+        words=settings.words_needed,
     )
     response.headers["Location"] = f"/v1/trainings/{job_id}"
     with database.read() as session:

@@ -53,6 +53,8 @@ class Consent:
     recording_upload_id: str | None = None
     job_id: str | None = None
     report: dict[str, Any] | None = None
+    checked: tuple[str, ...] = ()
+    """What of a recording was checked: ``face and voice match``, ``words heard by WHO at WHEN``."""
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
 

@@ -66,6 +66,10 @@ class ConsentRepository:
         consent.report = job.result if job.status == "succeeded" else {"error": job.error}
         accepted = job.status == "succeeded" and bool((job.result or {}).get("accepted"))
         consent.status = "verified" if accepted else "rejected"
+        words = (job.result or {}).get("words") or {}
+        if accepted and words.get("heard"):
+            review = {"words_heard": True, "by": words["by"], "at": now.isoformat(timespec="seconds")}
+            consent.report = {**(job.result or {}), "review": review}
 
     def check_again(self, job: Job) -> None:
         """The check of a recording is tried again: what it finds counts, if nothing else came of the consent since."""
