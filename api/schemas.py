@@ -335,6 +335,10 @@ class ConsentOut(BaseModel):
     )
     job_id: str | None = Field(description="The check of the recording: GET /v1/jobs/ID")
     report: dict[str, Any] | None = Field(description="What the check found, with remedies")
+    checked: list[str] = Field(
+        default=[],
+        description="What of a recording was checked: `face and voice match`, `words heard by WHO at WHEN`",
+    )
     expires_at: datetime | None = Field(description="Until when a recording is waited for")
     created_at: datetime = Field(description="When it was asked for")
     revoked_at: datetime | None = Field(description="When it was taken back")
@@ -348,6 +352,9 @@ class VersionOut(BaseModel):
     )
     promoted: bool = Field(description="Videos are made with this one")
     training_id: str | None = Field(description="The training that made it; null when that was deleted")
+    consent_id: str | None = Field(
+        default=None, description="The consent that it was learned on, and goes with when that is taken back"
+    )
     sha256: str = Field(description="Of the person file")
     size: int = Field(description="Bytes")
     created_at: datetime = Field(description="When the training ended")
@@ -415,6 +422,7 @@ class JobOut(BaseModel):
 class TrainingOut(JobOut):
     object: Literal["training"] = Field(default="training", description=_KIND)
     person_id: str = Field(description="Who is learned")
+    consent_id: str | None = Field(default=None, description="The consent that it learns on")
     upload_id: str | None = Field(description="null when the clip was deleted")
     preset: str = Field(description="As it was asked for")
     seed: int = Field(description="As it was asked for")
@@ -425,6 +433,9 @@ class VideoOut(JobOut):
     object: Literal["video"] = Field(default="video", description=_KIND)
     title: str = Field(description="As it was asked for, or the name of its recording's file")
     person_id: str = Field(description="Who speaks")
+    consent_id: str | None = Field(
+        default=None, description="The consent that its weights were learned on; its manifest names it, too"
+    )
     audio_upload_id: str | None = Field(description="The recording; null when it was deleted")
     pose_mode: str = Field(description="The mode of the pose, as it was asked for")
     seed: int = Field(description="The seed of the pose")
@@ -451,6 +462,7 @@ class MadeFileOut(BaseModel):
 class MotionOut(JobOut):
     object: Literal["motion"] = Field(default="motion", description=_KIND)
     person_id: str = Field(description="Who moves")
+    consent_id: str | None = Field(default=None, description="The consent that its weights were learned on")
     audio_upload_id: str | None = Field(description="The recording; null when it was deleted")
     pose: PoseOut = Field(description="As it was asked for: a video asked for with it moves the same")
     preview: MadeFileOut | None = Field(description="mp4 of the bare head, with the sound")

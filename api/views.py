@@ -72,6 +72,7 @@ def consent_view(consent: Consent) -> ConsentOut:
         "recording_upload_id",
         "job_id",
         "report",
+        "checked",
         "expires_at",
         "created_at",
     )
@@ -96,6 +97,7 @@ def version_view(version: PersonVersion, promoted: str | None) -> VersionOut:
             "status": version.status,
             "promoted": version.artifact_id == promoted,
             "training_id": version.job_id,
+            "consent_id": version.consent_id,
             "sha256": entry["sha256"],
             "size": entry["size"],
             "created_at": version.created_at,
@@ -123,7 +125,9 @@ def person_view(person: Person, latest: Job | JobRecord | None) -> PersonOut:
     elif weights is not None:
         status = "ready"
     elif latest is not None:
-        status = {"failed": "failed", "canceled": "untrained"}.get(latest.status, "training")
+        # Without weights a training that succeeded was for nothing: they were taken back, deleted, or damaged.
+        status = "training" if latest.status in ACTIVE else "untrained"
+        status = "failed" if latest.status == "failed" else status
     return PersonOut.model_validate(
         {
             "id": person.id,
@@ -160,6 +164,7 @@ def job_view(session: Session, job: JobRecord) -> AnyJob:
             {
                 **base,
                 "person_id": job.person_id,
+                "consent_id": job.consent_id,
                 "upload_id": job.input_id("clip"),
                 "preset": job.params["preset"],
                 "seed": job.params["seed"],
@@ -173,6 +178,7 @@ def job_view(session: Session, job: JobRecord) -> AnyJob:
                 **base,
                 "title": title_of(job),
                 "person_id": job.person_id,
+                "consent_id": job.consent_id,
                 "audio_upload_id": job.input_id("recording"),
                 "pose_mode": job.params["pose"],
                 "seed": job.params["seed"],
@@ -207,6 +213,7 @@ def _motion_view(job: JobRecord, base: Mapping[str, Any]) -> MotionOut:
         {
             **base,
             "person_id": job.person_id,
+            "consent_id": job.consent_id,
             "audio_upload_id": job.input_id("recording"),
             "pose": PoseOut(
                 mode=job.params["pose"],

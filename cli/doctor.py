@@ -66,7 +66,7 @@ def doctor(
     if importlib.util.find_spec("torch") is None:
         found.append(Check("libraries", True, "none of a worker's: this is an API, a relay or migrations"))
     else:
-        found += [_check_libraries(), _check_device(settings)]
+        found += [_check_libraries(), _check_device(settings), _check_recogniser(settings)]
     found.append(_check_service(settings))
     for check in found:
         mark, colour = (
@@ -105,6 +105,25 @@ def _check_device(settings: Settings) -> Check:
     except Problem as problem:
         return Check("device", False, f"{problem.message}; {problem.remedy}")
     return Check("device", True, f"{device}, {available_cores()} CPU core(s)")
+
+
+def _check_recogniser(settings: Settings) -> Check:
+    from likeness.health import Check
+    from workers.hearing import recogniser_of
+
+    needed = "a training needs them" if settings.words_needed else "a training does not need them"
+    try:
+        found = recogniser_of(settings)
+    except Problem as problem:
+        return Check("recogniser", False, f"{problem.message}; {problem.remedy}")
+    if found is None:
+        return Check(
+            "recogniser", True, f"none: a person hears the words of a recorded consent, and {needed}"
+        )
+    languages = " and ".join(found.languages)
+    return Check(
+        "recogniser", True, f"{found.name} hears words of a recorded consent in {languages}; {needed}"
+    )
 
 
 def _check_service(settings: Settings) -> Check:

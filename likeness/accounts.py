@@ -106,7 +106,10 @@ def create_tenant(database: Database, name: str, limits: Limits | None = None) -
 def set_limits(database: Database, tenant_id: str, limits: Limits) -> None:
     """Replace what a tenant may use."""
     with database.write() as session:
-        _tenant(session, tenant_id).limits = _stored(limits)
+        tenant = _tenant(session, tenant_id)
+        before, tenant.limits = tenant.limits, _stored(limits)
+        details = {"before": before, "after": tenant.limits}
+        AuditRepository(session).enter(tenant_id, "local", "tenant.limits_changed", tenant_id, details)
 
 
 def create_key(
@@ -142,7 +145,11 @@ def create_key(
         _tenant(session, tenant_id)
         KeyRepository(session).add(row)
         AuditRepository(session).enter(
-            tenant_id, actor, "api_key.created", row.id, {"name": row.name, "scopes": wanted}
+            tenant_id,
+            actor,
+            "api_key.created",
+            row.id,
+            {"name": row.name, "scopes": wanted, "after": {"scopes": wanted, "revoked": False}},
         )
     return row, secret
 
@@ -181,7 +188,8 @@ def revoke_key(
                 details={"id": key_id},
             )
         row.revoked_at = now()
-        AuditRepository(session).enter(row.tenant_id, actor, "api_key.revoked", key_id, {})
+        details = {"before": {"scopes": row.scopes, "revoked": False}, "after": {"revoked": True}}
+        AuditRepository(session).enter(row.tenant_id, actor, "api_key.revoked", key_id, details)
 
 
 def authenticate(database: Database, secret: str) -> Account:

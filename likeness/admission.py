@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from likeness.accounts import require_room_for_job
 from likeness.job_states import ACTIVE
-from likeness.refusals import ConsentMissing
+from likeness.refusals import ConsentMissing, RecordingReused
 from likeness.repositories.consents import ConsentRepository
 from likeness.repositories.jobs import JobRepository
 from likeness.repositories.people import PersonRepository
@@ -37,6 +37,10 @@ class Order:
     """The weights that it uses."""
     recorded: bool = False
     """Whether this deployment learns people only with a recorded consent."""
+    words: bool = False
+    """Whether a recorded consent counts only once somebody heard its words."""
+    consent_id: str | None = None
+    """The consent that a job which is tried again was asked for on."""
     again: str | None = None
     """Id of the job that is tried again; None of a new one."""
 
@@ -61,18 +65,19 @@ def hold_for_retry(session: Session, job_id: str) -> None:
     hold_uploads(session, jobs.uploads_of(job_id))
 
 
-def admit(session: Session, order: Order) -> None:
-    """Let a job into the queue, or say why not.
+def admit(session: Session, order: Order) -> Consent | None:
+    """Let a job into the queue, or say why not; returns the consent that it runs on, where it needs one.
 
     Raises:
         ConsentMissing, Conflict: as :func:`permit`.
         QuotaExceeded: the tenant may have no further job.
     """
-    permit(session, order)
+    consent = permit(session, order)
     require_room_for_job(session, order.tenant_id, video=order.kind == "video")
+    return consent
 
 
-def permit(session: Session, order: Order) -> None:
+def permit(session: Session, order: Order) -> Consent | None:
     """The gate without the tenant's quota.
 
     Raises:
@@ -81,17 +86,18 @@ def permit(session: Session, order: Order) -> None:
             was asked for with are not there any more.
     """
     if order.kind == "training":
-        _admit_training(session, order)
-    elif order.kind in ("video", "motion"):
-        _admit_speech(session, order)
-    elif order.kind == "consent" and order.again and not ConsentRepository(session).reopen(order.again):
+        return _admit_training(session, order)
+    if order.kind in ("video", "motion"):
+        return _admit_speech(session, order)
+    if order.kind == "consent" and order.again and not ConsentRepository(session).reopen(order.again):
         raise Conflict(
             f"{order.again} can't be tried again: nobody waits for what it finds",
             remedy="the consent was taken back or has another recording; look at it with GET /v1/consents/ID",
         )
+    return None
 
 
-def _admit_training(session: Session, order: Order) -> None:
+def _admit_training(session: Session, order: Order) -> Consent:
     person = order.person
     assert person is not None
     consent = _agreed(person, "train")
@@ -101,20 +107,41 @@ def _admit_training(session: Session, order: Order) -> None:
             remedy="make one with POST /v1/consents, record it, and name it: PATCH /v1/persons/ID {consent_id}",
             details={"field": "consent", "status": consent.status},
         )
+    if order.words and consent.status == "verified" and not consent.words_heard:
+        raise ConsentMissing(
+            f"nobody has heard yet whether the words of the consent {consent.id} are said in its recording",
+            remedy=f"listen to it and say so: POST /v1/consents/{consent.id}/review, or its page in the dashboard; "
+            "the operator may also name a recogniser (docs/consent.md)",
+            details={"field": "consent", "consent_id": consent.id, "checked": consent.checked},
+        )
     recording = order.inputs.get("consent")
-    if (recording.id if recording else None) != consent_recording(consent):
+    if recording is not None and recording.sha256 == order.inputs["clip"].sha256:
+        raise clip_reused(order.inputs["clip"].id, consent.id)
+    other = order.again is not None and order.consent_id not in (None, consent.id)
+    if other or (recording.id if recording else None) != consent_recording(consent):
         raise Conflict(
             f"{order.again} was asked for on another consent than the person has now",
             remedy=f"make a new request: POST /v1/persons/{person.id}/trainings",
             details={"person_id": person.id, "consent_id": consent.id},
         )
-    for other in JobRepository(session).active_trainings(person.id):
-        if other.id != order.again:
+    for running in JobRepository(session).active_trainings(person.id):
+        if running.id != order.again:
             raise Conflict(
-                f"a training of {person.id} is {other.status} already",
-                remedy=f"wait for it or cancel it: POST /v1/trainings/{other.id}/cancel",
-                details={"training_id": other.id},
+                f"a training of {person.id} is {running.status} already",
+                remedy=f"wait for it or cancel it: POST /v1/trainings/{running.id}/cancel",
+                details={"training_id": running.id},
             )
+    return consent
+
+
+def clip_reused(clip: str, consent: str) -> RecordingReused:
+    """The problem of a clip that is its consent's recording."""
+    return RecordingReused(
+        f"{clip} is the recording of the consent {consent}, or the same take",
+        remedy="train with another clip, or ask for a new consent and let the person say its words now: a consent is "
+        "worth something only as a recording of its own",
+        details={"field": "upload_id"},
+    )
 
 
 def consent_recording(consent: Consent) -> str | None:
@@ -122,10 +149,11 @@ def consent_recording(consent: Consent) -> str | None:
     return consent.recording_upload_id if consent.status == "verified" else None
 
 
-def _admit_speech(session: Session, order: Order) -> None:
+def _admit_speech(session: Session, order: Order) -> Consent:
+    """Of the consent that the weights were learned on, whichever one the person names now."""
     person = order.person
     assert person is not None
-    _agreed(person, "dub")
+    _require_given(person.consent)
     if order.again is None and order.package_artifact_id is None:
         raise Conflict(
             f"{person.id} has not been learned yet",
@@ -140,26 +168,44 @@ def _admit_speech(session: Session, order: Order) -> None:
             remedy="make a new request, which uses the weights that the person has now",
             details={"person_id": person.id},
         )
+    version = PersonRepository(session).version_of(order.package_artifact_id)
+    consent = version.consent if version is not None else None
+    if consent is None or not consent.given:
+        raise ConsentMissing(
+            f"the weights of {person.id} were learned on a consent that does not stand",
+            remedy="promote a version that was learned on one that does, or train again",
+            details={"person_id": person.id, "consent_id": consent.id if consent is not None else None},
+        )
+    _require_purpose(consent, "dub")
+    return consent
 
 
 def _agreed(person: Person, purpose: str) -> Consent:
-    consent = person.consent
+    consent = _require_given(person.consent)
+    _require_purpose(consent, purpose)
+    return consent
+
+
+def _require_given(consent: Consent | None) -> Consent:
     if consent is None or not consent.given:
         raise ConsentMissing(
             "nobody attested that the person shown agreed to be learned",
             remedy='ask them, then send "consent": {"attested": true, "subject_name": "their full name"}',
             details={"field": "consent"},
         )
-    if consent.purposes and purpose not in consent.purposes:
-        raise ConsentMissing(
-            f"the consent {consent.id} was given for {', '.join(consent.purposes)}, not for {purpose}",
-            remedy=f"get a consent with the purpose {purpose}",
-            details={"consent_id": consent.id, "purposes": consent.purposes},
-        )
     return consent
 
 
-def order_again(job: Job, person: Person | None, *, recorded: bool) -> Order:
+def _require_purpose(consent: Consent, purpose: str) -> None:
+    if consent.purposes and purpose not in consent.purposes:
+        raise ConsentMissing(
+            f"the consent {consent.id} was given for {', '.join(consent.purposes)}, not for {purpose}",
+            remedy=f"get a consent with the purpose {purpose}, and learn the person on it",
+            details={"consent_id": consent.id, "purposes": consent.purposes},
+        )
+
+
+def order_again(job: Job, person: Person | None, *, recorded: bool, words: bool) -> Order:
     """What a locked job that has ended asks for once more.
 
     Raises:
@@ -193,5 +239,7 @@ def order_again(job: Job, person: Person | None, *, recorded: bool) -> Order:
         person=person,
         package_artifact_id=job.package_artifact_id,
         recorded=recorded,
+        words=words,
+        consent_id=job.consent_id,
         again=job.id,
     )

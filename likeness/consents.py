@@ -9,25 +9,26 @@ any of them ─▶ revoked                              stops what runs on it, d
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy.orm import Session
 
 from likeness.accounts import Account
-from likeness.admission import hold_people, hold_uploads
+from likeness.admission import hold_uploads
 from likeness.clock import now
 from likeness.database import Database
 from likeness.ids import new_id
-from likeness.job_states import ACTIVE
-from likeness.refusals import ConsentMissing
-from likeness.repositories.artifacts import ArtifactRepository
+from likeness.learned import drop_learned
+from likeness.refusals import ConsentMissing, RecordingReused
 from likeness.repositories.audit import AuditRepository
 from likeness.repositories.consents import ConsentRepository
-from likeness.repositories.jobs import JobRepository
-from likeness.repositories.people import PersonRepository
-from likeness.requests import add_job, consent_or_refuse, stop_job, upload_or_refuse
+from likeness.repositories.learned import LearnedRepository
+from likeness.repositories.take_prints import TakePrintRepository
+from likeness.requests import add_job, consent_or_refuse, upload_or_refuse
 from likeness.settings import Settings
 from likeness.tables import Consent
 from problems import Conflict, InvalidParameter
@@ -63,6 +64,12 @@ _WORDS = {
         Stiefel Tiger Tasche Teller Tunnel Vogel Wagen Wasser Winter Wolke Zebra Zitrone Zucker Zwiebel
     """,
 }
+
+
+def vocabulary(language: str) -> list[str]:
+    """The words that may be said in a recording, the name aside: those of the statement and all that are drawn from."""
+    statement = _STATEMENTS[language].format(name="", passcode="")
+    return sorted({word.lower() for word in re.findall(r"\w+", statement)} | set(_WORDS[language].split()))
 
 
 def request_consent(
@@ -144,6 +151,7 @@ def record_consent(database: Database, account: Account, consent_id: str, upload
     Raises:
         NotFound: no such consent or upload.
         Conflict: the consent waits for no recording.
+        RecordingReused: the upload is a clip, was used for something else, or its bytes were handed in before.
     """
     with database.write() as session:
         consent = consent_or_refuse(session, consent_id, tenant_id=account.tenant_id, lock=True)
@@ -158,6 +166,14 @@ def record_consent(database: Database, account: Account, consent_id: str, upload
             )
         hold_uploads(session, [upload_id])
         recording = upload_or_refuse(session, upload_id, field="upload_id", tenant_id=account.tenant_id)
+        known = TakePrintRepository(session).handed_in_before(recording, consent_id=consent_id)
+        if known is not None:
+            raise RecordingReused(
+                f"the upload {upload_id} is no new recording: it is {known}",
+                remedy="film the person saying the statement now, and upload that video with purpose=consent",
+                details={"field": "upload_id", "id": upload_id},
+            )
+        status = consent.status
         consent.recording_upload_id = recording.id
         consent.status, consent.report = "verifying", None
         consent.job_id = add_job(
@@ -167,14 +183,13 @@ def record_consent(database: Database, account: Account, consent_id: str, upload
             scope=f"uploads/{recording.id}",
             params={"passcode": consent.passcode, "language": consent.language},
             inputs={"consent": recording},
+            consent_id=consent.id,
         )
-        AuditRepository(session).enter(
-            account.tenant_id, account.actor, "consent.recorded", consent_id, {"upload_id": upload_id}
-        )
+        _audit(session, account, "consent.recorded", consent, status, upload_id=upload_id)
 
 
 def review_consent(database: Database, account: Account, consent_id: str, *, words_heard: bool) -> list[str]:
-    """Enter what somebody heard who listened to the recording: no program here understands words. When the words of
+    """Enter what somebody heard who listened to the recording. When the words of
     today are not in it, the consent is rejected and what was learned on it goes; returns the prefixes to delete.
 
     Raises:
@@ -189,15 +204,12 @@ def review_consent(database: Database, account: Account, consent_id: str, *, wor
                 remedy="wait until its recording has been checked",
                 details={"status": consent.standing(now())},
             )
-        review = {"words_heard": words_heard, "by": account.actor, "at": now().isoformat()}
+        review = {"words_heard": words_heard, "by": account.actor, "at": now().isoformat(timespec="seconds")}
         consent.report = {**(consent.report or {}), "review": review}
-        AuditRepository(session).enter(
-            account.tenant_id, account.actor, "consent.reviewed", consent_id, {"words_heard": words_heard}
-        )
-        if words_heard:
-            return []
-        consent.status = "rejected"
-        return _drop_learned(session, consent_id)
+        if not words_heard:
+            consent.status = "rejected"
+        _audit(session, account, "consent.reviewed", consent, "verified", words_heard=words_heard)
+        return [] if words_heard else drop_learned(session, consent_id)
 
 
 def revoke_consent(database: Database, account: Account, consent_id: str) -> list[str]:
@@ -211,42 +223,34 @@ def revoke_consent(database: Database, account: Account, consent_id: str) -> lis
         consent = consent_or_refuse(session, consent_id, tenant_id=account.tenant_id, lock=True)
         if consent.status == "revoked":
             return []
+        before = consent.status
         consent.status, consent.revoked_at = "revoked", now()
-        prefixes = _drop_learned(session, consent_id)
-        AuditRepository(session).enter(
-            account.tenant_id, account.actor, "consent.revoked", consent_id, {"weights": len(prefixes)}
-        )
-    return prefixes
-
-
-def _drop_learned(session: Session, consent_id: str) -> list[str]:
-    """Stop what runs on a consent and take what was learned on it out of the rows; returns its prefixes."""
-    consents, jobs = ConsentRepository(session), JobRepository(session)
-    hold_people(session, consents.people_ids(consent_id))
-    people = consents.people(consent_id)
-    for job_id in sorted(jobs.active_of_people([person.id for person in people])):
-        job = jobs.get_locked(job_id)
-        if job is not None and job.status in ACTIVE:
-            stop_job(session, job)
-    prefixes: list[str] = []
-    artifacts = ArtifactRepository(session)
-    for person in people:
-        person.package_artifact_id = None
-        learned = [
-            artifact for artifact in artifacts.of_scope(f"people/{person.id}") if artifact.stage_name != "dub"
+        versions = [
+            {"person_id": version.person_id, "version": version.number}
+            for version in LearnedRepository(session).versions(consent_id)
         ]
-        jobs.forget_packages([artifact.id for artifact in learned])
-        prefixes += [artifact.prefix for artifact in learned]
-        artifacts.delete([artifact.id for artifact in learned])
-        PersonRepository(session).drop_versions(person.id)
+        prefixes = drop_learned(session, consent_id)
+        _audit(session, account, "consent.revoked", consent, before, versions=versions)
     return prefixes
+
+
+def _audit(
+    session: Session, account: Account, action: str, consent: Consent, before: str, **more: Any
+) -> None:
+    """Write down a change of a consent's status; nothing that tells whose consent it is."""
+    details = {"before": {"status": before}, "after": {"status": consent.status}, **more}
+    AuditRepository(session).enter(account.tenant_id, account.actor, action, consent.id, details)
 
 
 def _enter(database: Database, account: Account, consent: Consent) -> Consent:
     with database.write() as session:
         ConsentRepository(session).add(consent)
         AuditRepository(session).enter(
-            account.tenant_id, account.actor, "consent.created", consent.id, {"status": consent.status}
+            account.tenant_id,
+            account.actor,
+            "consent.created",
+            consent.id,
+            {"after": {"status": consent.status, "purposes": consent.purposes}},
         )
     return consent
 

@@ -21,9 +21,11 @@ from likeness.database import Database
 from likeness.job_states import ACTIVE
 from likeness.refusals import StoreUnavailable
 from likeness.repositories.artifacts import ArtifactRepository
+from likeness.repositories.audit import AuditRepository
 from likeness.repositories.consents import ConsentRepository
 from likeness.repositories.deletions import DeletionRepository
 from likeness.repositories.jobs import JobRepository
+from likeness.repositories.learned import LearnedRepository
 from likeness.repositories.people import PersonRepository
 from likeness.repositories.uploads import UploadRepository
 from likeness.requests import Kind, job_or_refuse, person_or_refuse, stop_job, upload_or_refuse
@@ -54,11 +56,18 @@ class Removed:
 
 
 def delete_person(
-    database: Database, person_id: str, *, tenant_id: str | None = None, keep_videos: bool = False
+    database: Database,
+    person_id: str,
+    *,
+    tenant_id: str | None = None,
+    keep_videos: bool = False,
+    keep_consent: bool = False,
 ) -> str:
-    """Mark a person, their jobs, and the uploads that only these jobs read; returns the id of the receipt.
+    """Mark a person, their jobs, the uploads that only these jobs read, and the consents that only they were learned
+    on; returns the id of the receipt.
 
-    With ``keep_videos`` the finished videos stay, and nothing else of the person.
+    With ``keep_videos`` the finished videos stay, and nothing else of the person. With ``keep_consent`` their consents
+    stay, for somebody who was entered a moment ago and not learned.
 
     Raises:
         NotFound: no such person.
@@ -79,16 +88,26 @@ def delete_person(
             if not (keep_videos and job.kind == "video" and job.status == "succeeded")
         ]
         files = uploads.only_of_person(person_id)
-        consent = person.consent
-        if consent is not None and len(ConsentRepository(session).people(consent.id)) == 1:
-            files += [consent.recording_upload_id] if consent.recording_upload_id else []
-            jobs += [consent.job_id] if consent.job_id else []
+        consents = []
+        learned = LearnedRepository(session)
+        if keep_consent:
+            person.consent = None
+        else:
+            consents = [
+                each
+                for each in learned.consents_of(person_id)
+                if not learned.needed_by_others(each, person_id)
+            ]
+        for consent_id in consents:
+            files += [each for each in learned.recordings(consent_id) if each not in files]
+            jobs += [check.id for check in learned.checks(consent_id) if check.id not in jobs]
+        there = [each for each in consents if ConsentRepository(session).get(each) is not None]
         # Only what is still there: a receipt that waits for what went before would wait for ever.
         files = uploads.mark_deleting(files, moment)
         for upload_id in files:
             jobs += uploads.inspection_jobs(upload_id)
-        jobs = _mark_jobs(session, jobs)
-        return deletions.open(person.tenant_id, person_id, [*jobs, *files], moment).id
+        jobs = mark_jobs(session, jobs)
+        return deletions.open(person.tenant_id, person_id, [*jobs, *files, *there], moment).id
 
 
 def delete_job(
@@ -106,7 +125,7 @@ def delete_job(
         deletions = DeletionRepository(session)
         if job.deleting_at is not None and (before := deletions.of_subject(job_id)) is not None:
             return before.id
-        _mark_jobs(session, [job_id])
+        mark_jobs(session, [job_id])
         return deletions.open(job.tenant_id, job_id, (), now()).id
 
 
@@ -136,11 +155,18 @@ def delete_upload(database: Database, upload_id: str, *, tenant_id: str | None =
                 details={"consent_id": consent.id},
             )
         uploads.mark_deleting([upload_id], now())
-        inspections = _mark_jobs(session, inspections)
+        inspections = mark_jobs(session, inspections)
         return DeletionRepository(session).open(upload.tenant_id, upload_id, inspections, now()).id
 
 
-def delete_version(database: Database, person_id: str, number: int, *, tenant_id: str | None = None) -> str:
+def delete_version(
+    database: Database,
+    person_id: str,
+    number: int,
+    *,
+    tenant_id: str | None = None,
+    actor: str = "local",
+) -> str:
     """Take one version of a person's weights out of use and mark the training that made it.
 
     Raises:
@@ -165,14 +191,18 @@ def delete_version(database: Database, person_id: str, number: int, *, tenant_id
                 details={"jobs": readers},
             )
         job_id = version.job_id
+        before = {"version": number, "consent_id": version.consent_id}
+        AuditRepository(session).enter(
+            person.tenant_id, actor, "person.version_deleted", person_id, {"before": before, "after": None}
+        )
         session.delete(version)
-        marked = _mark_jobs(session, [job_id] if job_id else [])
+        marked = mark_jobs(session, [job_id] if job_id else [])
         deletion = DeletionRepository(session).open(person.tenant_id, version.id, marked, now())
         DeletionRepository(session).gone(version.id, {"person_versions": 1}, [], now())
         return deletion.id
 
 
-def _mark_jobs(session: Session, job_ids: list[str]) -> list[str]:
+def mark_jobs(session: Session, job_ids: list[str]) -> list[str]:
     """Stop these jobs and mark them; returns the ids of those that are still there."""
     jobs = JobRepository(session)
     found = []
@@ -254,13 +284,18 @@ class _Purging:
 
 
 def sweep_work_folders(database: Database, settings: Settings) -> int:
-    """Remove work folders whose job has no row, left by a crash between two lines of a purge."""
+    """Remove work folders whose job has no row, left by a crash between two lines of a purge, or whose consent does not
+    stand any more."""
     # Folders are listed before rows are read: a job made in between is in the rows.
     folders = (
         [path for path in settings.work_dir.iterdir() if path.is_dir()] if settings.work_dir.is_dir() else []
     )
     with database.read() as session:
         known = JobRepository(session).ids()
+        known -= {
+            job_id
+            for job_id, _ in LearnedRepository(session).without_consent([path.name for path in folders])
+        }
     orphans = [path for path in folders if path.name not in known]
     for path in orphans:
         shutil.rmtree(path, ignore_errors=True)
@@ -312,7 +347,7 @@ def _purge_upload(database: Database, store: ObjectStore, upload_id: str) -> Rem
     store.delete_prefix(f"uploads/{upload_id}")
     with database.write() as session:
         rows = {"artifacts": ArtifactRepository(session).delete_scope(f"uploads/{upload_id}")}
-        rows["uploads"] = UploadRepository(session).delete([upload_id])
+        rows |= UploadRepository(session).delete_all(upload_id)
         DeletionRepository(session).gone(upload_id, rows, keys, now())
     return Removed(rows, keys)
 
@@ -340,7 +375,7 @@ def _purge_person(database: Database, store: ObjectStore, person_id: str) -> Rem
         artifacts = ArtifactRepository(session)
         going = [each.id for each in artifacts.of_scope(scope) if each.id not in {one.id for one in stay}]
         JobRepository(session).forget_packages(going)
-        rows = {"artifacts": artifacts.delete(going), **_drop_consent(session, person)}
+        rows = {"artifacts": artifacts.delete(going), **_drop_consents(session, person)}
         if kept:
             person.name, person.labels = "", {}
         else:
@@ -350,14 +385,19 @@ def _purge_person(database: Database, store: ObjectStore, person_id: str) -> Rem
     return Removed(rows, keys)
 
 
-def _drop_consent(session: Session, person: Person) -> dict[str, int]:
-    """The consent goes with the last person who is learned on it."""
-    consent = person.consent
-    if consent is None:
-        return {}
+def _drop_consents(session: Session, person: Person) -> dict[str, int]:
+    """The consents go with the last person who was learned on them."""
+    deletions, learned = DeletionRepository(session), LearnedRepository(session)
+    deletion = deletions.of_subject(person.id)
+    waiting = deletion.receipt["waiting"] if deletion is not None else []
+    going = {str(each) for each in waiting if each.startswith("con_")}
+    if person.consent_id is not None:
+        going.add(person.consent_id)
     person.consent = None
-    if [other for other in ConsentRepository(session).people(consent.id) if other.id != person.id]:
-        return {}
     session.flush()
-    session.delete(consent)
-    return {"consents": 1}
+    count = 0
+    for consent_id in sorted(going):
+        if not learned.needed_by_others(consent_id, person.id):
+            count += ConsentRepository(session).delete(consent_id)
+        deletions.gone(consent_id, {}, [], now())
+    return {"consents": count}

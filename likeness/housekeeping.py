@@ -5,6 +5,7 @@ from __future__ import annotations
 from likeness.clock import now
 from likeness.database import Database
 from likeness.deletion import purge
+from likeness.learned import sweep_revoked
 from likeness.repositories.consents import ConsentRepository
 from likeness.repositories.idempotency import IdempotencyRepository
 from likeness.repositories.sessions import SessionRepository
@@ -14,7 +15,8 @@ from likeness.store import ObjectStore
 
 
 def tidy(database: Database, store: ObjectStore, settings: Settings) -> None:
-    """Give up uploads and consents that nobody went on with, forget old answers and sessions, finish deletions.
+    """Give up uploads and consents that nobody went on with, forget old answers and sessions, finish deletions, remove
+    what was learned on consents that do not stand.
 
     Raises:
         StoreUnavailable: deletions wait; the rest is done.
@@ -32,3 +34,4 @@ def tidy(database: Database, store: ObjectStore, settings: Settings) -> None:
             IdempotencyRepository(session).forget_old(moment)
             SessionRepository(session).forget_old(moment)
     purge(database, store, settings)
+    sweep_revoked(database, store, settings)

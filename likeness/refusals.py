@@ -3,6 +3,7 @@
 Problem
 ├── ConsentMissing (403)    a person may not be learned without the consent of who it shows
 ├── ConsentMismatch (403)   the clip shows somebody else than who recorded the consent
+├── RecordingReused (422)   a consent's recording is that of a clip, or was handed in before
 ├── Unauthenticated (401)   no key, or one that is not known
 ├── Forbidden (403)         the key lacks a scope
 ├── RateLimited (429)       too many requests a minute; retryable
@@ -34,6 +35,10 @@ class ConsentMissing(Problem):
 
 class ConsentMismatch(Problem):
     slug, title, status = "consent_mismatch", "The consent was given by somebody else", 403
+
+
+class RecordingReused(Problem):
+    slug, title, status = "recording_reused", "The recording of the consent is no new one", 422
 
 
 class Unauthenticated(Problem):

@@ -30,6 +30,7 @@ from likeness.ids import mark_of, new_id
 from likeness.job_states import ACTIVE
 from likeness.refusals import ConsentMissing, StoreUnavailable
 from likeness.repositories.artifacts import ArtifactRepository
+from likeness.repositories.audit import AuditRepository
 from likeness.repositories.consents import ConsentRepository
 from likeness.repositories.events import EventRepository
 from likeness.repositories.job_records import JobRecord, JobRecords
@@ -102,6 +103,7 @@ def create_person(
     consent_id: str | None = None,
     labels: Mapping[str, Any] | None = None,
     tenant_id: str = EMBEDDED,
+    actor: str = "local",
 ) -> Person:
     """Enter a person, with the user's word that the one shown agreed, or with a consent that was made before.
 
@@ -126,7 +128,7 @@ def create_person(
     )
     with database.write() as session:
         if consent_id is not None:
-            person.consent = usable_consent(session, consent_id, tenant_id)
+            person.consent = usable_consent(session, consent_id, tenant_id, lock=True)
         else:
             person.consent = Consent(
                 id=new_id("con"),
@@ -136,18 +138,26 @@ def create_person(
                 purposes=["train", "dub"],
                 created_at=moment,
             )
+            AuditRepository(session).enter(
+                tenant_id, actor, "consent.created", person.consent.id, {"after": {"status": "attested"}}
+            )
         PersonRepository(session).add(person)
+        AuditRepository(session).enter(
+            tenant_id, actor, "person.created", person.id, {"after": {"consent_id": person.consent.id}}
+        )
     return person
 
 
-def usable_consent(session: Session, consent_id: str, tenant_id: str | None) -> Consent:
+def usable_consent(
+    session: Session, consent_id: str, tenant_id: str | None, *, lock: bool = False
+) -> Consent:
     """A consent that something may be done on.
 
     Raises:
         NotFound: no such consent.
         ConsentMissing: it was not given (yet), or was taken back.
     """
-    consent = consent_or_refuse(session, consent_id, tenant_id=tenant_id)
+    consent = consent_or_refuse(session, consent_id, tenant_id=tenant_id, lock=lock)
     if not consent.given:
         raise ConsentMissing(
             f"the consent {consent_id} is {consent.status.replace('_', ' ')}",
@@ -212,9 +222,11 @@ def request_training(
     labels: Mapping[str, Any] | None = None,
     tenant_id: str | None = None,
     recorded: bool = False,
+    words: bool = False,
 ) -> str:
     """Queue the learning of a person from a clip; returns the job's id. With ``recorded`` the person's word is not
-    enough: their consent must have been recorded and checked.
+    enough: their consent must have been recorded and checked. With ``words`` a recorded one counts only once somebody
+    heard its words.
 
     Raises:
         NotFound: no such person or upload.
@@ -241,6 +253,7 @@ def request_training(
             labels=labels,
             person=person,
             recorded=recorded,
+            words=words,
         )
 
 
@@ -316,18 +329,13 @@ def enter_video(
         "video",
         tenant_id=person.tenant_id,
         scope=f"people/{person.id}",
-        params={"pose": pose, "seed": seed, **options, "consent": _consent_shown(person)},
+        params={"pose": pose, "seed": seed, **options},
         labels=labels,
         batch_id=batch_id,
         inputs=inputs,
         person=person,
         package_artifact_id=person.package_artifact_id,
     )
-
-
-def _consent_shown(person: Person) -> dict[str, Any]:
-    """What a video's manifest says of the consent."""
-    return {"id": person.consent_id, "kind": person.consent.status if person.consent else None}
 
 
 def request_motion(
@@ -498,7 +506,8 @@ def retry(
         hold_for_retry(session, job_id)
         job = job_or_refuse(session, job_id, kind=kind, lock=True, tenant_id=tenant_id)
         person = person_or_refuse(session, job.person_id) if job.person_id else None
-        admit(session, order_again(job, person, recorded=settings.consent == "recorded"))
+        again = order_again(job, person, recorded=settings.consent == "recorded", words=settings.words_needed)
+        consent = admit(session, again)
         first = _first_to_run(job, from_stage)
         artifacts, states = ArtifactRepository(session), TransitionRepository(session)
         unlinked: list[str] = []
@@ -523,8 +532,10 @@ def retry(
         job.error = job.result = job.finished_at = None
         job.attempt += 1
         job.progress = {**job.progress, "eta_seconds": None, "message": ""}
-        if job.kind == "video" and person is not None:
-            job.params = {**job.params, "consent": _consent_shown(person)}
+        if consent is not None:
+            job.consent_id = consent.id
+        if job.kind == "video" and consent is not None:
+            job.params = {**job.params, "consent": _shown(consent)}
         EventRepository(session).status(job, now())
         if from_stage:
             job.params = {**job.params, "fresh": job.attempt}  # enters the keys of the stages still to run
@@ -671,6 +682,11 @@ def _require_consent(given: bool) -> None:
         )
 
 
+def _shown(consent: Consent) -> dict[str, Any]:
+    """What a video's manifest says of the consent."""
+    return {"id": consent.id, "kind": consent.status}
+
+
 def add_job(
     session: Session,
     kind: Kind,
@@ -684,6 +700,8 @@ def add_job(
     labels: Mapping[str, Any] | None = None,
     batch_id: str | None = None,
     recorded: bool = False,
+    words: bool = False,
+    consent_id: str | None = None,
 ) -> str:
     """Enter a job with its stages and queue the first, if the gate lets it in; returns its id. The rows that it is
     about are held (``likeness.admission``).
@@ -692,13 +710,18 @@ def add_job(
         ConsentMissing, Conflict, QuotaExceeded: as ``likeness.admission.admit``.
     """
     plan, moment = PLANS[kind], now()
-    admit(session, Order(kind, tenant_id, inputs, person, package_artifact_id, recorded=recorded))
+    consent = admit(
+        session, Order(kind, tenant_id, inputs, person, package_artifact_id, recorded=recorded, words=words)
+    )
+    if kind == "video" and consent is not None:
+        params = {**params, "consent": _shown(consent)}
     job_id = new_id("job")
     job = Job(
         id=job_id,
         tenant_id=tenant_id,
         kind=kind,
         person_id=person.id if person is not None else None,
+        consent_id=consent.id if consent is not None else consent_id,
         batch_id=batch_id,
         labels=dict(labels or {}),
         mark=mark_of(job_id) if kind == "video" else None,

@@ -65,6 +65,12 @@ class Settings(BaseSettings):
     """Who may use the service: whoever reaches the port (for one's own machine), or holders of an API key."""
     consent: Literal["attested", "recorded"] = "attested"
     """What a training needs: the user's word that the person agreed, or a recording of them saying so."""
+    consent_words: bool | None = None
+    """Whether a training on a recorded consent needs that the words in it were heard; unset: in production it does."""
+    recogniser: Literal["", "pocketsphinx", "faster-whisper"] = ""
+    """What hears the words of a recorded consent on the workers; empty: a person does."""
+    recogniser_model: Path | None = None
+    """Folder of its model; pocketsphinx has one of its own."""
     rate_per_minute: int = Field(default=1200, ge=0)
     """Requests that one API key may make a minute; 0 is without limit."""
     secret_key: SecretStr = SecretStr("")
@@ -201,6 +207,11 @@ class Settings(BaseSettings):
         if self.database_url.startswith("postgresql://"):
             return "postgresql+psycopg://" + self.database_url.removeprefix("postgresql://")
         return self.database_url
+
+    @property
+    def words_needed(self) -> bool:
+        """Whether a recorded consent counts only once its words were heard."""
+        return self.environment == "production" if self.consent_words is None else self.consent_words
 
     @property
     def carries_checkpoints(self) -> bool:

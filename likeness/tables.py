@@ -2,9 +2,9 @@
 
 tenants ◀── everything below: who owns it
 
-uploads ◀── job_inputs ──▶ jobs ──▶ people ──▶ consents
-                             ▲        ▲  └────▶ artifacts (the promoted weights)
-                           stages     └── person_versions ──▶ artifacts
+uploads ◀── job_inputs ──▶ jobs ──▶ people ──▶ consents ◀──┐
+  ▲                          ▲        ▲  └────▶ artifacts   │ (the promoted weights)
+take_prints                stages     └── person_versions ──┴▶ artifacts
                              ▲   └──────▶ artifacts
                            outbox     wake-ups to be sent to the broker
 
@@ -121,6 +121,19 @@ class Upload(Base):
     """Set when it may not be used any more and its bytes are about to go."""
 
 
+class TakePrint(Base):
+    """What an upload's sound and picture are recognised by when they come again in another file
+    (``workers.take_prints``). It goes with the upload."""
+
+    __tablename__ = "take_prints"
+
+    upload_id: Mapped[str] = mapped_column(ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True)
+    version: Mapped[int]
+    """Of how it was made; another one is made anew."""
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime]
+
+
 class Artifact(Base):
     """The committed outputs of one stage key; immutable."""
 
@@ -174,6 +187,21 @@ class Consent(Base):
         """It may be acted upon."""
         return self.status in ("attested", "verified")
 
+    @property
+    def words_heard(self) -> bool:
+        """Somebody, or a recogniser, heard the words of the statement in the recording."""
+        return bool(((self.report or {}).get("review") or {}).get("words_heard"))
+
+    @property
+    def checked(self) -> list[str]:
+        """What of a recorded consent was checked, in words; empty of the user's word."""
+        report = self.report or {}
+        found = ["face and voice match"] if report.get("accepted") else []
+        if review := report.get("review"):
+            heard = "words heard" if review["words_heard"] else "words not heard"
+            found.append(f"{heard} by {review['by']} at {review['at']}")
+        return found
+
     def standing(self, moment: datetime) -> str:
         """The status, with a recording that did not come in time counted as expired."""
         late = self.expires_at is not None and self.expires_at < moment
@@ -206,7 +234,11 @@ class PersonVersion(Base):
     """Weights that a training of a person ended with. Old ones stay until they are deleted."""
 
     __tablename__ = "person_versions"
-    __table_args__ = (UniqueConstraint("person_id", "number"), Index(None, "artifact_id"))
+    __table_args__ = (
+        UniqueConstraint("person_id", "number"),
+        Index(None, "artifact_id"),
+        Index(None, "consent_id"),
+    )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
     person_id: Mapped[str] = mapped_column(ForeignKey("people.id", ondelete="CASCADE"))
@@ -214,11 +246,14 @@ class PersonVersion(Base):
     """1, 2, ... in the order in which they were made."""
     artifact_id: Mapped[str] = mapped_column(ForeignKey("artifacts.id", ondelete="CASCADE"))
     job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
+    consent_id: Mapped[str | None] = mapped_column(ForeignKey("consents.id"))
+    """On which they were learned, whichever consent the person names now. No consent goes before its versions."""
     status: Mapped[str] = mapped_column(String(16))
     """ready, or corrupt: its bytes are not those that were stored, and it is not used."""
     created_at: Mapped[datetime]
 
     artifact: Mapped[Artifact] = relationship()
+    consent: Mapped[Consent | None] = relationship()
 
 
 class Job(Base):
@@ -231,6 +266,7 @@ class Job(Base):
         Index(None, "tenant_id", "id"),
         Index(None, "batch_id"),
         Index(None, "mark"),
+        Index(None, "consent_id"),
     )
 
     id: Mapped[str] = mapped_column(String(40), primary_key=True)
@@ -238,6 +274,9 @@ class Job(Base):
     kind: Mapped[str] = mapped_column(String(16))
     """training, video, inspection, consent or verification."""
     person_id: Mapped[str | None] = mapped_column(ForeignKey("people.id"))
+    consent_id: Mapped[str | None] = mapped_column(String(40))
+    """On which it learns or shows somebody, or whose recording it checks. A plain id: it stays in the row of a video
+    that outlives its consent."""
     batch_id: Mapped[str | None] = mapped_column(String(40))
     labels: Mapped[dict[str, Any]] = mapped_column(default=dict)
     """The client's own key-value pairs."""

@@ -13,9 +13,13 @@ import http.client
 import json
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from sqlalchemy.orm import Session
 
 from likeness.clock import now
 from likeness.database import Database
@@ -23,6 +27,7 @@ from likeness.ids import new_id
 from likeness.outgoing import INTERNET, Deadline, Network, exchange
 from likeness.public_addresses import require_public, require_public_name, web_address
 from likeness.refusals import FetchRefused
+from likeness.repositories.audit import AuditRepository
 from likeness.repositories.webhooks import WebhookRepository
 from likeness.tables import WebhookDelivery, WebhookEndpoint
 from problems import InvalidParameter
@@ -61,7 +66,13 @@ def new_secret() -> str:
 
 
 def add_endpoint(
-    database: Database, tenant_id: str, url: str, events: Sequence[str], *, private: bool = False
+    database: Database,
+    tenant_id: str,
+    url: str,
+    events: Sequence[str],
+    *,
+    private: bool = False,
+    actor: str = "local",
 ) -> WebhookEndpoint:
     """Enter an endpoint of a tenant.
 
@@ -87,6 +98,7 @@ def add_endpoint(
                 details={"field": "url"},
             )
         session.add(endpoint)
+        enter_change(session, actor, endpoint, "webhook.created", None)
     return endpoint
 
 
@@ -96,6 +108,29 @@ def require_callable(url: str, *, private: bool) -> None:
     require_public_name(address, allow_private=private)
     if address.is_ip:
         require_public(address, [address.host], allow_private=private)
+
+
+def audited(endpoint: WebhookEndpoint) -> dict[str, Any]:
+    """What the audit log says of an endpoint: of its address the host alone, since a path may be a secret."""
+    return {
+        "host": urlsplit(endpoint.url).hostname,
+        "events": list(endpoint.events),
+        "enabled": endpoint.disabled_at is None,
+    }
+
+
+def enter_change(
+    session: Session,
+    actor: str,
+    endpoint: WebhookEndpoint,
+    action: str,
+    before: Mapping[str, Any] | None,
+    *,
+    gone: bool = False,
+) -> None:
+    """Write down what an endpoint was and what it is now."""
+    details = {"before": before, "after": None if gone else audited(endpoint)}
+    AuditRepository(session).enter(endpoint.tenant_id, actor, action, endpoint.id, details)
 
 
 def require_known_events(events: Sequence[str]) -> None:

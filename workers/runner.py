@@ -28,14 +28,16 @@ from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from likeness import VERSION
+from likeness.admission import clip_reused
 from likeness.clock import now
 from likeness.database import Database
 from likeness.intake import require_free_disk, safe_suffix
+from likeness.learned import sweep_revoked
 from likeness.logs import bound
 from likeness.loops import Board, Flag, Loop
 from likeness.refusals import ConsentMismatch, ConsentMissing, StoreUnavailable, TookTooLong, WeightsCorrupt
@@ -61,6 +63,9 @@ from workers.meter import FIT_S, Meter, Seconds, expected, led, render_s
 from workers.presence import identity
 from workers.previews import PreviewShelf, previews_of
 
+if TYPE_CHECKING:
+    from workers.earlier_takes import EarlierTakes
+
 log = logging.getLogger("likeness.runner")
 
 EXIT_TAINTED = 75
@@ -83,6 +88,8 @@ class StageContext:
     job_id: str = ""
     settings: Settings | None = None
     """Of the deployment; None outside of one."""
+    takes: EarlierTakes | None = None
+    """Of the tenant's uploads; None outside of a deployment."""
 
 
 @dataclass(frozen=True)
@@ -119,14 +126,31 @@ def _inspect(context: StageContext) -> Mapping[str, Any]:
 
 
 def _consent(context: StageContext) -> Mapping[str, Any]:
+    from workers.hearing import recogniser_of
     from workers.stages import consent
 
+    settings = context.settings
     return consent.run(
         context.inputs["consent"],
         passcode=context.params["passcode"],
         language=context.params["language"],
+        earlier=context.takes,
+        recogniser=(lambda: recogniser_of(settings))
+        if settings is not None and settings.recogniser
+        else None,
         progress=context.progress,
     )
+
+
+def _require_another_take(context: StageContext) -> None:
+    """Refuse a clip that is the recording of the consent, in whatever file; it may have come after that."""
+    from media.takes import compare
+
+    if context.takes is None:
+        return
+    recording, clip = (context.takes.of(role, context.inputs[role]) for role in ("consent", "clip"))
+    if compare(recording, clip).parts or compare(clip, recording).parts:
+        raise clip_reused("the clip", "that it is learned on")
 
 
 def _require_same_face(recording: Path, clip: Path) -> None:
@@ -151,6 +175,7 @@ def _validate(context: StageContext) -> Mapping[str, Any]:
     from workers.stages import validate
 
     if "consent" in context.inputs:
+        _require_another_take(context)
         _require_same_face(context.inputs["consent"], context.inputs["clip"])
     return validate.run(
         context.inputs["clip"],
@@ -299,7 +324,7 @@ _SHOWS = ("output", "format", "height", "fps", "crf", "preset", "mark")
 _DRIVES = ("person", "recording", "pose_video", "expression_video")
 
 STAGES: Mapping[str, StageSpec] = {
-    "consent": StageSpec(_consent, "1", reads=("consent",), params=("passcode", "language")),
+    "consent": StageSpec(_consent, "2", reads=("consent",), params=("passcode", "language")),
     "verify": StageSpec(_verify, "1", reads=("video",)),
     "inspect": StageSpec(_inspect, "3", reads=("clip",), params=("audio_track", "rotate")),
     "validate": StageSpec(
@@ -352,7 +377,8 @@ _EVENT_EVERY_S = 5.0
 def stage_key(spec: StageSpec, claim: Claim) -> str:
     """sha256 of what the stage's outputs depend on: name, code version, config, and the hashes of its inputs.
 
-    The scope is part of it, so nothing of one person is ever handed to another.
+    The scope is part of it, so nothing of one person is ever handed to another; so is the consent, so what was learned
+    on one that is taken back later is not part of what was learned on another.
     """
     parts = {
         "stage": claim.stage,
@@ -362,6 +388,8 @@ def stage_key(spec: StageSpec, claim: Claim) -> str:
         "inputs": {item.role: item.sha256 for item in claim.inputs if item.role in spec.reads},
         "earlier": [[each.stage, [[f["name"], f["sha256"]] for f in each.files]] for each in claim.earlier],
     }
+    if claim.consent_id is not None:
+        parts["consent"] = claim.consent_id
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -483,6 +511,7 @@ class Runner:
                 self._put_down(claim, pulse, problem)
             except LeaseLost:
                 log.warning("job %s stage %s went to another worker", claim.job_id, claim.stage)
+                self._sweep_revoked()
             except SQLAlchemyError:
                 # Nothing can be written now; the lease will expire and the stage go on from its checkpoint.
                 log.exception("job %s stage %s lost the database", claim.job_id, claim.stage)
@@ -529,7 +558,14 @@ class Runner:
         with self._carrying(claim, work, pulse):
             result = spec.run(
                 StageContext(
-                    work, inputs, claim.params, self.settings.device, progress, claim.job_id, self.settings
+                    work,
+                    inputs,
+                    claim.params,
+                    self.settings.device,
+                    progress,
+                    claim.job_id,
+                    self.settings,
+                    self._takes(claim),
                 )
             )
         for name in spec.produces:
@@ -541,6 +577,14 @@ class Runner:
         prefix = f"{claim.scope}/stages/{key}/{claim.stage_id}-{claim.fence}"
         manifest = self._store_outputs(claim, work, prefix, dict(result or {}))
         self._commit(claim, key=key, prefix=prefix, manifest=manifest)
+
+    def _takes(self, claim: Claim) -> EarlierTakes | None:
+        own = {item.role: item.upload_id for item in claim.inputs if item.upload_id is not None}
+        if "consent" not in own:
+            return None
+        from workers.earlier_takes import EarlierTakes
+
+        return EarlierTakes(self.database, self.store, claim.tenant_id, own)
 
     def _work_folder(self, claim: Claim) -> Path:
         """The job's folder on this machine, emptied when the job was asked to be done anew since it was last here."""
@@ -709,6 +753,14 @@ class Runner:
             else:
                 leases.fail(claim, problem, now=now())
         log.info("job %s stage %s was put down", claim.job_id, claim.stage)
+        self._sweep_revoked()
+
+    def _sweep_revoked(self) -> None:
+        """What a stopped training left goes at once if it was its consent that was taken back."""
+        try:
+            sweep_revoked(self.database, self.store, self.settings)
+        except (StoreUnavailable, SQLAlchemyError):
+            log.warning("what was learned on a consent that was taken back is swept up later", exc_info=True)
 
     def _end(self, claim: Claim, problem: Problem) -> None:
         again = problem.retryable and claim.attempt < self.settings.max_attempts

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form, Request, Response
 from api.dashboard.forms import receive_form, see
 from api.dashboard.render import render
 from api.dependencies import AccountDep, Cursor, DatabaseDep, SettingsDep, StoreDep, needs
-from api.routes.consents import review, revoke
+from api.routes.consents import remove_consent, review, revoke
 from api.routes.downloads import FILE_EXPIRES_S
 from api.schemas import ConsentOut, ReviewIn
 from api.views import consent_view
@@ -140,3 +140,16 @@ def review_consent(
 def revoke_consent(consent_id: str, account: AccountDep, database: DatabaseDep, store: StoreDep) -> Response:
     revoke(consent_id, account, database, store)
     return see(f"/consents/{consent_id}")
+
+
+@router.post("/{consent_id}/delete", dependencies=[needs("train")])
+def delete_consent(
+    consent_id: str,
+    account: AccountDep,
+    database: DatabaseDep,
+    store: StoreDep,
+    settings: SettingsDep,
+) -> Response:
+    """Leads to the receipt."""
+    receipt = remove_consent(consent_id, Response(), account, database, store, settings)
+    return see(f"/deletions/{receipt.id}")

@@ -19,12 +19,13 @@ from likeness.accounts import Account
 from likeness.database import Database
 from likeness.deletion import delete_person, delete_version
 from likeness.health import checks
+from likeness.people import change_person
 from likeness.refusals import ConsentMissing
 from likeness.repositories.deletions import DeletionRepository
 from likeness.repositories.job_records import JobRecords
 from likeness.repositories.jobs import JobRepository
 from likeness.repositories.people import PersonRepository
-from likeness.requests import Preset, create_person, person_or_refuse, request_training, usable_consent
+from likeness.requests import Preset, create_person, person_or_refuse, request_training
 from likeness.settings import Settings
 from problems import InvalidParameter, NotFound
 
@@ -121,11 +122,14 @@ def enter_and_train(
         attested=attested,
         consent_id=consent_id,
         tenant_id=account.tenant_id,
+        actor=account.actor,
     )
     try:
         _train(database, account, settings, person.id, upload_id, preset)
     except BaseException:
-        delete_person(database, person.id, tenant_id=account.tenant_id)
+        # A consent that was there before outlives somebody who was not learned.
+        kept = consent_id is not None
+        delete_person(database, person.id, tenant_id=account.tenant_id, keep_consent=kept)
         raise
     return person.id
 
@@ -141,6 +145,7 @@ def _train(
         seed=0,
         tenant_id=account.tenant_id,
         recorded=settings.consent == "recorded",
+        words=settings.words_needed,
     )
 
 
@@ -221,9 +226,7 @@ def change_consent(
     consent_id: Annotated[str, Form(max_length=64)],
 ) -> Response:
     """From now on they are learned on this consent."""
-    with database.write() as session:
-        person = person_or_refuse(session, person_id, tenant_id=account.tenant_id)
-        person.consent = usable_consent(session, consent_id, account.tenant_id)
+    change_person(database, account, person_id, consent_id=consent_id)
     return see(f"/people/{person_id}")
 
 
@@ -242,7 +245,7 @@ def remove_version(
     store: StoreDep,
     settings: SettingsDep,
 ) -> Response:
-    delete_version(database, person_id, number, tenant_id=account.tenant_id)
+    delete_version(database, person_id, number, tenant_id=account.tenant_id, actor=account.actor)
     purge_quietly(database, store, settings)
     return see(f"/people/{person_id}#versions")
 

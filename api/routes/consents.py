@@ -9,9 +9,11 @@ from fastapi import APIRouter, Response
 
 from api.dependencies import AccountDep, Cursor, DatabaseDep, Limit, SettingsDep, StoreDep, needs
 from api.problem_details import answers, changes
-from api.schemas import ConsentOut, ConsentRequestIn, ListOut, RecordingIn, ReviewIn
+from api.routes.deleting import finish_deletion
+from api.schemas import ConsentOut, ConsentRequestIn, DeletionOut, ListOut, RecordingIn, ReviewIn
 from api.views import consent_view
 from likeness.accounts import Account
+from likeness.consent_deletion import delete_consent
 from likeness.consents import attest_consent, record_consent, request_consent, review_consent, revoke_consent
 from likeness.database import Database
 from likeness.refusals import ConsentMissing, QuotaExceeded, StoreUnavailable
@@ -117,6 +119,26 @@ def revoke(consent_id: str, account: AccountDep, database: DatabaseDep, store: S
     their person is deleted."""
     _drop(store, revoke_consent(database, account, consent_id))
     return _read(database, account, consent_id)
+
+
+@router.delete(
+    "/{consent_id}",
+    responses={202: {"model": DeletionOut}, **changes(NotFound, Conflict)},
+    dependencies=[needs("train")],
+    summary="Delete a consent",
+)
+def remove_consent(
+    consent_id: str,
+    response: Response,
+    account: AccountDep,
+    database: DatabaseDep,
+    store: StoreDep,
+    settings: SettingsDep,
+) -> DeletionOut:
+    """With its recordings and the checks of them. Refused while weights that were learned on it, or jobs that run on
+    it, are left; to take it back deletes and stops those. Finished videos stay. The answer is the receipt."""
+    deletion_id = delete_consent(database, account, consent_id)
+    return finish_deletion(deletion_id, response, database, store, settings)
 
 
 def _drop(store: ObjectStore, prefixes: Sequence[str]) -> None:

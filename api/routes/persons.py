@@ -20,10 +20,10 @@ from api.schemas import (
 )
 from api.views import job_view, package_file, person_view, portrait_file, version_view
 from likeness.accounts import Account
-from likeness.admission import hold_people
-from likeness.clock import now
 from likeness.database import Database
 from likeness.deletion import delete_person, delete_version
+from likeness.people import change_person as change
+from likeness.people import promote_version as promote
 from likeness.refusals import ConsentMissing, QuotaExceeded
 from likeness.repositories.jobs import JobRepository
 from likeness.repositories.people import PersonRepository
@@ -32,7 +32,6 @@ from likeness.requests import (
     person_or_refuse,
     record_or_refuse,
     request_training,
-    usable_consent,
 )
 from problems import Conflict, InvalidParameter, NotFound
 
@@ -70,6 +69,7 @@ def add_person(
         consent_id=body.consent_id,
         labels=body.metadata,
         tenant_id=account.tenant_id,
+        actor=account.actor,
     )
     response.headers["Location"] = f"/v1/persons/{person.id}"
     return _read(database, account, person.id)
@@ -97,27 +97,14 @@ def get_person(person_id: str, account: AccountDep, database: DatabaseDep) -> Pe
 
 @router.patch(
     "/{person_id}",
-    responses=changes(NotFound, ConsentMissing),
+    responses=changes(NotFound, ConsentMissing, Conflict),
     dependencies=[needs("train")],
     summary="Change a person",
 )
 def change_person(person_id: str, body: PersonPatch, account: AccountDep, database: DatabaseDep) -> PersonOut:
-    """Name, metadata, or the consent that they are learned on."""
-    with database.write() as session:
-        hold_people(session, [person_id])
-        person = person_or_refuse(session, person_id, tenant_id=account.tenant_id)
-        if body.name is not None:
-            if not body.name.strip():
-                raise InvalidParameter(
-                    "the person has no name",
-                    remedy="give a name of 1 to 200 letters",
-                    details={"field": "name"},
-                )
-            person.name = body.name.strip()
-        if body.metadata is not None:
-            person.labels = body.metadata
-        if body.consent_id is not None:
-            person.consent = usable_consent(session, body.consent_id, account.tenant_id)
+    """Name, metadata, or the consent that they are learned on from now on. Versions stay bound to the consent that they
+    were learned on, so a person who has some can't be given another person's consent."""
+    change(database, account, person_id, name=body.name, labels=body.metadata, consent_id=body.consent_id)
     return _read(database, account, person_id)
 
 
@@ -205,24 +192,13 @@ def list_versions(person_id: str, account: AccountDep, database: DatabaseDep) ->
 
 @router.post(
     "/{person_id}/versions/{number}/promote",
-    responses=changes(NotFound, Conflict),
+    responses=changes(NotFound, Conflict, ConsentMissing),
     dependencies=[needs("train")],
     summary="Promote a version",
 )
 def promote_version(person_id: str, number: int, account: AccountDep, database: DatabaseDep) -> VersionsOut:
-    """From now on videos are made with it."""
-    with database.write() as session:
-        hold_people(session, [person_id])
-        person_or_refuse(session, person_id, tenant_id=account.tenant_id)
-        people = PersonRepository(session)
-        version = people.version_or_refuse(person_id, number)
-        if version.status != "ready":
-            raise Conflict(
-                f"version {number} is damaged: its bytes are not those that were stored",
-                remedy="promote another, or train again",
-                details={"version": number},
-            )
-        people.promote(person_id, version.artifact_id, job_id=version.job_id, when=now())
+    """From now on videos are made with it. Refused for one whose consent does not stand."""
+    promote(database, account, person_id, number)
     return list_versions(person_id, account, database)
 
 
@@ -242,7 +218,9 @@ def remove_version(
     settings: SettingsDep,
 ) -> DeletionOut:
     """With the training that made it. Refused for the one that is promoted."""
-    deletion_id = delete_version(database, person_id, number, tenant_id=account.tenant_id)
+    deletion_id = delete_version(
+        database, person_id, number, tenant_id=account.tenant_id, actor=account.actor
+    )
     return finish_deletion(deletion_id, response, database, store, settings)
 
 
@@ -274,6 +252,7 @@ def train(
         labels=body.metadata,
         tenant_id=account.tenant_id,
         recorded=settings.consent == "recorded",
+        words=settings.words_needed,
     )
     response.headers["Location"] = f"/v1/trainings/{job_id}"
     with database.read() as session:

@@ -14,7 +14,14 @@ from likeness.clock import now
 from likeness.refusals import FetchRefused
 from likeness.repositories.webhooks import WebhookRepository
 from likeness.tables import WebhookDelivery, WebhookEndpoint
-from likeness.webhooks import add_endpoint, require_callable, require_known_events, rotate_secret
+from likeness.webhooks import (
+    add_endpoint,
+    audited,
+    enter_change,
+    require_callable,
+    require_known_events,
+    rotate_secret,
+)
 from problems import InvalidParameter, NotFound
 
 router = APIRouter(prefix="/v1/webhook-endpoints", tags=["webhooks"])
@@ -33,7 +40,12 @@ def add_webhook(
 ) -> WebhookOut:
     """Signed as Standard Webhooks has it. The answer shows the secret, once."""
     endpoint = add_endpoint(
-        database, account.tenant_id, body.url, body.events, private=settings.webhooks_to_private
+        database,
+        account.tenant_id,
+        body.url,
+        body.events,
+        private=settings.webhooks_to_private,
+        actor=account.actor,
     )
     response.headers["Location"] = f"/v1/webhook-endpoints/{endpoint.id}"
     return _view(endpoint, show_secret=True)
@@ -69,6 +81,7 @@ def change_webhook(
         require_callable(body.url, private=settings.webhooks_to_private)
     with database.write() as session:
         endpoint = _endpoint(session, endpoint_id, account.tenant_id)
+        before = audited(endpoint)
         if body.url is not None:
             endpoint.url = body.url
         if body.events is not None:
@@ -76,6 +89,7 @@ def change_webhook(
             endpoint.events = body.events
         if body.enabled is not None:
             endpoint.disabled_at = None if body.enabled else now()
+        enter_change(session, account.actor, endpoint, "webhook.changed", before)
     return _view(endpoint)
 
 
@@ -90,7 +104,9 @@ def change_webhook(
 def remove_webhook(endpoint_id: str, account: AccountDep, database: DatabaseDep) -> Response:
     """What it has still not been told is dropped, and its delivery log goes."""
     with database.write() as session:
-        session.delete(_endpoint(session, endpoint_id, account.tenant_id))
+        endpoint = _endpoint(session, endpoint_id, account.tenant_id)
+        enter_change(session, account.actor, endpoint, "webhook.deleted", audited(endpoint), gone=True)
+        session.delete(endpoint)
     return Response(status_code=204)
 
 
@@ -103,6 +119,7 @@ def rotate_webhook(endpoint_id: str, account: AccountDep, database: DatabaseDep)
     with database.write() as session:
         endpoint = _endpoint(session, endpoint_id, account.tenant_id)
         rotate_secret(endpoint)
+        enter_change(session, account.actor, endpoint, "webhook.secret_rotated", audited(endpoint))
     return _view(endpoint, show_secret=True)
 
 

@@ -53,6 +53,8 @@ class Consent:
     recording_upload_id: str | None = None
     job_id: str | None = None
     report: dict[str, Any] | None = None
+    checked: tuple[str, ...] = ()
+    """What of a recording was checked: ``face and voice match``, ``words heard by WHO at WHEN``."""
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
 
@@ -87,6 +89,8 @@ class Version:
     size: int
     created_at: datetime
     training_id: str | None = None
+    consent_id: str | None = None
+    """On which it was learned; taking that back deletes it."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +161,8 @@ class Training(Job):
     preset: str = ""
     seed: int = 0
     result: dict[str, Any] | None = None
+    consent_id: str | None = None
+    """On which the weights were learned."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,6 +179,8 @@ class Video(Job):
     size: int | None = None
     thumbnail: MadeFile | None = None
     """jpg of the frame in the middle; None until it has succeeded."""
+    consent_id: str | None = None
+    """On which the weights were learned."""
 
 
 @dataclass(frozen=True)
@@ -202,6 +210,8 @@ class Motion(Job):
     person_id: str
     pose: Pose
     audio_upload_id: str | None = None
+    consent_id: str | None = None
+    """On which the weights were learned."""
     preview: MadeFile | None = None
     """mp4 of the bare head, with the sound."""
     curves: MadeFile | None = None

@@ -154,6 +154,11 @@ class Consents:
         path = f"/v1/consents/{quote(consent_id, safe='')}/revoke"
         return decode(Consent, self._transport.call("POST", path))
 
+    def delete(self, consent_id: str) -> Deletion:
+        """Delete it with its recordings; refused (``conflict``) while anything that was learned on it is left."""
+        path = f"/v1/consents/{quote(consent_id, safe='')}"
+        return decode(Deletion, self._transport.call("DELETE", path))
+
 
 class Persons:
     def __init__(self, transport: Transport) -> None:

@@ -5,17 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from likeness.repositories.pages import Page, read_page
-from likeness.tables import Consent, Job, Person
-from problems import Cancelled
-
-_CANCELED = Cancelled(
-    "the check of the recording was canceled",
-    remedy="hand the recording in again, or try the check again",
-)
+from likeness.tables import Consent, Job, JobInput, Person
 
 
 class ConsentRepository:
@@ -27,6 +21,12 @@ class ConsentRepository:
 
     def get(self, consent_id: str, *, lock: bool = False) -> Consent | None:
         return self.session.get(Consent, consent_id, with_for_update=lock or None)
+
+    def delete(self, consent_id: str) -> int:
+        """Delete a consent; people who named it name none."""
+        self.session.execute(update(Person).where(Person.consent_id == consent_id).values(consent_id=None))
+        gone = self.session.execute(delete(Consent).where(Consent.id == consent_id).returning(Consent.id))
+        return len(gone.all())
 
     def page(self, tenant_id: str, *, limit: int, cursor: str | None) -> Page[Consent]:
         query = select(Consent).where(Consent.tenant_id == tenant_id)
@@ -67,32 +67,41 @@ class ConsentRepository:
         self.session.execute(select(Consent.id).where(Consent.id == theirs).with_for_update())
 
     def reopen(self, job_id: str) -> bool:
-        """Wait once more for what a check finds; False when nobody waits for it any more: the consent was taken back,
-        or another recording was handed in.
+        """Wait once more for what a check finds; False when nobody waits for it any more: the consent was taken back or
+        reviewed, or another recording was handed in.
         """
-        again = self.session.execute(
-            update(Consent)
-            .where(Consent.job_id == job_id, Consent.status.in_(("verifying", "rejected")))
-            .values(status="verifying", report=None)
-            .returning(Consent.id)
+        consent = self.session.scalar(
+            select(Consent)
+            .where(Consent.job_id == job_id, Consent.status.in_(("awaiting_recording", "rejected")))
+            .with_for_update()
         )
-        return again.first() is not None
+        upload_id = self.session.scalar(
+            select(JobInput.upload_id).where(JobInput.job_id == job_id, JobInput.role == "consent")
+        )
+        if consent is None or upload_id is None or "review" in (consent.report or {}):
+            return False
+        consent.status, consent.report, consent.recording_upload_id = "verifying", None, upload_id
+        return True
 
     def conclude(self, job: Job, now: datetime) -> None:
-        """Take over what the check of a recording found, or that it found nothing: it failed, or was canceled. A
-        revoked consent stays revoked.
+        """Take over what the check of a recording found, or that it failed. A revoked consent stays revoked; one whose
+        check was canceled waits for a recording again, as long as it would have.
         """
         consent = self.session.scalar(
             select(Consent).where(Consent.job_id == job.id, Consent.status == "verifying").with_for_update()
         )
         if consent is None:
             return
-        if job.status == "succeeded":
-            consent.report = job.result
-        else:
-            consent.report = {"error": job.error if job.status == "failed" else _CANCELED.as_dict()}
+        if job.status == "canceled":
+            consent.status, consent.report, consent.recording_upload_id = "awaiting_recording", None, None
+            return
+        consent.report = job.result if job.status == "succeeded" else {"error": job.error}
         accepted = job.status == "succeeded" and bool((job.result or {}).get("accepted"))
         consent.status = "verified" if accepted else "rejected"
+        words = (job.result or {}).get("words") or {}
+        if accepted and words.get("heard"):
+            review = {"words_heard": True, "by": words["by"], "at": now.isoformat(timespec="seconds")}
+            consent.report = {**(job.result or {}), "review": review}
 
     def any_late(self, now: datetime) -> bool:
         """Whether :meth:`expire` has something to do."""

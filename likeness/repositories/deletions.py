@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from likeness.ids import new_id
 from likeness.repositories.pages import Page, read_page
+from likeness.repositories.traces import TraceRepository
 from likeness.tables import Deletion
 
 
@@ -60,6 +61,7 @@ class DeletionRepository:
             receipt = deletion.receipt
             if identifier not in receipt["waiting"]:
                 continue
+            TraceRepository(self.session).forget(deletion.tenant_id, identifier)
             counts = dict(receipt["rows"])
             for table, count in rows.items():
                 if count:

@@ -61,6 +61,7 @@ class JobRecord:
     tenant_id: str
     kind: str
     person_id: str | None
+    consent_id: str | None
     batch_id: str | None
     labels: dict[str, Any]
     status: str

@@ -21,8 +21,10 @@ from likeness.ids import new_id
 from likeness.job_states import ACTIVE, JOB_MOVES
 from likeness.refusals import Poisoned
 from likeness.repositories.accounts import UsageRepository
+from likeness.repositories.audit import AuditRepository
 from likeness.repositories.consents import ConsentRepository
 from likeness.repositories.events import EventRepository
+from likeness.repositories.learned import LearnedRepository
 from likeness.repositories.outbox import OutboxRepository, due
 from likeness.repositories.people import PersonRepository
 from likeness.repositories.transitions import TransitionRepository
@@ -42,6 +44,8 @@ class InputFile:
     sha256: str
     filename: str
     """The client's name for it; only its suffix is of use."""
+    upload_id: str | None = None
+    """None of what is no upload."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ class Claim:
     """The weights that it uses."""
     consented: bool
     """False when the job learns or shows a person without recorded consent."""
+    consent_id: str | None = None
+    """The consent that it learns or shows a person on; None of jobs that do neither."""
 
 
 class Standing(enum.Enum):
@@ -190,7 +196,7 @@ class LeaseRepository:
 
     def _describe(self, stage: Stage, job: Job) -> Claim:
         inputs = [
-            InputFile(item.role, item.upload.object_key, item.sha256, item.upload.filename)
+            InputFile(item.role, item.upload.object_key, item.sha256, item.upload.filename, item.upload.id)
             for item in job.inputs
             if item.upload is not None and item.upload.deleting_at is None
         ]
@@ -209,7 +215,7 @@ class LeaseRepository:
             for done in job.stages
             if done.ordinal < stage.ordinal and done.artifact is not None
         )
-        person = self.session.get(Person, job.person_id) if job.person_id else None
+        consent_id = self._consent_of(job)
         return Claim(
             stage_id=stage.id,
             job_id=job.id,
@@ -227,8 +233,20 @@ class LeaseRepository:
             stages=tuple(each.name for each in job.stages),
             checkpoint=stage.checkpoint,
             package_artifact_id=job.package_artifact_id,
-            consented=person is None or (person.consent is not None and person.consent.given),
+            consented=job.person_id is None or (consent_id is not None and self._agreed(consent_id)),
+            consent_id=consent_id,
         )
+
+    def _consent_of(self, job: Job) -> str | None:
+        """The consent that a job was asked for on, whichever its person names now."""
+        if job.person_id is None or job.consent_id is not None:
+            return job.consent_id if job.person_id is not None else None
+        person = self.session.get(Person, job.person_id)
+        return person.consent_id if person is not None else None
+
+    def _agreed(self, consent_id: str) -> bool:
+        consent = ConsentRepository(self.session).get(consent_id)
+        return consent is not None and consent.given
 
     # -- keeping ---------------------------------------------------------------------------------------------
 
@@ -293,14 +311,16 @@ class LeaseRepository:
         is done.
 
         With ``reuse`` the artifact of that id is taken instead. Returns False, having committed nothing, when
-        the fence is stale, or when the job was asked to stop: then it is canceled. When another run has committed
-        the same key meanwhile, that one's manifest is the truth.
+        the fence is stale, or when the job was asked to stop or the consent that it ran on was taken back: then it is
+        canceled. When another run has committed the same key meanwhile, that one's manifest is the truth.
         """
+        # Before the stage: whoever takes a consent back locks it first, too.
+        agreed = claim.consent_id is None or LearnedRepository(self.session).stands(claim.consent_id)
         stage = self._held(claim)
         if stage is None:
             return False
         job = self._job(claim.job_id)
-        if job.status == "canceling":  # what was learned on a consent that was taken back must not come to be
+        if not agreed or job.status == "canceling":
             self.states.cancel(job, now)
             return False
         artifact = (
@@ -371,7 +391,17 @@ class LeaseRepository:
         job.result = dict(artifact.manifest.get("result") or {})
         self.states.succeed(job, now)
         if job.kind == "training" and job.person_id:
-            PersonRepository(self.session).promote(job.person_id, artifact.id, job_id=job.id, when=now)
+            consent_id = self._consent_of(job)
+            version = PersonRepository(self.session).promote(
+                job.person_id, artifact.id, job_id=job.id, consent_id=consent_id, when=now
+            )
+            after = {"version": version.number, "training_id": job.id, "consent_id": version.consent_id}
+            AuditRepository(self.session).enter(
+                job.tenant_id, "system", "person.learned", job.person_id, {"after": after}
+            )
+        if job.kind == "video":
+            details = {"person_id": job.person_id, "consent_id": self._consent_of(job)}
+            AuditRepository(self.session).enter(job.tenant_id, "system", "video.made", job.id, details)
 
     def fail(self, claim: Claim, problem: Problem, *, now: datetime) -> bool:
         """End the job with a problem, or as canceled when it was asked to stop; False when the fence is stale."""

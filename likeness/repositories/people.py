@@ -75,9 +75,16 @@ class PersonRepository:
         return self.session.scalar(query.limit(1)) is not None
 
     def promote(
-        self, person_id: str, artifact_id: str, *, job_id: str | None, when: datetime
+        self,
+        person_id: str,
+        artifact_id: str,
+        *,
+        job_id: str | None,
+        consent_id: str | None,
+        when: datetime,
     ) -> PersonVersion:
-        """Make an artifact the person's weights: a new version, or the one that it is already."""
+        """Make an artifact the person's weights: a new version, bound to the consent it was learned on, or the one that
+        it is already."""
         versions = self.versions(person_id)
         version = next((each for each in versions if each.artifact_id == artifact_id), None)
         if version is None:
@@ -87,6 +94,7 @@ class PersonRepository:
                 number=1 + max((each.number for each in versions), default=0),
                 artifact_id=artifact_id,
                 job_id=job_id,
+                consent_id=consent_id,
                 status="ready",
                 created_at=when,
             )
@@ -97,8 +105,11 @@ class PersonRepository:
         )
         return version
 
-    def drop_versions(self, person_id: str) -> None:
-        self.session.execute(delete(PersonVersion).where(PersonVersion.person_id == person_id))
+    def version_of(self, artifact_id: str | None) -> PersonVersion | None:
+        """The version whose weights an artifact is."""
+        if artifact_id is None:
+            return None
+        return self.session.scalar(select(PersonVersion).where(PersonVersion.artifact_id == artifact_id))
 
     def mark_corrupt(self, artifact_id: str) -> None:
         """Never use these weights again: their bytes are not those that were stored."""

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from likeness.job_states import ACTIVE
 from likeness.repositories.pages import Page, read_page
-from likeness.tables import Job, JobInput, Upload
+from likeness.tables import Job, JobInput, TakePrint, Upload
 
 
 class UploadRepository:
@@ -111,6 +111,13 @@ class UploadRepository:
     def deleting(self) -> list[str]:
         """Ids of uploads whose bytes are to go."""
         return list(self.session.scalars(select(Upload.id).where(Upload.deleting_at.is_not(None))))
+
+    def delete_all(self, upload_id: str) -> dict[str, int]:
+        """Delete an upload and what it is recognised by; counts by table."""
+        prints = self.session.execute(
+            delete(TakePrint).where(TakePrint.upload_id == upload_id).returning(TakePrint.upload_id)
+        )
+        return {"take_prints": len(prints.all()), "uploads": self.delete([upload_id])}
 
     def delete(self, upload_ids: list[str]) -> int:
         # The database would null these by its foreign key too; SQLite only does so with the pragma on.

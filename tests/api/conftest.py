@@ -12,6 +12,8 @@ from likeness.settings import Settings
 from likeness.store import LocalStore
 from tests.likeness.service import (  # noqa: F401
     database,
+    either_database,
+    postgres_url,
     settings,
     store,
 )

@@ -15,9 +15,9 @@ from likeness.database import Database
 from likeness.settings import Settings
 from likeness.store import LocalStore
 from likeness.tables import Consent
-from tests.api.calls import CONSENT, problem, train, upload
+from tests.api.calls import CONSENT, person, problem, train, upload
 from tests.api.conftest import Watch
-from workers.runner import Runner
+from workers.runner import Runner, StageContext, StageSpec
 
 
 @pytest.fixture
@@ -182,3 +182,125 @@ def test_a_revoked_consent_is_not_verified_by_a_late_check(client: TestClient, r
     client.post(f"/v1/consents/{consent['id']}/revoke")
     runner.run_all()
     assert status(client, consent) == "revoked"
+
+
+@pytest.mark.parametrize("purpose", ["clip", "recording", "video", "consent"])
+def test_what_was_handed_in_before_is_no_recording(client: TestClient, runner: Runner, purpose: str) -> None:
+    """The same bytes again, or the very upload: with its own words said in it, so only that it is old is wrong."""
+    consent = ask(client)
+    spoken = b"video " + consent["passcode"].encode()
+    old = upload(client, spoken, purpose)
+    path = f"/v1/consents/{consent['id']}/recording"
+    new = upload(client, spoken, "consent")
+    refused = problem(client.post(path, json={"upload_id": new}), 422, "recording_reused")
+    assert old in refused["detail"]
+    assert status(client, consent) == "awaiting_recording", "another recording may follow"
+    client.delete(f"/v1/uploads/{old}")
+    assert client.post(path, json={"upload_id": new}).status_code == 202
+
+
+def test_a_clip_that_was_deleted_is_remembered_by_the_job_that_read_it(
+    client: TestClient, runner: Runner
+) -> None:
+    consent = ask(client)
+    spoken = b"video " + consent["passcode"].encode()
+    who, clip = person(client), upload(client, spoken)
+    train(client, who, clip)
+    runner.run_all()
+    client.delete(f"/v1/uploads/{clip}")
+    path = f"/v1/consents/{consent['id']}/recording"
+    body = {"upload_id": upload(client, spoken, "consent")}
+    assert "clip of job_" in problem(client.post(path, json=body), 422, "recording_reused")["detail"]
+
+
+def test_one_recording_for_one_consent(client: TestClient, runner: Runner) -> None:
+    one, two = ask(client), ask(client)
+    both = upload(client, f"{one['passcode']} {two['passcode']}".encode(), "consent")
+    path = "/v1/consents/{}/recording"
+    assert client.post(path.format(one["id"]), json={"upload_id": both}).status_code == 202
+    problem(client.post(path.format(two["id"]), json={"upload_id": both}), 422, "recording_reused")
+    runner.run_all()
+    assert status(client, one) == "verified"
+    problem(client.post(path.format(two["id"]), json={"upload_id": both}), 422, "recording_reused")
+
+
+def test_the_same_recording_may_be_checked_again_for_its_own_consent(
+    client: TestClient, runner: Runner
+) -> None:
+    """Its check was canceled, or came to nothing."""
+    consent = ask(client)
+    path = f"/v1/consents/{consent['id']}/recording"
+    body = {"upload_id": upload(client, consent["passcode"].encode(), "consent")}
+    check = client.post(path, json=body).json()["job_id"]
+    client.post(f"/v1/jobs/{check}/cancel")
+    assert client.post(path, json=body).status_code == 202
+    runner.run_all()
+    assert status(client, consent) == "verified"
+
+
+def test_the_state_says_what_was_checked(client: TestClient, runner: Runner) -> None:
+    consent = ask(client)
+    path = f"/v1/consents/{consent['id']}"
+    assert client.get(path).json()["checked"] == []
+    record(client, consent)
+    runner.run_all()
+    assert client.get(path).json()["checked"] == ["face and voice match"]
+    heard = client.post(f"{path}/review", json={"words_heard": True}).json()
+    face, words = heard["checked"]
+    assert face == "face and voice match"
+    assert words == f"words heard by local at {heard['report']['review']['at']}"
+    assert words in client.get(f"/consents/{consent['id']}").text
+    attested = client.post("/v1/consents", json={"subject_name": "Ada", "attested": True}).json()
+    assert attested["checked"] == []
+
+
+def test_in_production_the_words_must_have_been_heard(
+    settings: Settings, database: Database, watch: Watch, runner: Runner
+) -> None:
+    """By default; and a deployment that says otherwise is believed."""
+    facts = {"environment": "production", "secret_key": "0123456789abcdef" * 4}
+    assert Settings(**facts).words_needed  # type: ignore[arg-type]
+    assert not Settings(**facts, consent_words=False).words_needed  # type: ignore[arg-type]
+    assert not Settings().words_needed
+    strict = settings.model_copy(update={"consent_words": True})
+    with (
+        TestClient(create_app(strict, watch=watch)) as client,
+        TestClient(create_app(settings, watch=watch)) as lenient,
+    ):
+        consent = ask(client)
+        record(client, consent)
+        runner.run_all()
+        who = client.post("/v1/persons", json={"name": "Ada", "consent_id": consent["id"]}).json()["id"]
+        train_at, body = f"/v1/persons/{who}/trainings", {"upload_id": upload(client)}
+        refused = problem(client.post(train_at, json=body), 403, "consent_missing")
+        assert f"/v1/consents/{consent['id']}/review" in refused["remedy"]
+        form = {"name": "Bob", "consent_id": consent["id"], "upload_id": body["upload_id"]}
+        assert "nobody has heard" in client.post("/people", data=form).text.lower()
+        assert client.get(f"/v1/consents/{consent['id']}").json()["status"] == "verified", "it outlives that"
+        job = lenient.post(train_at, json=body).json()["id"]
+        lenient.post(f"/v1/trainings/{job}/cancel")
+        client.post(f"/v1/consents/{consent['id']}/review", json={"words_heard": True})
+        assert client.post(train_at, json=body).status_code == 202
+
+
+def test_what_a_recogniser_heard_counts_and_what_it_did_not_is_left_to_a_person(
+    client: TestClient, runner: Runner
+) -> None:
+    """The report of the check says so; the recogniser itself is tested in tests/workers/test_hearing.py."""
+
+    def heard(context: StageContext) -> dict[str, object]:
+        words = context.params["passcode"].encode() in context.inputs["consent"].read_bytes()
+        return {"accepted": True, "findings": [], "words": {"heard": words, "by": "ear", "missing": []}}
+
+    runner.registry = {
+        **runner.registry,
+        "consent": StageSpec(heard, "h", reads=("consent",), params=("passcode",)),
+    }
+    one, two = ask(client), ask(client)
+    record(client, one)
+    record(client, two, "mumbling")
+    runner.run_all()
+    checked = [client.get(f"/v1/consents/{each['id']}").json() for each in (one, two)]
+    assert [each["status"] for each in checked] == ["verified", "verified"]
+    assert checked[0]["checked"][1].startswith("words heard by ear at 20")
+    assert checked[1]["checked"] == ["face and voice match"]

@@ -462,7 +462,10 @@ def test_an_inspected_clip_is_learned_on_a_recorded_consent(client: TestClient, 
     ours = {}
     for purposes in (["train", "dub"], ["dub"]):
         made = client.post("/consents", data={"subject_name": "Ada Example", "purposes": purposes}).url.path
-        client.post(f"{made}/recording", data={"upload_id": upload(client, b"spoken", "consent")})
+        client.post(
+            f"{made}/recording",
+            data={"upload_id": upload(client, f"spoken for {purposes}".encode(), "consent")},
+        )
         ours[purposes[0]] = made.rsplit("/", 1)[1]
     job = client.post("/inspections", files={"file": ("a.mp4", b"a clip")}).url.path
     runner.run_all()

@@ -12,7 +12,7 @@ shipped, so the passcode is reported as ``unchecked``, for somebody to listen to
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,18 @@ from faces.mouth import eye_aperture, inter_ocular_distance, mouth_opening
 from fitting.inspect import Finding, InspectConfig, Inspection, inspect_clip
 from fitting.inspect.pose import RIGID
 from fitting.landmarks import FaceLandmarker
+from likeness.consents import vocabulary
 from media.audio import read_wav
 from media.decode import read_frames
 from media.limits import ClipLimits
-from media.normalise import normalise_clip
+from media.normalise import normalise_clip, normalise_recording
 from media.survey import SurveyFrame, survey_clip
+from media.takes import compare
 from motion.lip_sync import LipSync, lips_follow_voice
 from problems import InvalidInput, InvalidParameter, NoFace
-from training.progress import Progress, silent, ticking
+from training.progress import Progress, Tick, silent, ticking
+from workers.earlier_takes import EarlierTakes
+from workers.hearing import Recogniser, words_missing
 
 UNCHECKED = "unchecked"
 """What the report says about the passcode until somebody has listened."""
@@ -105,6 +109,8 @@ def run(
     passcode: str,
     language: str = "en",
     clip: Path | None = None,
+    earlier: EarlierTakes | None = None,
+    recogniser: Callable[[], Recogniser | None] | None = None,
     limits: ConsentLimits | None = None,
     progress: Progress = silent,
 ) -> dict[str, Any]:
@@ -115,12 +121,15 @@ def run(
         passcode: the words that have to be said; they go into the report, for whoever listens.
         language: in which they are to be said.
         clip: the video that the person is to be learned from; without it nobody's face is compared.
+        earlier: what else was handed in: the recording must be none of it, in whatever file.
+        recogniser: makes what may hear the words; without it, or when it does not hear them, a person has to listen.
         limits: thresholds.
-        progress: gets ticks of the stages ``inspect`` and ``consent``.
+        progress: gets ticks of the stages ``inspect``, ``fresh`` and ``consent``.
 
     Returns:
         JSON types: ``accepted`` (no finding is an error), ``findings`` (code, severity, message, remedy, frames at 25
-        fps, facts; errors first) and ``measures``. A file that can't be read is a finding too.
+        fps, facts; errors first), ``measures``, and of a recogniser ``words``: ``heard``, ``by``, ``missing`` (never
+        what else was said, which holds a name). A file that can't be read is a finding too.
 
     Raises:
         InvalidParameter: the passcode is empty.
@@ -133,7 +142,8 @@ def run(
         )
     limits = limits or ConsentLimits()
     measures: dict[str, Any] = {"passcode": UNCHECKED, "language": language}
-    found = [_passcode_finding(passcode, language)]
+    found: list[Finding] = []
+    words: dict[str, Any] | None = None
     try:
         inspection = inspect_clip(
             recording,
@@ -143,17 +153,24 @@ def run(
         )
         found += [*_length_findings(inspection, limits), *_inspection_findings(inspection)]
         measures |= _inspection_measures(inspection)
+        if earlier is not None and not any(finding.severity == "error" for finding in found):
+            found += _reuse_findings(recording, earlier, measures, progress)
         if not any(finding.severity == "error" for finding in found):
             found += _look_closely(recording, clip, limits, measures, progress)
+        if recogniser is not None and not any(finding.severity == "error" for finding in found):
+            words = _listen(recording, recogniser, passcode, language)
     except InvalidInput as problem:
         if problem.details.get("of") == "clip":
             raise
         found.append(Finding(problem.slug, "error", problem.message, problem.remedy, facts=problem.details))
+    found.append(_passcode_finding(passcode, language, words))
+    measures["passcode"] = UNCHECKED if not words or not words["heard"] else "heard"
     found.sort(key=lambda finding: _SEVERITIES.index(finding.severity))
     return {
         "accepted": all(finding.severity != "error" for finding in found),
         "findings": [{**asdict(finding), "frames": list(finding.frames)} for finding in found],
         "measures": measures,
+        **({"words": words} if words is not None else {}),
     }
 
 
@@ -190,14 +207,66 @@ def _distances(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[
     return identity_distance(one[:, None], other[None])
 
 
-def _passcode_finding(passcode: str, language: str) -> Finding:
+def _listen(
+    recording: Path, recogniser: Callable[[], Recogniser | None], passcode: str, language: str
+) -> dict[str, Any] | None:
+    """What a recogniser made of it; None when there is none for the language."""
+    try:
+        hearing = recogniser()
+    except InvalidParameter as problem:
+        return {"heard": False, "by": "", "missing": passcode.split(), "fault": problem.message}
+    if hearing is None or language not in hearing.languages:
+        return None
+    with tempfile.TemporaryDirectory(prefix="likeness-words-") as folder:
+        sound = Path(folder) / "recording.wav"
+        normalise_recording(recording, sound)
+        heard = hearing.hear(read_wav(sound), language, vocabulary(language))
+    missing = words_missing(heard, passcode, vocabulary(language))
+    return {"heard": not missing, "by": hearing.name, "missing": missing}
+
+
+def _passcode_finding(passcode: str, language: str, words: dict[str, Any] | None) -> Finding:
+    facts = {"passcode": passcode, "language": language}
+    listen = f"listen to the recording: it has to say “{passcode}”"
+    if words is None:
+        message = "what is said was not checked: no recogniser listens here"
+        return Finding("passcode_unchecked", "info", message, listen, facts=facts)
+    if words["heard"]:
+        message = f"{words['by']} heard the words “{passcode}”"
+        return Finding(
+            "passcode_heard", "info", message, "nothing: it may be listened to all the same", facts=facts
+        )
+    missing = ", ".join(words["missing"])
+    message = words.get("fault") or f"{words['by']} did not hear {missing}; it may be wrong"
     return Finding(
-        "passcode_unchecked",
-        "info",
-        "what is said was not checked: no speech recogniser is part of Likeness",
-        f"listen to the recording: it has to say “{passcode}”",
-        facts={"passcode": passcode, "language": language},
+        "passcode_not_heard", "warning", message, listen, facts={**facts, "missing": words["missing"]}
     )
+
+
+def _reuse_findings(
+    recording: Path, earlier: EarlierTakes, measures: dict[str, Any], progress: Progress
+) -> list[Finding]:
+    """Was this take handed in before, in whatever file? The first that is found is enough."""
+    own, count = earlier.of("consent", recording), 0
+    for other in earlier.others():
+        progress(Tick("fresh", count, 0))
+        count += 1
+        shared = compare(own, other.take)
+        if not shared.parts:
+            continue
+        what = " and ".join(shared.parts)
+        seconds = round(max(shared.picture_s, shared.sound_s), 1)
+        return [
+            Finding(
+                "recording_reused",
+                "error",
+                f"this is no new recording: its {what} is that of the {other.purpose} {other.upload_id}",
+                "film the person saying the statement now",
+                facts={"upload_id": other.upload_id, "same": list(shared.parts), "seconds": seconds},
+            )
+        ]
+    measures["compared_uploads"] = count
+    return []
 
 
 def _length_findings(inspection: Inspection, limits: ConsentLimits) -> list[Finding]:
