@@ -2,7 +2,7 @@
 
 Cookies of before are not known any more: whoever was signed in signs in again.
 
-Revision ID: 0004_sessions
+Revision ID: 0004
 Revises: 0003
 """
 

@@ -1,7 +1,7 @@
 """What each process's loops last did, in the register of workers: health names one that stands still.
 
-Revision ID: 0004_loops
-Revises: 0003
+Revision ID: 0005
+Revises: 0004
 """
 
 from __future__ import annotations

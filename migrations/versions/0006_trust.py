@@ -3,8 +3,8 @@
 What there is was learned on the consent that its person names now: nothing else is known of it. Of videos the id is
 taken that their manifest names.
 
-Revision ID: 0004_trust
-Revises: 0003
+Revision ID: 0006
+Revises: 0005
 """
 
 from __future__ import annotations
