@@ -115,11 +115,11 @@ class StageSpec:
 
 
 def _inspect(context: StageContext) -> Mapping[str, Any]:
-    from fitting.inspect import inspect_clip
     from fitting.inspect.pictures import InspectionPictures
+    from workers.inspection import inspect
 
     pictures = InspectionPictures()
-    inspection = inspect_clip(context.inputs["clip"], progress=context.progress, watch=pictures.watch)
+    inspection = inspect(context.inputs["clip"], progress=context.progress, watch=pictures.watch)
     return pictures.write(inspection, context.work)
 
 
@@ -157,7 +157,12 @@ def _validate(context: StageContext) -> Mapping[str, Any]:
 
     if "consent" in context.inputs:
         _require_same_face(context.inputs["consent"], context.inputs["clip"])
-    return validate.run(context.inputs["clip"], context.work, progress=context.progress).as_dict()
+    return validate.run(
+        context.inputs["clip"],
+        context.work,
+        accept=context.params.get("accept") or (),
+        progress=context.progress,
+    ).as_dict()
 
 
 def _fit(context: StageContext) -> None:
@@ -284,11 +289,12 @@ _DRIVES = ("person", "recording", "pose_video", "expression_video")
 STAGES: Mapping[str, StageSpec] = {
     "consent": StageSpec(_consent, "1", reads=("consent",), params=("passcode", "language")),
     "verify": StageSpec(_verify, "1", reads=("video",)),
-    "inspect": StageSpec(_inspect, "2", reads=("clip",)),
+    "inspect": StageSpec(_inspect, "3", reads=("clip",)),
     "validate": StageSpec(
         _validate,
-        "1",
+        "2",
         reads=("clip", "consent"),
+        params=("accept",),
         seconds={"inspect": 5, "validate": 5},
         produces=("clip.mp4",),
     ),
@@ -301,10 +307,10 @@ STAGES: Mapping[str, StageSpec] = {
     ),
     "motion": StageSpec(
         _motion,
-        "1",
+        "2",
         params=_LEARNS,
         seconds={"motion.features": 5, "motion": 29},
-        produces=("motion.safetensors",),
+        produces=("motion.safetensors", "motion.json"),
     ),
     "render": StageSpec(
         _render,
@@ -313,7 +319,7 @@ STAGES: Mapping[str, StageSpec] = {
         seconds=render_s,
         produces=("surroundings.safetensors",),
     ),
-    "publish": StageSpec(_publish, "2", params=_LEARNS, produces=("person.likeness",)),
+    "publish": StageSpec(_publish, "3", params=_LEARNS, produces=("person.likeness",)),
     "speak": StageSpec(
         _speak,
         "1",

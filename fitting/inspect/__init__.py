@@ -21,7 +21,8 @@ from fitting.inspect.clip import (
     still_findings,
 )
 from fitting.inspect.config import InspectConfig
-from fitting.inspect.report import FaceFigures, Finding, Inspection
+from fitting.inspect.mouth_watch import MouthWatch
+from fitting.inspect.report import FaceFigures, Finding, Inspection, VoiceFigures
 from fitting.inspect.sight import Looker, Sight
 from fitting.inspect.verdict import judge_face
 from media.limits import ClipLimits
@@ -35,6 +36,8 @@ __all__ = [
     "Finding",
     "InspectConfig",
     "Inspection",
+    "MouthWatch",
+    "VoiceFigures",
     "block_changes",
     "find_cuts",
     "find_frozen",
@@ -51,8 +54,9 @@ def inspect_clip(
     config: InspectConfig | None = None,
     progress: Progress = silent,
     watch: Callable[[SurveyFrame, Sight], None] | None = None,
+    mouth: MouthWatch | None = None,
 ) -> Inspection:
-    """Look at a clip for some seconds.
+    """Look at a clip for some seconds; :func:`workers.inspection.inspect` listens to it, too.
 
     Args:
         path: any video file.
@@ -60,6 +64,7 @@ def inspect_clip(
         config: thresholds.
         progress: gets ticks of stage ``inspect``.
         watch: gets every frame that is searched for faces, with what was seen in it.
+        mouth: follows the mouth, frame by frame.
 
     Raises:
         NotFound, UnreadableMedia, DecodeTimeout: the file can't be read at all; all else is a finding.
@@ -70,18 +75,30 @@ def inspect_clip(
     survey: Survey | None = None
     sights: list[Sight] = []
     with Looker(config) as looker:
-        for item in survey_clip(path, limits=limits, samples=config.samples, max_side=config.max_side):
+        for item in survey_clip(
+            path,
+            limits=limits,
+            samples=config.samples,
+            max_side=config.max_side,
+            followed=mouth.most if mouth is not None else 0,
+        ):
             if isinstance(item, MediaInfo):
                 media = item
                 progress(Tick("inspect", 0, config.samples))
             elif isinstance(item, SurveyFrame):
                 assert media is not None
+                if mouth is not None:
+                    mouth.see(item)
+                if not item.sampled:
+                    continue
                 sights.append(looker.look(item, _longest_side(media, limits) / max(item.image.shape[:2])))
                 if watch is not None:
                     watch(item, sights[-1])
                 progress(Tick("inspect", len(sights), max(config.samples, len(sights))))
             else:
                 survey = item
+                if mouth is not None:
+                    mouth.hear(item)
     if survey is None or media is None:
         raise InternalProblem(
             "the survey of the clip ended early", remedy="report this with the clip, if you may"
