@@ -26,7 +26,6 @@ from faces.mouth import lip_shape
 from motion.features import ACTIVITY, VOICING, extract
 from motion.general import SHIPPED, GeneralModel
 from motion.prosody import FRAME
-from motion.sound_ranges import heard_frames
 
 Array = NDArray[np.float32]
 Verdict = Literal["together", "shifted", "strange", "unsure", "unheard"]
@@ -42,11 +41,11 @@ SHIFTED = 4.5
 """The same at any lag up to :data:`FURTHEST`, where chance has more to choose from: it reached 4.7 once in 5,000."""
 MODEST = (0.40, 0.30)
 """Correlation of height and width that even a mumbled clip shows when lips and voice belong together."""
-MISSING, MISSING_ANYWHERE = 2.0, 1.5
+MISSING, MISSING_ANYWHERE = 2.0, 1.2
 """Standard deviations by which lips must stay behind :data:`MODEST` at natural lags, and at every lag, to be called a
 stranger's."""
-TELLING = 3.0
-"""Power (see :attr:`LipSync.power`) without which nobody is called a stranger: about six seconds of speech."""
+TELLING = 150
+"""Frames that must be compared before anybody is called a stranger: six seconds."""
 LEAST = 50
 """Frames with a seen mouth beside sound, at 25 fps, without which nothing is said."""
 LEAST_VOICE_S = 1.0
@@ -104,13 +103,13 @@ class LipSync:
         elif self.z >= SHIFTED:
             return "shifted"
         missed = self.power - self.z_natural >= MISSING and self.power - self.z_anywhere >= MISSING_ANYWHERE
-        return "strange" if missed and self.z < TOGETHER and self.power >= TELLING else "unsure"
+        return "strange" if missed and self.z < TOGETHER and self.frames >= TELLING else "unsure"
 
 
 def lips_follow_voice(
     samples: Array, lips: NDArray[np.floating], valid: NDArray[np.bool_], furthest: int = FURTHEST
 ) -> LipSync:
-    """Compare the mouth with the sound.
+    """Compare the mouth with the sound. A sound that is missing counts as silence: lips that speak in it do not fit.
 
     Args:
         samples: (N,) at 16 kHz; sample 640 k is at frame k.
@@ -120,13 +119,14 @@ def lips_follow_voice(
     """
     samples = samples[: FRAME * len(lips)]
     features = extract(np.pad(samples, (0, FRAME * len(lips) - len(samples))))
-    return follow(features, lips, valid & heard_frames(samples, len(lips)), furthest)
+    return follow(features, lips, valid, furthest)
 
 
 def follow(
     features: Array, lips: NDArray[np.floating], valid: NDArray[np.bool_], furthest: int = FURTHEST
 ) -> LipSync:
-    """The same of a sound's (T, D) raw features; frames without any sound are no evidence and not ``valid`` either."""
+    """The same of a sound's (T, D) raw features; without the frames in ``valid`` that have no sound, nothing is held
+    against a sound that is only missing there."""
     voiced = float(((features[:, ACTIVITY] > 0.5) & (features[:, VOICING] > 0.6)).sum()) / 25
     known = _bridged(valid)
     if known.sum() < LEAST or not voiced:
