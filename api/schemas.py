@@ -107,6 +107,12 @@ class TrainingIn(Strict):
         description="instant: layers only; preview: minutes on a CPU; standard and best: for a GPU",
     )
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    accept: list[Literal["lips_strange"]] = Field(
+        default=[],
+        max_length=1,
+        description="Errors of the inspection that you know better than: lips_strange takes a voice to which the "
+        "lips do not seem to move",
+    )
     metadata: Labels = Field(default={})
 
 

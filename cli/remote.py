@@ -5,7 +5,7 @@ Ctrl-C stops the watching, not the work: the job goes on at the service, and wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -56,12 +56,20 @@ class RemoteWork:
         return self._follow(self._client.inspections, self._client.inspections.create(upload.id))
 
     def personalize(
-        self, clip: Path, out: Path, *, consent_id: str, name: str, preset: str, seed: int
+        self,
+        clip: Path,
+        out: Path,
+        *,
+        consent_id: str,
+        name: str,
+        preset: str,
+        seed: int,
+        accept: Sequence[str] = (),
     ) -> Training:
         """Have a person learned and save their file."""
         upload = self.upload(clip, "clip")
         person = self._client.persons.create(name, consent_id=consent_id)
-        started = self._client.trainings.create(person.id, upload.id, preset=preset, seed=seed)
+        started = self._client.trainings.create(person.id, upload.id, preset=preset, seed=seed, accept=accept)
         done = self._follow(self._client.trainings, started)
         self._client.persons.download(person.id, out, progress=self._transfer(f"download {out.name}"))
         return done

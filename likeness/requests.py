@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -178,12 +178,14 @@ def request_training(
     upload_id: str,
     preset: Preset,
     seed: int,
+    accept: Sequence[str] = (),
     labels: Mapping[str, Any] | None = None,
     tenant_id: str | None = None,
     recorded: bool = False,
 ) -> str:
     """Queue the learning of a person from a clip; returns the job's id. With ``recorded`` the person's word is not
-    enough: their consent must have been recorded and checked.
+    enough: their consent must have been recorded and checked. ``accept`` names errors of the clip's inspection that do
+    not stand in the way.
 
     Raises:
         NotFound: no such person or upload.
@@ -217,7 +219,9 @@ def request_training(
                 remedy=f"wait for it or cancel it: POST /v1/trainings/{latest.id}/cancel",
                 details={"training_id": latest.id},
             )
-        params = {"preset": preset, "seed": seed}
+        params: dict[str, Any] = {"preset": preset, "seed": seed}
+        if accept:
+            params["accept"] = sorted(set(accept))
         return add_job(
             session,
             "training",

@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from faces.registry import model_named
@@ -31,6 +31,7 @@ def personalize(
     progress: Progress = silent,
     work: Path | None = None,
     model: str | None = None,
+    accept: Collection[str] = (),
 ) -> Path:
     """Learn a person from a clip and write one PERSON file.
 
@@ -40,6 +41,7 @@ def personalize(
         frames: learn from the first frames only.
         work: folder for intermediate results; by default one beside ``out``, removed at the end.
         model: name of an installed morphable model; the shipped head by default.
+        accept: errors of the clip's inspection that do not stand in the way, see :mod:`workers.inspection`.
 
     Raises:
         Problem: what is wrong with the clip, and the remedy.
@@ -48,8 +50,11 @@ def personalize(
     folder = work or out.with_name(f".{out.name}.work")
     folder.mkdir(parents=True, exist_ok=True)
     fingerprint = f"{sha256_of(clip) if clip.is_file() else 'missing'}:{preset}:{seed}:{frames}"
+    fingerprint += f":accepted {','.join(sorted(accept))}" if accept else ""
     stages = _Stages(folder, f"{fingerprint}:{model}" if model else fingerprint)
-    stages.run("validate", ("clip.mp4",), lambda: validate.run(clip, folder, progress=progress))
+    stages.run(
+        "validate", ("clip.mp4",), lambda: validate.run(clip, folder, accept=accept, progress=progress)
+    )
     if not (folder / "audio.wav").is_file():
         raise NoSound(
             f"{clip.name} has no sound, and the person's speech is learnt from it",
@@ -64,7 +69,7 @@ def personalize(
     )
     stages.run(
         "motion",
-        ("motion.safetensors",),
+        ("motion.safetensors", motion.REPORT),
         lambda: motion.run(folder, preset=preset, seed=seed, progress=progress),
     )
     stages.run(

@@ -245,6 +245,7 @@ def train(
         upload_id=body.upload_id,
         preset=body.preset,
         seed=body.seed,
+        accept=body.accept,
         labels=body.metadata,
         tenant_id=account.tenant_id,
         recorded=settings.consent == "recorded",

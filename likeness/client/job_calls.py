@@ -161,11 +161,14 @@ class Trainings(JobCalls[Training]):
         *,
         preset: str = "preview",
         seed: int = 0,
+        accept: Sequence[str] = (),
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Training:
-        """Learn a person from a clip."""
+        """Learn a person from a clip; ``accept`` names errors of its inspection that you know better than."""
         body = {"upload_id": upload_id, "preset": preset, "seed": seed, "metadata": dict(metadata or {})}
+        if accept:
+            body["accept"] = list(accept)
         return self._start(f"/v1/persons/{quote(person_id, safe='')}/trainings", body, idempotency_key)
 
     def previews(self, job_id: str) -> Sequence[File]:

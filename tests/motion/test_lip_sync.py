@@ -127,7 +127,10 @@ def test_a_still_mouth_and_a_hum_are_not_taken_for_agreement(voices: list[Array]
     still = lips_follow_voice(voices[0], np.full_like(mouth, 0.4), everywhere(mouth))
     assert still.z == pytest.approx(0, abs=1e-6)
     hum = 0.2 * np.sin(2 * np.pi * 140 * np.arange(len(voices[0])) / 16000)
-    assert lips_follow_voice(hum.astype(np.float32), mouth, everywhere(mouth)).verdict in ("strange", "unsure")
+    assert lips_follow_voice(hum.astype(np.float32), mouth, everywhere(mouth)).verdict in (
+        "strange",
+        "unsure",
+    )
 
 
 def test_chance_stays_below_the_lines(voices: list[Array]) -> None:

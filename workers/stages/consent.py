@@ -61,8 +61,8 @@ class ConsentLimits:
     min_mouth_range: float = 0.02
     """5th to 95th percentile of the lip opening over the inter-ocular distance; less is an error."""
     furthest_lag: int = 7
-    """Frames that the lips may be ahead of the voice or behind it (0.28 s): what a phone records is no later. Among more
-    lags chance would find one at which a stranger's voice fits."""
+    """Frames that the lips may be ahead of the voice or behind it (0.28 s): no phone records later. Among more lags
+    chance would find one at which a stranger's voice fits."""
     min_head_range: float = 0.015
     """5th to 95th percentile of the head's place, inter-ocular distances; less is an error: nobody keeps that still."""
     closed_eyes: float = 0.65
