@@ -126,6 +126,12 @@ class TrainingIn(Strict):
     rotate: Literal[0, 90, 180, 270] = Field(
         default=0, description="Degrees clockwise to turn the picture by, beside what the file says"
     )
+    accept: list[Literal["lips_strange"]] = Field(
+        default=[],
+        max_length=1,
+        description="Errors of the inspection that you know better than: lips_strange takes a voice to which the "
+        "lips do not seem to move",
+    )
     metadata: Labels = Field(default={})
 
 

@@ -89,5 +89,8 @@ def _print_table(result: Mapping[str, Any]) -> None:
         table.add_row(metric.key, *values, metric.unit, metric.meaning)
     console = Console(highlight=False)
     console.print(table)
+    for finding in result.get("findings") or ():
+        console.print(f"{finding['severity']}: {finding['message']}", markup=False)
+        console.print(f"         {finding['remedy']}", markup=False)
     seconds = ", ".join(f"{stage} {value:.0f}" for stage, value in result["seconds"].items())
     console.print(f"seconds: {seconds}; peak memory {result['peak_rss_mb']:.0f} MiB")

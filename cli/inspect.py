@@ -39,11 +39,9 @@ def inspect(
             report = work.inspect(clip, audio_track, int(rotate)).report or {}
     else:
         with long_command(as_json=as_json) as progress:
-            from fitting.inspect import inspect_clip
+            from workers.inspection import inspect as look
 
-            report = inspect_clip(
-                clip, audio_track=audio_track, rotate=int(rotate), progress=progress
-            ).as_dict()
+            report = look(clip, audio_track=audio_track, rotate=int(rotate), progress=progress).as_dict()
     if as_json:
         print_json(report)
     else:
@@ -79,9 +77,24 @@ def _rows(report: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("", f"{level}, SNR {_number(sound['snr_db'])} dB"))
     if face is not None:
         rows += _face_rows(face, len(report["sampled"]))
+    if report.get("voice") is not None:
+        rows.append(("voice", _voice_row(report["voice"])))
     if "frames" in report:
         rows.append(("frames", f"{report['frames']} at 25 fps"))
     return rows
+
+
+def _voice_row(voice: dict[str, Any]) -> str:
+    if voice["verdict"] == "unheard":
+        return f"heard for {voice['voiced_s']:.1f} s; too little beside the face to compare with the lips"
+    late = voice["sound_late_ms"]
+    when = f"{late} ms late" if late > 0 else f"{-late} ms early"
+    # Of a voice that fits nowhere, the lag at which it fits best means nothing.
+    lag = f", sound {when}" if voice["verdict"] in ("together", "shifted") else ""
+    return (
+        f"lips follow it with correlation {voice['correlation']:.2f}, {voice['z']:.1f} standard deviations beyond "
+        f"chance{lag}"
+    )
 
 
 def _media_rows(media: dict[str, Any]) -> list[tuple[str, str]]:

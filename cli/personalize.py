@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,6 +22,12 @@ class Preset(StrEnum):
     preview = "preview"
     standard = "standard"
     best = "best"
+
+
+class Accepted(StrEnum):
+    """Errors of an inspection that somebody may know better than."""
+
+    lips_strange = "lips_strange"
 
 
 def register(app: typer.Typer) -> None:
@@ -56,6 +63,10 @@ def personalize(
         typer.Option(
             help="An imported morphable model (likeness models list).", show_default="the shipped head"
         ),
+    ] = None,
+    accept: Annotated[
+        list[Accepted] | None,
+        typer.Option(help="Train although the inspection finds this error; you know better."),
     ] = None,
     server: ServerOption = None,
     consent: Annotated[
@@ -93,8 +104,10 @@ def personalize(
                 seed=seed,
                 audio_track=audio_track,
                 rotate=int(rotate),
+                accept=[code.value for code in accept or ()],
             )
-        _say(out, preset, started, as_json, {"person_id": training.person_id, "training_id": training.id})
+        ids = {"person_id": training.person_id, "training_id": training.id}
+        _say(out, preset, started, as_json, ids, training.result or {})
         return
     if consent is not None or subject is not None or attest:
         raise typer.BadParameter("--consent, --subject and --attest are only used with --server")
@@ -116,13 +129,20 @@ def personalize(
             progress=progress,
             work=work,
             model=model,
+            accept=[code.value for code in accept or ()],
         )
-    _say(out, preset, started, as_json, {})
+        from workers.package import read_manifest
+
+        manifest = read_manifest(out)
+    _say(out, preset, started, as_json, {}, manifest)
 
 
-def _say(out: Path, preset: Preset, started: float, as_json: bool, ids: dict[str, str]) -> None:
-    """What was written; ``ids`` are what a service knows it by."""
+def _say(
+    out: Path, preset: Preset, started: float, as_json: bool, ids: dict[str, str], manifest: Mapping[str, Any]
+) -> None:
+    """What was written, and how well it was learnt; ``ids`` are what a service knows it by."""
     seconds = seconds_of(started)
+    findings: list[dict[str, Any]] = manifest.get("findings") or []
     if as_json:
         print_json(
             {
@@ -130,9 +150,14 @@ def _say(out: Path, preset: Preset, started: float, as_json: bool, ids: dict[str
                 "bytes": out.stat().st_size,
                 "preset": preset.value,
                 "seconds": seconds,
+                "metrics": manifest.get("metrics") or {},
+                "findings": findings,
                 **ids,
             }
         )
     else:
         print(f"{out}  ({file_size(out)}, {seconds:.0f} s)")
+        for finding in findings:
+            print(f"{finding['severity']}: {finding['message']}")
+            print(f"         {finding['remedy']}")
         print(f"Next: likeness dub {ids.get('person_id', out)} RECORDING -o OUT.mp4")

@@ -5,7 +5,7 @@ Ctrl-C stops the watching, not the work: the job goes on at the service, and wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -86,12 +86,19 @@ class RemoteWork:
         seed: int,
         audio_track: int | None = None,
         rotate: int = 0,
+        accept: Sequence[str] = (),
     ) -> Training:
         """Have a person learned and save their file."""
         upload = self.upload(clip, "clip")
         person = self._client.persons.create(name, consent_id=consent_id)
         started = self._client.trainings.create(
-            person.id, upload.id, preset=preset, seed=seed, audio_track=audio_track, rotate=rotate
+            person.id,
+            upload.id,
+            preset=preset,
+            seed=seed,
+            audio_track=audio_track,
+            rotate=rotate,
+            accept=accept,
         )
         done = self._follow(self._client.trainings, started)
         self._client.persons.download(person.id, out, progress=self._transfer(f"download {out.name}"))

@@ -59,3 +59,13 @@ def eye_aperture(landmarks: NDArray[Any]) -> NDArray[np.float64]:
     )
     left = np.linalg.norm(landmarks[..., _LEFT_UPPER, :] - landmarks[..., _LEFT_LOWER, :], axis=-1).mean(-1)
     return (right + left) / 2 / inter_ocular_distance(landmarks)
+
+
+def lip_shape(landmarks: NDArray[Any]) -> NDArray[np.float64]:
+    """(..., 478, 2 or 3) -> (..., 2): height of the mouth with its lips, and its width, over the inter-ocular distance.
+
+    What speech does to a mouth that is seen from the front: vowels open it, and rounding makes it narrow.
+    """
+    height = np.linalg.norm(landmarks[..., 0, :] - landmarks[..., 17, :], axis=-1)
+    width = np.linalg.norm(landmarks[..., 61, :] - landmarks[..., 291, :], axis=-1)
+    return np.stack([height, width], axis=-1) / inter_ocular_distance(landmarks)[..., None]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -219,6 +219,7 @@ def request_training(
     seed: int,
     audio_track: int | None = None,
     rotate: int = 0,
+    accept: Sequence[str] = (),
     labels: Mapping[str, Any] | None = None,
     tenant_id: str | None = None,
     recorded: bool = False,
@@ -226,7 +227,7 @@ def request_training(
 ) -> str:
     """Queue the learning of a person from a clip; returns the job's id. With ``recorded`` the person's word is not
     enough: their consent must have been recorded and checked. With ``words`` a recorded one counts only once somebody
-    heard its words.
+    heard its words. ``accept`` names errors of the clip's inspection that do not stand in the way.
 
     Raises:
         NotFound: no such person or upload.
@@ -248,7 +249,12 @@ def request_training(
             "training",
             tenant_id=person.tenant_id,
             scope=f"people/{person.id}",
-            params={"preset": preset, "seed": seed, **_read_as(audio_track, rotate)},
+            params={
+                "preset": preset,
+                "seed": seed,
+                **_read_as(audio_track, rotate),
+                **({"accept": sorted(set(accept))} if accept else {}),
+            },
             inputs=inputs,
             labels=labels,
             person=person,

@@ -52,6 +52,8 @@ class SurveyFrame:
     """Its number at 25 fps."""
     image: NDArray[np.uint8]
     """(H, W, 3) RGB, upright, longest side at most ``max_side``."""
+    sampled: bool = True
+    """Whether it is one of the evenly spread ones; False for those that only follow the mouth."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ class Survey:
     """(T, h, w) grey, longest side 96 px, one for each frame at 25 fps that was looked at."""
     sound: SoundFigures | None
     """None when the clip has no sound."""
+    speech: NDArray[np.int16] | None
+    """(N,) the sound at 16 kHz, sample 640 k at frame k; None when the clip has none, or when nothing was followed."""
     refused: Problem | None
     """Set when the file can be read but is not decoded (too large, cut off, without video): no thumbnails
     then."""
@@ -77,6 +81,7 @@ def survey_clip(
     max_side: int,
     audio_track: int | None = None,
     rotate: int = 0,
+    followed: int = 0,
 ) -> Iterator[MediaInfo | SurveyFrame | Survey]:
     """Decode a clip once, in a limited child process.
 
@@ -87,6 +92,8 @@ def survey_clip(
         max_side: longest side of those, px.
         audio_track: which of its sound tracks, from 1; None for the one with the voice.
         rotate: degrees clockwise to turn the picture by, beside what the file says: 0, 90, 180 or 270.
+        followed: at most so many frames are yielded beside those, close enough together to follow a mouth
+            (:func:`followed_frames`), and the sound with the survey.
 
     Yields:
         the :class:`MediaInfo`, then :class:`SurveyFrame` s in order, then one :class:`Survey`.
@@ -96,20 +103,42 @@ def survey_clip(
         InvalidParameter: there is no such sound track, or no such turn.
     """
     for item in stream_isolated(
-        look, str(Path(clip).absolute()), limits, samples, max_side, audio_track, rotate, budget=limits.budget
+        look,
+        str(Path(clip).absolute()),
+        limits,
+        samples,
+        max_side,
+        audio_track,
+        rotate,
+        followed,
+        budget=limits.budget,
     ):
         if item["kind"] == "info":
             info = MediaInfo.from_dict(item["info"])
             yield info
         elif item["kind"] == "frame":
-            yield SurveyFrame(int(item["index"]), item["image"])
+            yield SurveyFrame(int(item["index"]), item["image"], bool(item["sampled"]))
         else:
             yield Survey(
                 info=info,
                 thumbnails=item["thumbnails"],
                 sound=SoundFigures(**item["sound"]) if item["sound"] else None,
+                speech=item["speech"],
                 refused=problem_from_dict(item["refused"]) if item["refused"] else None,
             )
+
+
+def followed_frames(frames: int, most: int) -> frozenset[int]:
+    """Every second frame, in whole runs: lips move slowly enough for that, and it halves the work.
+
+    Args:
+        frames: of the clip, at 25 fps.
+        most: frames to choose; a longer clip is followed in four stretches, from its beginning to its end.
+    """
+    if frames <= 2 * most:
+        return frozenset(range(0, frames, 2)) if most else frozenset()
+    starts = np.linspace(0, frames - most // 2, 4).round().astype(int).tolist()
+    return frozenset(start + offset for start in starts for offset in range(0, most // 2, 2))
 
 
 def look(
@@ -119,6 +148,7 @@ def look(
     max_side: int,
     audio_track: int | None = None,
     rotate: int = 0,
+    followed: int = 0,
 ) -> Iterator[dict[str, Any]]:
     """:func:`survey_clip`'s child side."""
     clip = Path(path)
@@ -131,11 +161,18 @@ def look(
     yield {"kind": "info", "info": info.as_dict()}
     if refused is not None or info.video is None:
         nothing = np.zeros((0, 1, 1), np.uint8)
-        yield {"kind": "survey", "thumbnails": nothing, "sound": None, "refused": refused}
+        yield {
+            "kind": "survey",
+            "thumbnails": nothing,
+            "sound": None,
+            "speech": None,
+            "refused": refused,
+        }
         return
     seconds = min(info.video.duration_s, limits.max_seconds or limits.max_duration_s)
     stop = max(1, round(seconds * FPS))
     wanted = frozenset(np.unique(np.linspace(0, stop - 1, min(stop, samples)).round().astype(int)).tolist())
+    watched = followed_frames(stop, followed)
     thumbnails = []
     origin = video_origin(clip, limits.max_pixels)
     with (
@@ -148,15 +185,26 @@ def look(
         for k, frame in resampled(timed, FPS, 0, stop):
             limits.check_pixels(frame.width, frame.height)
             thumbnails.append(small(frame, stream).mean(-1).round().astype(np.uint8))
-            if k in wanted:
-                yield {"kind": "frame", "index": k, "image": whole(frame, stream)}
+            if k in wanted or k in watched:
+                yield {"kind": "frame", "index": k, "image": whole(frame, stream), "sampled": k in wanted}
     sound = sound_figures(clip, info, origin, len(thumbnails) / FPS) if info.audio is not None else None
+    heard = sound is not None and followed > 0
     yield {
         "kind": "survey",
         "thumbnails": np.stack(thumbnails),
         "sound": asdict(sound) if sound is not None else None,
+        "speech": _speech(clip, info, origin, len(thumbnails) / FPS) if heard else None,
         "refused": None,
     }
+
+
+def _speech(clip: Path, info: MediaInfo, origin_s: float, seconds: float) -> NDArray[np.int16]:
+    """The sound as training gets it."""
+    track = info.audio.track if info.audio is not None else None
+    sound = read_sound(clip, rate=16000, origin_s=origin_s, stop_s=seconds, track=track)
+    pieces = [piece[:, 0] for piece in sound]
+    samples = np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+    return np.round(np.clip(samples, -1, 1) * 32767).astype(np.int16)
 
 
 def _refusal(clip: Path, info: MediaInfo, limits: ClipLimits) -> dict[str, Any] | None:

@@ -117,7 +117,13 @@ def renderings(sound: Array, frames: int, seed: int, extractor: Extractor = extr
     return np.stack([part[:frames] for part in parts])
 
 
-def prepare(clip: FaceTrack, heard: Array, general: GeneralModel | None, lag: Lag | None = None) -> ClipData:
+def prepare(
+    clip: FaceTrack,
+    heard: Array,
+    general: GeneralModel | None,
+    lag: Lag | None = None,
+    learnable: NDArray[np.bool_] | None = None,
+) -> ClipData:
     """Features, targets and normalisers of a cut clip.
 
     Args:
@@ -125,9 +131,10 @@ def prepare(clip: FaceTrack, heard: Array, general: GeneralModel | None, lag: La
         heard: (A, T, D) their sound, see :func:`renderings`.
         general: the start, whose normalisers are then used; None for the clip's own.
         lag: the clip's, if it is known already; None estimates it.
+        learnable: (T,) frames whose sound is there, see :func:`motion.spoken_ranges.find_ranges`; None for all.
 
     Raises:
-        NoSound: there is next to no speech.
+        NoSound: there is next to no speech, or next to no sound beside the face.
     """
     names = clip.expression_names
     clean = heard[0]
@@ -137,7 +144,14 @@ def prepare(clip: FaceTrack, heard: Array, general: GeneralModel | None, lag: La
             remedy="use a clip in which the person speaks clearly for most of the time",
             details={"needed": LEAST_SPEECH},
         )
-    valid, pose = clip.valid, PoseFrame.of(clip.motion, clip.valid)
+    valid = clip.valid if learnable is None else clip.valid & learnable
+    if int(valid.sum()) < LEAST_FRAMES:
+        raise NoSound(
+            f"{int(valid.sum())} frames show the face and have sound, and motion needs {LEAST_FRAMES}",
+            remedy="use a clip whose sound lasts as long as its picture",
+            details={"frames": int(valid.sum()), "needed": LEAST_FRAMES},
+        )
+    pose = PoseFrame.of(clip.motion, valid)
     targets = np.concatenate([clip.motion.expression, pose.deviation(clip.motion)], axis=1).astype(np.float32)
     floor = np.concatenate([np.full(len(names), 0.01), np.full(3, 1e-3), np.full(3, 0.1)])
     target_mean, target_scale = targets[valid].mean(0), targets[valid].std(0) + floor

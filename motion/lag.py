@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from motion.regression import context, correlation, folds, ridge_path, training_mask
+from motion.regression import context, correlation, folds_of, ridge_path, training_mask
 
 Array = NDArray[np.float32]
 
@@ -49,7 +49,7 @@ def estimate_lag(features: Array, opening: Array, valid: NDArray[np.bool_]) -> L
     for lag in LAGS:
         window = context(shift_features(features, lag), 1)
         predicted = np.zeros(len(opening))
-        for block in folds(len(opening), 5):
+        for block in folds_of(valid, 5):
             train = training_mask(len(opening), block, guard=4) & valid
             ridge = ridge_path(window[train], opening[train, None], (3.0,))[0]
             predicted[block] = ridge(window[block])[:, 0] - opening[train].mean()

@@ -19,13 +19,18 @@ import soxr
 import torch
 from numpy.typing import NDArray
 
+from faces.mouth import lip_shape
 from faces.track import FaceTrack
 from motion.dataset import ClipData, Extractor, cut_clip, prepare, renderings
 from motion.features import extract
 from motion.general import GeneralModel
+from motion.lip_sync import follow
 from motion.model import FoldRidges, MotionModel, Regressor
 from motion.network import NetworkConfig, SpeechMotionNet, single_thread
-from motion.regression import Ridge, context, correlation, folds, ridge_path, training_mask
+from motion.regression import Ridge, context, correlation, folds_of, ridge_path, training_mask
+from motion.shift import shifted
+from motion.sound_ranges import heard_frames
+from motion.spoken_ranges import find_ranges
 from motion.style import measure_style
 from motion.targets import calmed, lid_mask, mouth_mask
 from motion.train import TrainConfig, train_fold
@@ -65,6 +70,13 @@ class MotionReport:
     """Frames learnt from."""
     lip_r: float
     """Correlation of the held-out folds' inner-lip opening with the track's."""
+    sound_late_ms: int
+    """Milliseconds by which the clip's sound was late and was moved forward; negative: it was early; 0: neither."""
+    lips_z: float
+    """How sure it is that lips and voice belong together (:attr:`motion.lip_sync.LipSync.z`); 0 where it can't be
+    told."""
+    frames_without_sound: int
+    """Frames left out because there is no sound beside them."""
     lag_frames: int
     """Frames that the clip's picture is behind its sound."""
     lag_scores: dict[str, float]
@@ -124,14 +136,30 @@ def train_motion(
     progress(Tick("motion.features", 0, 1))
     general = GeneralModel.load(start) if start is not None else None
     heard = renderings(sound, len(clip), seed, extractor)
+    lips, sync = lip_shape(clip.landmarks), None
+    lips[~clip.valid] = np.nan
+    if extractor is extract:  # the general model knows no other features
+        sync = follow(heard[0], lips, np.isfinite(lips).all(1) & heard_frames(sound, len(clip)))
+    late_ms = sync.sound_late_ms if sync is not None and sync.verdict == "shifted" else 0
+    if late_ms:
+        sound = shifted(sound, late_ms)
+        heard = renderings(sound, len(clip), seed, extractor)
+    learnable = find_ranges(sound, heard[0], lips).learnable(len(clip))
     progress(Tick("motion.features", 1, 1))
 
     with single_thread():
-        data = prepare(clip, heard, general)
+        data = prepare(clip, heard, general, learnable=learnable)
         nets, steps = _train_folds(data, clip, general, config, seed, checkpoint_dir / "motion.pt", progress)
         learnt = _with_ridges(data, nets, config, general is not None)
         model, report = _assemble(clip, extractor(faster(sound)), data, learnt, general, config)
-    report = replace(report, fold_steps=tuple(steps), ridge=learnt.strength)
+    report = replace(
+        report,
+        fold_steps=tuple(steps),
+        ridge=learnt.strength,
+        sound_late_ms=late_ms,
+        lips_z=round(sync.z, 2) if sync is not None else 0.0,
+        frames_without_sound=int((~learnable).sum()),
+    )
     report = replace(report, seconds=round(time.monotonic() - began, 2))
     model = replace(model, facts=asdict(report))
     model.save(out)
@@ -168,7 +196,7 @@ def _train_folds(
     states = dict(saved.modules) if saved else {}
     steps = [int(step) for step in saved.state["steps"]] if saved else []
     nets = []
-    for number, block in enumerate(folds(frames, config.folds)):
+    for number, block in enumerate(folds_of(data.valid, config.folds)):
         progress(Tick("motion", number, config.folds))
         # Each fold has its own seed, so a resumed run draws what an uninterrupted one would.
         fold_seed = seed * 1009 + number
@@ -222,7 +250,7 @@ def _with_ridges(
     loudness = math.sqrt(around.shape[1] / width)
     fitted: list[list[Ridge]] = []
     held_out = np.zeros((len(config.ridge), frames, targets.shape[1]), np.float32)
-    for net, block in zip(nets, folds(frames, len(nets)), strict=True):
+    for net, block in zip(nets, folds_of(data.valid, len(nets)), strict=True):
         hidden = net.hidden_states(clean[None])
         direct = net.head(hidden)[0].numpy()
         rows = np.concatenate([around, loudness * hidden[0].numpy()], axis=1)
@@ -274,6 +302,9 @@ def _assemble(
     report = MotionReport(
         frames=int(valid.sum()),
         lip_r=round(correlation(opening[valid], data.opening[valid]), 4),
+        sound_late_ms=0,
+        lips_z=0.0,
+        frames_without_sound=0,
         lag_frames=data.lag.frames,
         lag_scores={str(k): round(v, 4) for k, v in data.lag.scores.items()},
         mouth_gain=round(gain, 4),

@@ -61,6 +61,20 @@ def folds(frames: int, count: int) -> list[slice]:
     return [slice(int(a), int(b)) for a, b in pairwise(edges)]
 
 
+def folds_of(valid: NDArray[np.bool_], count: int) -> list[slice]:
+    """The same over (T,) frames of which only the valid ones count: each block holds as many of those.
+
+    Where a clip's sound ends early, blocks of equal length would leave some with nothing to be judged by.
+    """
+    counted = np.r_[0, np.cumsum(valid)]
+    inner = [int(np.searchsorted(counted, counted[-1] * k / count)) for k in range(1, count)]
+    return (
+        [slice(a, b) for a, b in pairwise([0, *inner, len(valid)])]
+        if not valid.all()
+        else folds(len(valid), count)
+    )
+
+
 def training_mask(frames: int, held_out: slice, guard: int) -> NDArray[np.bool_]:
     """(frames,) True outside the held-out block and ``guard`` frames around it (their windows overlap it)."""
     mask = np.ones(frames, bool)

@@ -78,6 +78,9 @@ def train_fold(
     renderings, frames, _ = data.features.shape
     length = min(config.length, frames)
     window = torch.arange(length)
+    # A window without any frame that counts would be a step that learns nothing.
+    counted = torch.cat([torch.zeros(1), (train + held_out).cumsum(0)])
+    possible = (counted[length:] > counted[:-length]).nonzero()[:, 0]
     best, best_step, best_state, waited = float("inf"), 0, copy.deepcopy(net.state_dict()), 0
     if not from_general:
         # Where nothing beats the mean, the fold says the mean.
@@ -94,7 +97,7 @@ def train_fold(
                 if waited >= config.patience:
                     break
         net.train()
-        starts = torch.randint(frames - length + 1, (config.windows, 1), generator=generator)
+        starts = possible[torch.randint(len(possible), (config.windows, 1), generator=generator)]
         index = starts + window  # (B, L)
         which = torch.randint(renderings, (config.windows, 1), generator=generator)
         predicted = net(data.features[which, index])  # (B, L, O)

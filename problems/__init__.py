@@ -11,6 +11,7 @@
     │   ├── SeveralFaces            more than one face in too many frames
     │   ├── StillImage              a video whose frames do not change
     │   ├── FaceTooSmall            a face of too few pixels
+    │   ├── LipsStrange             lips that do not move with the voice
     │   ├── InvalidParameter        an argument or a field outside what it may be
     │   └── InvalidPackage          a PERSON file that is damaged, unknown or of another version
     ├── NotFound (404)              no such resource
@@ -123,6 +124,10 @@ class StillImage(InvalidInput):
 
 class FaceTooSmall(InvalidInput):
     slug, title = "face_too_small", "The face is too small"
+
+
+class LipsStrange(InvalidInput):
+    slug, title = "lips_strange", "Lips and voice do not belong together"
 
 
 class InvalidParameter(InvalidInput):

@@ -88,6 +88,23 @@ def write_package(work: Path, out: Path, facts: Mapping[str, Any]) -> dict[str, 
     return manifest
 
 
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a PERSON that was just written; nothing else of it is read or checked.
+
+    Raises:
+        InvalidPackage: it has none.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            content: dict[str, Any] = json.loads(archive.read(MANIFEST))
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise InvalidPackage(
+            f"{path.name} is not a PERSON file ({error})",
+            remedy="make it again with: likeness personalize CLIP -o PERSON",
+        ) from error
+    return content
+
+
 @contextmanager
 def open_package(path: Path) -> Iterator[PersonPackage]:
     """Check and unpack a PERSON into a temporary folder, which goes away with the context.

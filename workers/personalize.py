@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from faces.registry import model_named
@@ -33,6 +33,7 @@ def personalize(
     progress: Progress = silent,
     work: Path | None = None,
     model: str | None = None,
+    accept: Collection[str] = (),
 ) -> Path:
     """Learn a person from a clip and write one PERSON file.
 
@@ -44,6 +45,7 @@ def personalize(
         rotate: degrees clockwise to turn the clip by, beside what the file says: 0, 90, 180 or 270.
         work: folder for intermediate results; by default one beside ``out``, removed at the end.
         model: name of an installed morphable model; the shipped head by default.
+        accept: errors of the clip's inspection that do not stand in the way, see :mod:`workers.inspection`.
 
     Raises:
         Problem: what is wrong with the clip, and the remedy.
@@ -54,11 +56,14 @@ def personalize(
     fingerprint = f"{sha256_of(clip) if clip.is_file() else 'missing'}:{preset}:{seed}:{frames}"
     fingerprint += f":sound {audio_track}" if audio_track is not None else ""
     fingerprint += f":turned {rotate}" if rotate else ""
+    fingerprint += f":accepted {','.join(sorted(accept))}" if accept else ""
     stages = _Stages(folder, f"{fingerprint}:{model}" if model else fingerprint)
     stages.run(
         "validate",
         ("clip.mp4",),
-        lambda: validate.run(clip, folder, audio_track=audio_track, rotate=rotate, progress=progress),
+        lambda: validate.run(
+            clip, folder, audio_track=audio_track, rotate=rotate, accept=accept, progress=progress
+        ),
     )
     if not (folder / "audio.wav").is_file():
         raise NoSound(
@@ -74,7 +79,7 @@ def personalize(
     )
     stages.run(
         "motion",
-        ("motion.safetensors",),
+        ("motion.safetensors", motion.REPORT),
         lambda: motion.run(folder, preset=preset, seed=seed, progress=progress),
     )
     stages.run(

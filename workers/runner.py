@@ -111,11 +111,11 @@ class StageSpec:
 
 
 def _inspect(context: StageContext) -> Mapping[str, Any]:
-    from fitting.inspect import inspect_clip
     from fitting.inspect.pictures import InspectionPictures
+    from workers.inspection import inspect
 
     pictures = InspectionPictures()
-    inspection = inspect_clip(
+    inspection = inspect(
         context.inputs["clip"],
         audio_track=context.params.get("audio_track"),
         rotate=context.params.get("rotate") or 0,
@@ -182,6 +182,7 @@ def _validate(context: StageContext) -> Mapping[str, Any]:
         context.work,
         audio_track=context.params.get("audio_track"),
         rotate=context.params.get("rotate") or 0,
+        accept=context.params.get("accept") or (),
         progress=context.progress,
     ).as_dict()
 
@@ -331,7 +332,7 @@ STAGES: Mapping[str, StageSpec] = {
         _validate,
         "2",
         reads=("clip", "consent"),
-        params=("audio_track", "rotate"),
+        params=("audio_track", "rotate", "accept"),
         seconds={"inspect": 5, "validate": 5},
         produces=("clip.mp4",),
     ),
@@ -344,10 +345,10 @@ STAGES: Mapping[str, StageSpec] = {
     ),
     "motion": StageSpec(
         _motion,
-        "1",
+        "2",
         params=_LEARNS,
         seconds={"motion.features": 5, "motion": 29},
-        produces=("motion.safetensors",),
+        produces=("motion.safetensors", "motion.json"),
     ),
     "render": StageSpec(
         _render,

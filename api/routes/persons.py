@@ -249,6 +249,7 @@ def train(
         seed=body.seed,
         audio_track=body.audio_track,
         rotate=body.rotate,
+        accept=body.accept,
         labels=body.metadata,
         tenant_id=account.tenant_id,
         recorded=settings.consent == "recorded",

@@ -21,8 +21,9 @@ from fitting.inspect.clip import (
 )
 from fitting.inspect.config import InspectConfig
 from fitting.inspect.cuts import find_cuts
+from fitting.inspect.mouth_watch import MouthWatch
 from fitting.inspect.notes import note_findings, rate_findings
-from fitting.inspect.report import FaceFigures, Finding, Inspection
+from fitting.inspect.report import FaceFigures, Finding, Inspection, VoiceFigures
 from fitting.inspect.sight import Looker, Sight
 from fitting.inspect.upright import Uprightness, turned_finding
 from fitting.inspect.verdict import judge_face
@@ -37,6 +38,8 @@ __all__ = [
     "Finding",
     "InspectConfig",
     "Inspection",
+    "MouthWatch",
+    "VoiceFigures",
     "block_changes",
     "find_cuts",
     "find_frozen",
@@ -55,8 +58,9 @@ def inspect_clip(
     rotate: int = 0,
     progress: Progress = silent,
     watch: Callable[[SurveyFrame, Sight], None] | None = None,
+    mouth: MouthWatch | None = None,
 ) -> Inspection:
-    """Look at a clip for some seconds.
+    """Look at a clip for some seconds; :func:`workers.inspection.inspect` listens to it, too.
 
     Args:
         path: any video file.
@@ -66,6 +70,7 @@ def inspect_clip(
         rotate: degrees clockwise to turn the picture by, beside what the file says: 0, 90, 180 or 270.
         progress: gets ticks of stage ``inspect``.
         watch: gets every frame that is searched for faces, with what was seen in it.
+        mouth: follows the mouth, frame by frame.
 
     Raises:
         NotFound, UnreadableMedia, DecodeTimeout: the file can't be read at all; all else is a finding.
@@ -85,12 +90,17 @@ def inspect_clip(
             max_side=config.max_side,
             audio_track=audio_track,
             rotate=rotate,
+            followed=mouth.most if mouth is not None else 0,
         ):
             if isinstance(item, MediaInfo):
                 media = item
                 progress(Tick("inspect", 0, config.samples))
             elif isinstance(item, SurveyFrame):
                 assert media is not None
+                if mouth is not None:
+                    mouth.see(item)
+                if not item.sampled:
+                    continue
                 sights.append(looker.look(item, _longest_side(media, limits) / max(item.image.shape[:2])))
                 if len(sights) % every == 1 or every == 1:
                     uprightness.look(item.image)
@@ -99,6 +109,8 @@ def inspect_clip(
                 progress(Tick("inspect", len(sights), max(config.samples, len(sights))))
             else:
                 survey = item
+                if mouth is not None:
+                    mouth.hear(item)
     if survey is None or media is None:
         raise InternalProblem(
             "the survey of the clip ended early", remedy="report this with the clip, if you may"

@@ -11,6 +11,7 @@ from media.probe import MediaInfo
 from media.survey import SoundFigures
 from problems import (
     FaceTooSmall,
+    LipsStrange,
     NoFace,
     NoSound,
     Problem,
@@ -84,6 +85,37 @@ class FaceFigures:
 
 
 @dataclass(frozen=True)
+class VoiceFigures:
+    """Whether lips and voice belong together (:mod:`motion.lip_sync`)."""
+
+    verdict: str
+    """``together``; ``shifted``: together, but late or early; ``strange``: another's voice; ``unsure``; ``unheard``:
+    too little voice or face to tell."""
+    correlation: float
+    """Of the height of the mouth with what the voice lets expect, at the lag, -1..1; about 0 for a stranger's voice."""
+    sound_late_ms: int
+    """Milliseconds by which the sound comes after the lips; negative: before them. Up to 80 are natural."""
+    z: float
+    """Standard deviations of that agreement beyond chance; 3 and more is hardly an accident."""
+    power: float
+    """The z that a mumbled clip of this length would still reach: how much could be told."""
+    shifted_ms: int
+    """Milliseconds by which training moves the sound forward to undo the lag; 0 where it leaves it."""
+    voiced_s: float
+    """Seconds with a voice."""
+    frames: int
+    """Frames at 25 fps that were compared."""
+    windows: tuple[tuple[int, float], ...] = ()
+    """First frame and correlation of each four seconds that were followed."""
+    missing: tuple[tuple[int, int], ...] = ()
+    """Ranges of frames without any sound, first to last."""
+    unvoiced: tuple[tuple[int, int], ...] = ()
+    """Ranges in which lips move as in speech, and no voice is heard."""
+    unmoved: tuple[tuple[int, int], ...] = ()
+    """Ranges in which a voice is heard, and the lips keep still."""
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What was seen in a clip."""
 
@@ -103,6 +135,8 @@ class Inspection:
     """First frames after a cut."""
     findings: tuple[Finding, ...]
     """Errors first."""
+    voice: VoiceFigures | None = None
+    """None when nobody listened, or there is nothing to hear or to see."""
 
     @property
     def trainable(self) -> bool:
@@ -142,6 +176,7 @@ _PROBLEMS: dict[str, type[Problem]] = {
     "still_image": StillImage,
     "no_sound": NoSound,
     "silent_sound": NoSound,
+    "lips_strange": LipsStrange,
 }
 """Errors that are found here; the codes of others are the slugs of the problems that reading met."""
 

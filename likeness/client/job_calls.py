@@ -175,6 +175,7 @@ class Trainings(JobCalls[Training]):
         seed: int = 0,
         audio_track: int | None = None,
         rotate: int = 0,
+        accept: Sequence[str] = (),
         metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Training:
@@ -183,6 +184,7 @@ class Trainings(JobCalls[Training]):
         Args:
             audio_track: which of its sound tracks has the voice, from 1; None for the service to find out.
             rotate: degrees clockwise by which its picture is to be turned: 0, 90, 180 or 270.
+            accept: errors of the clip's inspection that you know better than.
         """
         body: dict[str, Any] = {
             "upload_id": upload_id,
@@ -194,6 +196,8 @@ class Trainings(JobCalls[Training]):
             body["audio_track"] = audio_track
         if rotate:
             body["rotate"] = rotate
+        if accept:
+            body["accept"] = list(accept)
         return self._start(f"/v1/persons/{quote(person_id, safe='')}/trainings", body, idempotency_key)
 
     def previews(self, job_id: str) -> Sequence[File]:

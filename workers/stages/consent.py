@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from faces.identity import DESCRIPTOR_SIZE, FaceDescriptor, identity_distance
-from faces.mouth import eye_aperture, inter_ocular_distance, mouth_opening
+from faces.mouth import eye_aperture, inter_ocular_distance, lip_shape, mouth_opening
 from fitting.inspect import Finding, InspectConfig, Inspection, inspect_clip
 from fitting.inspect.pose import RIGID
 from fitting.landmarks import FaceLandmarker
@@ -64,12 +64,9 @@ class ConsentLimits:
     """Seconds with a voice; less is an error."""
     min_mouth_range: float = 0.02
     """5th to 95th percentile of the lip opening over the inter-ocular distance; less is an error."""
-    strange_lips: float = 0.15
-    """Correlation of lips and voice; less is an error, if there is enough to tell."""
-    unsure_lips: float = 0.25
-    """Correlation of lips and voice; less is a warning."""
-    telling_s: float = 6.0
-    """Seconds of the recording from which the correlation may refuse: under it chance reaches too high."""
+    furthest_lag: int = 7
+    """Frames that the lips may be ahead of the voice or behind it (0.28 s): no phone records later. Among more lags
+    chance would find one at which a stranger's voice fits."""
     min_head_range: float = 0.015
     """5th to 95th percentile of the head's place, inter-ocular distances; less is an error: nobody keeps that still."""
     closed_eyes: float = 0.65
@@ -304,7 +301,8 @@ def _look_closely(
         samples = read_wav(sound)
     valid = np.isfinite(points).all((1, 2))
     opening = np.asarray(mouth_opening(points), np.float32)
-    found = _voice_findings(lips_follow_voice(samples, opening, valid), opening[valid], limits, measures)
+    sync = lips_follow_voice(samples, lip_shape(points), valid, limits.furthest_lag)
+    found = _voice_findings(sync, opening[valid], limits, measures)
     found += _head_findings(points[valid], limits, measures)
     return found if clip is None else found + _identity_findings(faces, clip, limits, measures)
 
@@ -334,19 +332,20 @@ def _voice_findings(
         "mouth_range": round(float(high - low), 4),
         "lips_follow_voice": round(sync.correlation, 3),
         "lips_lag_frames": sync.lag,
+        "lips_z": round(sync.z, 2),
     }
     again = "film the person saying the sentence in one go, and leave the sound as it was recorded"
-    facts = {"correlation": round(sync.correlation, 3), "lag_frames": sync.lag}
+    facts = {"correlation": round(sync.correlation, 3), "z": round(sync.z, 2), "lag_frames": sync.lag}
     if sync.voiced_s < limits.min_voice_s:
         message = f"nobody is heard speaking: there is a voice for {sync.voiced_s:.1f} s"
         return [Finding("no_voice", "error", message, _VOICE, facts={"voice_seconds": sync.voiced_s})]
     if high - low < limits.min_mouth_range:
         return [Finding("mouth_still", "error", "a voice is heard, but the mouth does not move", again)]
-    if sync.correlation < limits.strange_lips and len(opening) >= 25 * limits.telling_s:
+    if sync.verdict == "strange":
         return [
             Finding("lips_strange", "error", "the lips do not move with the voice", again, facts=facts),
         ]
-    if sync.correlation < limits.unsure_lips:
+    if sync.verdict in ("unsure", "unheard"):
         message = "it is not clear that the lips move with the voice"
         remedy = "watch the recording with its sound, or film a longer sentence, spoken clearly"
         return [Finding("lips_unsure", "warning", message, remedy, facts=facts)]

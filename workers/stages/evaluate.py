@@ -16,6 +16,7 @@ and resumes the one that was interrupted (``evaluation.ledger``).
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -139,7 +140,16 @@ def run(
     key = key_of(
         file_hash(clip),
         *(f"{name} {value}" for name, value in choices.items()),
-        code_hash("problems", "faces", "media", "fitting", "workers/stages/validate.py"),
+        code_hash(
+            "problems",
+            "faces",
+            "media",
+            "fitting",
+            "motion",
+            "workers/inspection.py",
+            "workers/voice_findings.py",
+            "workers/stages/validate.py",
+        ),
     )
     ledger.run(
         "validate",
@@ -165,7 +175,7 @@ def run(
     seconds["measure"] = round(time.monotonic() - started, 2)
     peaks = {stage: round(entry["peak_rss_mb"], 1) for stage, entry in ledger.entries.items()}
     peaks["measure"] = round(watch.peak_mb, 1)
-    result |= {"seconds": seconds, "peak_rss_mb": max(peaks.values())}
+    result |= {"seconds": seconds, "peak_rss_mb": max(peaks.values()), **_heard(real, out_dir / "work")}
     protocol = {
         "clip": clip.name,
         "clip_sha256": file_hash(clip),
@@ -184,6 +194,20 @@ def run(
 def _named(**choices: Any) -> dict[str, Any]:
     """The choices that were made."""
     return {name: value for name, value in choices.items() if value is not None}
+
+
+def _heard(real: Path, work: Path) -> dict[str, Any]:
+    """What inspection and training say of lips and voice: ``voice``, ``lip_r`` and ``findings``, where they left it."""
+    inspection, learnt = (_json(path) for path in (real / "inspection.json", work / "motion.json"))
+    findings = [
+        f for f in (*inspection.get("findings", ()), *learnt.get("findings", ())) if f["severity"] != "hint"
+    ]
+    return {"voice": inspection.get("voice"), "lip_r": learnt.get("lip_r"), "findings": findings}
+
+
+def _json(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return content
 
 
 def _split(clip: Path, real: Path, train_frames: int) -> Split:
@@ -233,7 +257,7 @@ def _personalise(
         ),
         leftovers=[work / "checkpoints"],
     )  # fmt: skip
-    motion_key = key_of(fit_key, code_hash("motion", "workers/stages/motion.py"))
+    motion_key = key_of(fit_key, code_hash("motion", "workers/voice_findings.py", "workers/stages/motion.py"))
     ledger.run(
         "motion", motion_key, [work / "motion.safetensors"],
         lambda: steps.motion(work, preset=preset, seed=seed, progress=progress),
