@@ -7,10 +7,8 @@ job has no row are swept up at a worker's start. The receipt names ids, keys and
 
 from __future__ import annotations
 
-import logging
 import shutil
 from dataclasses import dataclass, field
-from functools import partial
 
 from sqlalchemy.orm import Session
 
@@ -18,7 +16,6 @@ from likeness.admission import hold_people
 from likeness.clock import now
 from likeness.database import Database
 from likeness.job_states import ACTIVE
-from likeness.refusals import StoreUnavailable
 from likeness.repositories.artifacts import ArtifactRepository
 from likeness.repositories.consents import ConsentRepository
 from likeness.repositories.deletions import DeletionRepository
@@ -29,9 +26,7 @@ from likeness.requests import Kind, job_or_refuse, person_or_refuse, stop_job, u
 from likeness.settings import Settings
 from likeness.store import ObjectStore
 from likeness.tables import Person
-from problems import Conflict, Problem
-
-log = logging.getLogger("likeness.deletion")
+from problems import Conflict
 
 
 @dataclass
@@ -186,12 +181,7 @@ def _mark_jobs(session: Session, job_ids: list[str]) -> list[str]:
 
 
 def purge(database: Database, store: ObjectStore, settings: Settings) -> Removed:
-    """Finish every marked deletion whose jobs no worker holds any more; safe at any time, for anyone.
-
-    Raises:
-        StoreUnavailable: the object store is away; what is left waits.
-        Problem, OSError: one of them could not be finished; the others were.
-    """
+    """Finish every marked deletion whose jobs no worker holds any more; safe at any time, for anyone."""
     with database.read() as session:
         jobs = JobRepository(session)
         marked_jobs = jobs.deleting()
@@ -213,22 +203,13 @@ def purge(database: Database, store: ObjectStore, settings: Settings) -> Removed
             if not busy.intersection(inspections[upload_id])
             and not jobs.leased(UploadRepository(session).active_jobs(upload_id))
         ]
-    removed, first = Removed(), None
-    steps = [
-        *(partial(_purge_job, database, store, settings, job_id) for job_id in ready_jobs),
-        *(partial(_purge_upload, database, store, upload_id) for upload_id in ready_uploads),
-        *(partial(_purge_person, database, store, person_id) for person_id in ready_people),
-    ]
-    for step in steps:
-        try:
-            removed.add(step())
-        except StoreUnavailable:  # it is away for the rest, too
-            raise
-        except (Problem, OSError) as problem:  # what can't be deleted must not keep the others from it
-            log.warning("a deletion waits: %s", problem)
-            first = first or problem
-    if first is not None:
-        raise first
+    removed = Removed()
+    for job_id in ready_jobs:
+        removed.add(_purge_job(database, store, settings, job_id))
+    for upload_id in ready_uploads:
+        removed.add(_purge_upload(database, store, upload_id))
+    for person_id in ready_people:
+        removed.add(_purge_person(database, store, person_id))
     return removed
 
 
