@@ -369,6 +369,8 @@ def _purge_person(database: Database, store: ObjectStore, person_id: str) -> Rem
     else:
         store.delete_prefix(scope)
     with database.write() as session:
+        ConsentRepository(session).lock_of_person(person_id)
+        hold_people(session, [person_id])  # others purge, too
         person = PersonRepository(session).get(person_id)
         if person is None:
             return Removed()

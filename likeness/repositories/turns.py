@@ -7,11 +7,24 @@ cost grows with the tenants that wait, not with their jobs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select
+from sqlalchemy import (
+    BindParameter,
+    Executable,
+    Integer,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    union_all,
+)
 from sqlalchemy.orm import Session
 
 from likeness.repositories.outbox import waiting
@@ -60,79 +73,120 @@ class TurnRepository:
         when its turn comes: at level n + what the tenant runs. On one level the tenant that ran more at the start goes
         first, since the other was served meanwhile; of two that ran equally much, the one served the longest ago.
         """
-        mine = self.session.scalar(select(Stage).where(Stage.job_id == job_id, Stage.status == "queued"))
+        mine = self.session.connection().execute(_MINE, {"job_id": job_id}).one_or_none()
         if mine is None:
             return 0
         queues = self._taken_with(mine.queue, now)
-        before = or_(
-            Stage.priority < mine.priority,
-            and_(Stage.priority == mine.priority, Stage.queued_at < mine.queued_at),
-            and_(Stage.priority == mine.priority, Stage.queued_at == mine.queued_at, Stage.id < mine.id),
-        )
-        own = self._waiting(mine.tenant_id, now, queues, before, limit=MOST_AHEAD)
+        own = self._count(_OWN, {**mine._mapping, "queues": queues, "now": now})
         turns = self._turns(now, queues, also=mine.tenant_id)
         place, me = next((n, turn) for n, turn in enumerate(turns) if turn.tenant_id == mine.tenant_id)
-        level, count = me.running + own, own
+        level, most = me.running + own, {}
         for n, other in enumerate(turns):
-            if n == place:
-                continue
+            first = other.running > me.running or (other.running == me.running and n < place)
+            if n != place and level - other.running + first > 0:
+                most[other.tenant_id] = level - other.running + first
+        return min(own + self._waiting(most, queues, now), MOST_AHEAD)
+
+    def _waiting(self, most: Mapping[str, int], queues: Sequence[str], now: datetime) -> int:
+        """How many due stages wait in these queues, of each tenant so many at most; ``MOST_AHEAD`` or a few more."""
+        count, tenants = 0, list(most)
+        for start in range(0, len(tenants), _AT_ONCE):
             if count >= MOST_AHEAD:
                 break
-            first = other.running > me.running or (other.running == me.running and n < place)
-            most = min(level - other.running + first, MOST_AHEAD - count)
-            if most > 0:
-                count += self._waiting(other.tenant_id, now, queues, limit=most)
-        return min(count, MOST_AHEAD)
+            some = tenants[start : start + _AT_ONCE]
+            values: dict[str, Any] = {"queues": queues, "now": now}
+            for n, tenant_id in enumerate(some):
+                values |= {f"tenant_{n}": tenant_id, f"most_{n}": min(most[tenant_id], MOST_AHEAD)}
+            count += self._count(_others(len(some)), values)
+        return count
 
-    def _waiting(
-        self,
-        tenant_id: str,
-        now: datetime,
-        queues: Sequence[str],
-        *which: ColumnElement[bool],
-        limit: int,
-    ) -> int:
-        """How many due stages of a tenant wait in these queues, counted up to ``limit``."""
-        count = 0
-        for queue in queues:
-            some = (
-                select(Stage.id)
-                .where(*waiting(now, queue), Stage.tenant_id == tenant_id, *which)
-                .limit(limit)
-                .subquery()
-            )
-            count += self.session.scalar(select(func.count()).select_from(some)) or 0
-        return min(count, limit)
+    def _count(self, statement: Executable, values: Mapping[str, Any]) -> int:
+        return int(self.session.connection().execute(statement, values).scalar_one())
 
     def _taken_with(self, queue: str, now: datetime) -> list[str]:
         """The queues of the worker that takes stages from this one; of several workers, the one with the fewest."""
-        query = select(Worker.queues).where(Worker.last_seen >= now - _SEEN_WITHIN).distinct()
-        sets = [names.split(",") for names in self.session.scalars(query)]
+        rows = self.session.connection().execute(_WORKERS, {"since": now - _SEEN_WITHIN})
+        sets = [names.split(",") for (names,) in rows]
         return min((names for names in sets if queue in names), key=len, default=[queue])
 
     def _turns(
-        self, now: datetime, queues: Sequence[str], *, also: str | None = None, limit: int | None = None
+        self, now: datetime, queues: Sequence[str], *, also: str = "", limit: int = 1_000_000
     ) -> list[_Turn]:
         """Tenants that have something to do in these queues, and one more, whose turn it is first."""
-        running = (
-            select(Stage.tenant_id, func.count().label("stages"))
-            .where(Stage.status == "running")
-            .group_by(Stage.tenant_id)
+        values = {"now": now, "also": also, "most": limit}
+        rows = self.session.connection().execute(_turns_in(tuple(queues)), values)
+        return [_Turn(tenant_id, stages) for tenant_id, stages in rows]
+
+
+# Made once, since many clients poll: to build and hash a statement anew costs more than to run it.
+
+_AT_ONCE = 50
+"""Tenants whose waiting stages are counted by one statement."""
+_stages, _tenants, _workers = Stage.__table__.c, Tenant.__table__.c, Worker.__table__.c
+_NOW: BindParameter[datetime] = bindparam("now", type_=_stages.not_before.type)
+_QUEUES: BindParameter[Sequence[str]] = bindparam("queues", expanding=True)
+_WAITS = (_stages.status == "queued", or_(_stages.not_before.is_(None), _stages.not_before <= _NOW))
+_OF_MINE = ("tenant_id", "queue", "priority", "queued_at", "id")
+_MINE = select(*(_stages[name] for name in _OF_MINE)).where(
+    _stages.job_id == bindparam("job_id"), _stages.status == "queued"
+)
+_AGE: BindParameter[datetime] = bindparam("queued_at", type_=_stages.queued_at.type)
+_PRIORITY: BindParameter[int] = bindparam("priority")
+_OWN = select(func.count()).select_from(
+    select(literal_column("1"))
+    .where(
+        *_WAITS,
+        _stages.queue.in_(_QUEUES),
+        _stages.tenant_id == bindparam("tenant_id"),
+        or_(
+            _stages.priority < _PRIORITY,
+            and_(_stages.priority == _PRIORITY, _stages.queued_at < _AGE),
+            and_(_stages.priority == _PRIORITY, _stages.queued_at == _AGE, _stages.id < bindparam("id")),
+        ),
+    )
+    .limit(MOST_AHEAD)
+    .subquery()
+)
+_WORKERS = (
+    select(_workers.queues)
+    .where(_workers.last_seen >= bindparam("since", type_=_workers.last_seen.type))
+    .distinct()
+)
+
+
+@cache
+def _others(tenants: int) -> Executable:
+    """The sum over so many tenants of their waiting stages, each counted up to a limit of its own."""
+    counts = [
+        select(func.count().label("stages")).select_from(
+            select(literal_column("1"))
+            .where(*_WAITS, _stages.queue.in_(_QUEUES), _stages.tenant_id == bindparam(f"tenant_{n}"))
+            .limit(bindparam(f"most_{n}", type_=Integer))
             .subquery()
         )
-        served = select(func.max(Stage.started_at)).where(Stage.tenant_id == Tenant.id).scalar_subquery()
-        busy = func.coalesce(running.c.stages, 0)
-        waits: list[ColumnElement[bool]] = [
-            exists().where(*waiting(now, queue), Stage.tenant_id == Tenant.id) for queue in queues
-        ]
-        if also is not None:
-            waits.append(Tenant.id == also)
-        query = (
-            select(Tenant.id, busy)
-            .outerjoin(running, running.c.tenant_id == Tenant.id)
-            .where(or_(*waits))
-            .order_by(busy, served.asc().nulls_first(), Tenant.id)
-        )
-        if limit is not None:
-            query = query.limit(limit)
-        return [_Turn(tenant_id, stages) for tenant_id, stages in self.session.execute(query)]
+        for n in range(tenants)
+    ]
+    counted = union_all(*counts).subquery()
+    return select(func.sum(counted.c.stages))
+
+
+@cache
+def _turns_in(queues: tuple[str, ...]) -> Executable:
+    running = (
+        select(_stages.tenant_id, func.count().label("stages"))
+        .where(_stages.status == "running")
+        .group_by(_stages.tenant_id)
+        .subquery()
+    )
+    served = select(func.max(_stages.started_at)).where(_stages.tenant_id == _tenants.id).scalar_subquery()
+    waits = [
+        exists().where(*_WAITS, _stages.queue == queue, _stages.tenant_id == _tenants.id) for queue in queues
+    ]
+    stages = func.coalesce(running.c.stages, 0)
+    return (
+        select(_tenants.id, stages)
+        .select_from(_tenants.id.table.outerjoin(running, running.c.tenant_id == _tenants.id))
+        .where(or_(*waits, _tenants.id == bindparam("also")))
+        .order_by(stages, served.asc().nulls_first(), _tenants.id)
+        .limit(bindparam("most", type_=Integer))
+    )

@@ -11,7 +11,7 @@ from likeness.accounts import LOCAL, Limits, set_limits
 from likeness.consents import record_consent, request_consent, revoke_consent
 from likeness.database import Database
 from likeness.deletion import delete_person, delete_version
-from likeness.refusals import ConsentMissing, QuotaExceeded, StoreUnavailable
+from likeness.refusals import ConsentMissing, QuotaExceeded
 from likeness.repositories.people import PersonRepository
 from likeness.requests import (
     cancel,
@@ -223,34 +223,3 @@ def test_one_that_can_not_be_canceled_keeps_no_other_from_it(here: Deployment, r
         )
     cancel_all(here.database, ["job_none", *jobs])
     assert [here.status(job) for job in jobs] == ["succeeded", "queued", "canceled", "canceled"]
-
-
-def test_a_deletion_that_can_not_be_finished_keeps_no_other_from_it(
-    here: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from likeness.deletion import delete_upload, purge
-
-    stuck, fine = here.upload(b"one"), here.upload(b"other")
-    for each in (stuck, fine):
-        delete_upload(here.database, each)
-    delete_prefix = here.store.delete_prefix
-
-    def fails(prefix: str) -> int:
-        if stuck in prefix:
-            raise PermissionError(prefix)
-        return delete_prefix(prefix)
-
-    monkeypatch.setattr(here.store, "delete_prefix", fails)
-    with pytest.raises(PermissionError):
-        purge(here.database, here.store, here.settings)
-    assert list(here.store.keys("uploads")) == [f"uploads/{stuck}/original"]
-
-    def is_away(prefix: str) -> int:
-        raise StoreUnavailable("the store is away", remedy="wait")
-
-    monkeypatch.setattr(here.store, "delete_prefix", is_away)
-    with pytest.raises(StoreUnavailable):
-        purge(here.database, here.store, here.settings)
-    monkeypatch.setattr(here.store, "delete_prefix", delete_prefix)
-    purge(here.database, here.store, here.settings)
-    assert list(here.store.keys("uploads")) == []

@@ -6,10 +6,12 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from celery.exceptions import SoftTimeLimitExceeded
+from sqlalchemy import func, select, update
 
 from likeness.clock import now
 from likeness.database import Database
@@ -29,7 +31,7 @@ from likeness.requests import (
 )
 from likeness.settings import Settings
 from likeness.store import LocalStore
-from likeness.tables import Job
+from likeness.tables import Artifact, Job, Stage
 from problems import OutOfDisk, OutOfMemory
 from tests.likeness.service import training, upload
 from tests.workers.tiny_stages import REGISTRY, STEPS, chain
@@ -229,6 +231,33 @@ def test_a_canceled_job_is_not_tried_again_by_a_problem_that_passes(
 
     make(validate=validate).run_all()
     assert job_of(job).status == "canceled"
+
+
+def test_a_worker_that_slept_deletes_nothing_that_was_committed(
+    settings: Settings, database: Database, store: LocalStore, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It finds the files of a committed output gone, but its lease ran out while it looked."""
+    person, first = training(settings, database, store)
+    make().run_once()
+    cancel(database, first)
+    with database.read() as session:
+        clip = session.get_one(Job, first).inputs[0].upload_id
+    assert clip is not None
+    request_training(database, person_id=person, upload_id=clip, preset="preview", seed=0)
+    sleeper = make()
+
+    def gone_for_a_while(_key: str) -> bool:
+        with database.write() as session:
+            session.execute(update(Stage).values(lease_until=now() - timedelta(seconds=1)))
+            leases = LeaseRepository(session)
+            leases.reap(now=now(), max_attempts=4)
+            assert leases.claim(owner="b/1", now=now(), lease_s=60) is not None
+        return False
+
+    monkeypatch.setattr(sleeper.store, "exists", gone_for_a_while)
+    sleeper.run_once()
+    with database.read() as session:
+        assert session.scalar(select(func.count()).select_from(Artifact)) == 1
 
 
 def test_a_stage_that_says_that_memory_ran_out_asks_for_a_fresh_process(
