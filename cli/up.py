@@ -57,7 +57,7 @@ def _serve(host: str | None, port: int | None, data_dir: Path | None) -> None:
     settings.require_safe()
     write_logs(settings)
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    if settings.host not in ("127.0.0.1", "localhost", "::1"):
+    if settings.auth == "local" and settings.host not in ("127.0.0.1", "localhost", "::1"):
         logging.getLogger("likeness").warning(
             "listening on %s: there are no accounts, so whoever reaches this port can do everything",
             settings.host,
