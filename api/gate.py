@@ -1,9 +1,9 @@
 """The outermost layer: request ids, host names, other web sites and security headers.
 
-There are no accounts in the embedded service, so what keeps a web page that the user visits from acting on it
-is here: a request must name a known host (a rebound DNS name does not), and one that changes something must
-not come from another origin (browsers say so in ``Sec-Fetch-Site`` or ``Origin``; other clients send
-neither).
+A service with ``LIKENESS_AUTH=local`` has no accounts, and one with keys knows a browser by its cookie. So what keeps a
+web page that the user visits from acting on it is here: a request must name a known host (a rebound DNS name does not),
+and one that changes something must not come from another origin (browsers say so in ``Sec-Fetch-Site`` or ``Origin``;
+other clients send neither).
 """
 
 from __future__ import annotations

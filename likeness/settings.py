@@ -110,8 +110,8 @@ class Settings(BaseSettings):
     answers begin with it, and with https the cookie of a sign-in is for https only. Empty makes addresses relative to
     the host."""
     host: str = "127.0.0.1"
-    """Address the service listens on. Another than this machine's own opens it to that network, with ``auth`` local to
-    everybody there."""
+    """Address the service listens on. Another than this machine's own opens it to that network; with ``auth`` local,
+    everybody there can do everything."""
     port: int = Field(default=8000, ge=0, le=65535)
     """TCP port the service listens on."""
     allowed_hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "[::1]")

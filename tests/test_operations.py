@@ -84,3 +84,26 @@ def test_the_services_it_tells_are_those_of_the_compose_file() -> None:
     table = TEXT[TEXT.index("| Service | What it does |") : TEXT.index("**On several machines**")]
     told = re.findall(r"^\| (`[^|]*) \|", table, re.MULTILINE)
     assert {name for cell in told for name in re.findall(r"`([^`]*)`", cell)} == set(services)
+
+
+def test_no_text_says_that_there_are_no_accounts_where_there_may_be_some() -> None:
+    """Who says so says of which mode: compose's own deployment has keys."""
+    files = [
+        *(ROOT / name for name in ("README.md", "Dockerfile", ".env.example")),
+        *ROOT.glob("docker-compose*.yml"),
+        *(ROOT / "docs").glob("*.md"),
+        *(path for folder in ("api", "cli", "likeness") for path in (ROOT / folder).rglob("*.py")),
+        *(ROOT / "api").rglob("*.html"),
+    ]
+    claims = 0
+    for path in files:
+        text = path.read_text()
+        for claim in re.finditer(r"no accounts|accounts are not|can do everything|may do everything", text):
+            around = text[max(0, claim.start() - 300) : claim.end() + 200]
+            mode = re.search(
+                r"LIKENESS_AUTH|auth == \"local\"|``auth`` local|where (there are|the deployment has) no accounts",
+                around,
+            )
+            assert mode, f"{path.relative_to(ROOT)}: …{around[200:380]}…"
+            claims += 1
+    assert claims > 5

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,10 @@ import typer
 from typer.core import TyperGroup
 
 from cli.main import app
+from likeness.settings import Settings
+from tests.likeness.service import settings  # noqa: F401
+from tests.served import served
+from tests.workers.tiny_stages import chain
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = ["README.md", "ARCHITECTURE.md", "studio/sample/README.md"]
@@ -35,6 +41,42 @@ DEV = [line for line in shell_lines() if line.startswith("./dev ")]
 CURL = [line for line in shell_lines() if "curl " in line]
 
 
+@pytest.fixture
+def typed(settings: Settings, tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    """Runs lines of a shell in a folder with a clip and a recording, against a service with a worker on tiny stages."""
+    (tmp_path / "clip.mp4").write_bytes(b"a clip")
+    (tmp_path / "speech.wav").write_bytes(b"sound")
+    with served(settings) as service:
+
+        def run(script: str) -> str:
+            script = script.replace("http://127.0.0.1:8000", service.url)
+            done = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", script],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+                timeout=120,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+            return done.stdout
+
+        yield run
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the lines use curl")
+def test_the_lines_with_curl_make_a_video(typed: Callable[[str], str], tmp_path: Path) -> None:
+    """As they stand: nothing that they name comes from elsewhere. Where they say "again until", it is done."""
+    [block] = [
+        each for each in re.findall(r"```sh\n(.*?)```", TEXT["README.md"], re.DOTALL) if "curl " in each
+    ]
+    again = r"^curl (\$BASE/v1/(?:trainings|videos)/\$\w+) +#.*$"
+    assert len(re.findall(again, block, re.MULTILINE)) == 2
+    ended = 'import json, sys; sys.exit(json.load(sys.stdin)["status"] not in ("succeeded", "failed"))'
+    wait = rf"until curl -s \1 | python3 -c '{ended}'; do sleep 0.1; done"
+    typed(re.sub(again, wait, block, flags=re.MULTILINE))
+    assert (tmp_path / "out.mp4").read_bytes().startswith(chain(b"a clip", 0).encode() + b"sound")
+
+
 @pytest.mark.parametrize("line", LIKENESS)
 def test_a_likeness_command_parses(line: str) -> None:
     words = shlex.split(line)[1:]
@@ -53,9 +95,8 @@ def test_a_dev_command_exists(line: str) -> None:
 @pytest.mark.parametrize("line", CURL)
 def test_a_curl_command_names_a_route(line: str) -> None:
     from api.app import create_app
-    from likeness.settings import Settings
 
-    url = re.search(r"(?:http://)?(?:127\.0\.0\.1|localhost):8000(/[^\s'\"?]*)", line)
+    url = re.search(r"(?:(?:http://)?(?:127\.0\.0\.1|localhost):8000|\$BASE)(/[^\s'\"?]*)", line)
     assert url is not None, line
     method = re.search(r"-X\s*([A-Z]+)", line)
     sends = re.search(r"\s(-d|--data|-F|--json|--data-binary)\b", line)
