@@ -13,10 +13,12 @@ from sqlalchemy import update
 from api.app import create_app
 from likeness.clock import now
 from likeness.database import Database
+from likeness.ids import new_id
 from likeness.repositories.workers import WorkerRepository
+from likeness.requests import PLANS
 from likeness.settings import Settings
 from likeness.store import LocalStore
-from likeness.tables import Stage, WebhookDelivery, WebhookEndpoint, Worker
+from likeness.tables import Job, Stage, WebhookDelivery, WebhookEndpoint, Worker
 from tests.likeness.service import (  # noqa: F401
     either_database,
     postgres_url,
@@ -198,3 +200,30 @@ def test_a_lost_database_is_said(client: TestClient, settings: Settings) -> None
     found = scrape(client)
     assert value(found, "database_up") == 0
     assert not [name for name, _ in found if name.startswith("queue_")]
+
+
+def test_every_kind_of_job_is_counted(scraped: TestClient, either_database: Database) -> None:
+    """Alive and ended, whatever kinds there are."""
+    moment = now()
+    kinds = list(PLANS)
+    with either_database.write() as session:
+        for kind in kinds:
+            for status in ("queued", "failed"):
+                session.add(
+                    Job(
+                        id=new_id("job"),
+                        kind=kind,
+                        scope="uploads/upl_x",
+                        status=status,
+                        params={},
+                        progress={},
+                        created_at=moment,
+                        finished_at=moment if status == "failed" else None,
+                    )
+                )
+    found = scrape(scraped)
+    for kind in kinds:
+        assert value(found, "jobs", kind=kind, status="queued") == 1
+        assert value(found, "jobs", kind=kind, status="running") == 0
+        assert value(found, "jobs_ended_last_day", kind=kind, status="failed") == 1
+        assert value(found, "jobs_ended_last_day", kind=kind, status="succeeded") == 0
