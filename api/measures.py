@@ -22,8 +22,9 @@ from likeness.clock import now
 from likeness.database import Database
 from likeness.health import alive_within
 from likeness.repositories.leases import QUEUES
-from likeness.repositories.measures import ENDED, KINDS, LIVE, MeasureRepository
+from likeness.repositories.measures import ENDED, LIVE, MeasureRepository
 from likeness.repositories.workers import WorkerRepository
+from likeness.requests import PLANS
 from likeness.settings import Settings
 
 log = logging.getLogger("likeness.metrics")
@@ -80,7 +81,7 @@ class RowMeasures(Collector):
             live = measures.live_stages()
             oldest = {queue: measures.oldest_wait(moment, queue) for queue in QUEUES}
             silent = measures.silent(moment)
-            open_jobs = measures.live_jobs()
+            open_jobs = measures.live_jobs(PLANS)
             ended = measures.ended(moment, within=WINDOW)
             durations = measures.durations(moment, within=WINDOW)
             wakes, wakes_age = measures.outbox(moment)
@@ -106,10 +107,10 @@ class RowMeasures(Collector):
         yield _gauge("workers_alive", "Workers that take the queue's stages", ("queue",), workers.items())
         relays = sum(worker.slot.startswith("relay") for worker in seen)
         yield GaugeMetricFamily("likeness_relays_alive", "Relays that are alive", relays)
-        live_jobs = Counter({(kind, status): 0 for kind in KINDS for status in LIVE})
+        live_jobs = Counter({(kind, status): 0 for kind in PLANS for status in LIVE})
         live_jobs.update(open_jobs)
         yield _gauge("jobs", "Jobs that have not ended", ("kind", "status"), live_jobs.items())
-        jobs = Counter({(kind, status): 0 for kind in KINDS for status in ENDED})
+        jobs = Counter({(kind, status): 0 for kind in PLANS for status in ENDED})
         jobs.update(ended)
         yield _gauge(
             "jobs_ended_last_day", "Jobs that ended in the last 24 h", ("kind", "status"), jobs.items()

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import sys
+
+from cli.interrupts import hold_back, ignore_from_now_on, interrupts, let_through
 from cli.tuning import tune_process
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line. SIGINT and SIGTERM end it with exit code 130, whenever they come."""
+    hold_back()
     tune_process()
-    from cli.main import app
+    forever = interrupts(patience_s=0)
+    stop = forever.__enter__()  # and never left: while Python takes itself apart a signal must change nothing
+    try:
+        let_through()
+        from cli.main import app
 
-    app()
+        app()
+    except BaseException as ended:
+        if not stop.requested or stop.caught or (isinstance(ended, SystemExit) and not ended.code):
+            raise
+        stop.caught = True
+        print("Stopped.", file=sys.stderr)
+        sys.exit(130)
+    finally:
+        ignore_from_now_on()
 
 
 if __name__ == "__main__":

@@ -11,16 +11,13 @@ import errno
 import json
 import math
 import os
-import signal
 import sys
-import threading
 import time
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -39,6 +36,7 @@ from rich.progress import (
     Progress as Bars,
 )
 
+from cli.interrupts import Interrupts, interrupts
 from problems import InternalProblem, OutOfDisk, OutOfMemory, Problem, ResourceExhausted
 
 if TYPE_CHECKING:  # training loads torch; the help text must not wait for it
@@ -62,10 +60,12 @@ JsonOption = Annotated[
 class TerminalProgress:
     """A progress listener that draws one bar a stage (or prints a line now and then when nobody watches).
 
-    Call it with :class:`training.progress.Tick`; leave the context to take the bars down.
+    Call it with :class:`training.progress.Tick`; leave the context to take the bars down. The work is ended here when
+    ``stop`` says so.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, stop: Interrupts | None = None) -> None:
+        self._stop = stop
         self._console = console or Console(stderr=True, highlight=False)
         self._live = self._console.is_terminal
         self._bars = Bars(
@@ -96,6 +96,8 @@ class TerminalProgress:
             self._bars.stop()
 
     def __call__(self, tick: Tick) -> None:
+        if self._stop is not None:
+            self._stop.check()
         note = note_of(tick.message, tick.metrics)
         before = self._last.get(tick.stage)
         self._last[tick.stage] = tick
@@ -225,42 +227,39 @@ def long_command(*, as_json: bool = False, resume: str | None = None) -> Iterato
     Raises:
         typer.Exit: with a code other than 0 when the work failed or was stopped.
     """
-    restore = _stop_on_sigterm()
-    try:
-        with TerminalProgress() as progress:
-            yield progress
-    except KeyboardInterrupt:
-        err = Console(stderr=True, highlight=False, soft_wrap=True)
-        err.print("[bold]Stopped.[/] No half-written result was left behind.")
-        if resume:
-            err.print(f"[bold]To go on:[/] {escape(resume)}")
-        if as_json:
-            print_json({"error": {"slug": "cancelled", "message": "stopped", "remedy": resume}})
-        raise typer.Exit(EXIT_STOPPED) from None
-    except (typer.Exit, typer.Abort):
-        raise
-    except Exception as error:
-        if os.environ.get(DEBUG):
-            traceback.print_exc()
-        problem = as_problem(error)
-        show_problem(problem)
-        if as_json:
-            print_json({"error": problem.as_dict()})
-        raise typer.Exit(exit_code(problem)) from None
-    finally:
-        restore()
+    with interrupts() as stop:
+        try:
+            with TerminalProgress(stop=stop) as progress:
+                yield progress
+        except KeyboardInterrupt:
+            stop.caught = True
+            raise _stopped(as_json=as_json, resume=resume) from None
+        except (typer.Exit, typer.Abort):
+            stop.caught = True
+            raise
+        except Exception as error:
+            ended = stop.requested  # whatever the exception became on its way out of compiled code
+            stop.caught = True
+            if os.environ.get(DEBUG):
+                traceback.print_exc()
+            if ended:
+                raise _stopped(as_json=as_json, resume=resume) from None
+            problem = as_problem(error)
+            show_problem(problem)
+            if as_json:
+                print_json({"error": problem.as_dict()})
+            raise typer.Exit(exit_code(problem)) from None
 
 
-def _stop_on_sigterm() -> Any:
-    """Let SIGTERM end the work as Ctrl-C does; returns the function that undoes it."""
-    if threading.current_thread() is not threading.main_thread():
-        return lambda: None
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    return lambda: signal.signal(signal.SIGTERM, previous)
+def _stopped(*, as_json: bool, resume: str | None) -> typer.Exit:
+    """Say that the work was stopped; returns what ends the command."""
+    err = Console(stderr=True, highlight=False, soft_wrap=True)
+    err.print("[bold]Stopped.[/] No half-written result was left behind.")
+    if resume:
+        err.print(f"[bold]To go on:[/] {escape(resume)}")
+    if as_json:
+        print_json({"error": {"slug": "cancelled", "message": "stopped", "remedy": resume}})
+    return typer.Exit(EXIT_STOPPED)
 
 
 def seconds_of(started: float) -> float:

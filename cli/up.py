@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import gc
 import logging
-import signal
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli.terminal import exit_code, show_problem
 from problems import Conflict, Problem
+
+if TYPE_CHECKING:
+    from workers.stopping import StopFlag
 
 
 def register(app: typer.Typer) -> None:
@@ -31,20 +33,20 @@ def up(
     ] = None,
 ) -> None:
     """Serve REST and the dashboard, with one worker beside them, until Ctrl-C."""
+    from workers.stopping import end, stopped_by_signals
+
+    # Nothing is torn out of what it does: each part looks by itself whether it is to go on.
+    stop = stopped_by_signals()
     try:
-        _serve(host, port, data_dir)
+        _serve(host, port, data_dir, stop)
     except Problem as problem:
         show_problem(problem)
         raise typer.Exit(exit_code(problem)) from None
-    except KeyboardInterrupt:
-        typer.echo("Stopped; what was running goes on with the next `likeness up`.", err=True)
+    typer.echo("Stopped; what was running goes on with the next `likeness up`.", err=True)
+    end(0)
 
 
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
-
-
-def _serve(host: str | None, port: int | None, data_dir: Path | None) -> None:
+def _serve(host: str | None, port: int | None, data_dir: Path | None, stop: StopFlag) -> None:
     with _no_collections():
         import uvicorn
 
@@ -63,14 +65,11 @@ def _serve(host: str | None, port: int | None, data_dir: Path | None) -> None:
             "listening on %s: there are no accounts, so whoever reaches this port can do everything",
             settings.host,
         )
-    # Once uvicorn has shut down it raises the signal again for whoever had it before: by default that would end this
-    # process before the worker could put down its stage.
-    # Both by name: a shell starts background commands with Ctrl-C ignored.
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGINT, _interrupt)
     listener = _listen(settings.host, settings.port)
     with ExitStack() as parts:
         parts.enter_context(listener)
+        if stop.is_set():
+            return
         # With a broker the workers are processes of their own, and so are the migrations.
         watch = None if settings.broker_url else parts.enter_context(Supervisor(settings)).state
         with _no_collections():
@@ -82,7 +81,17 @@ def _serve(host: str | None, port: int | None, data_dir: Path | None) -> None:
             f"Likeness is on http://{shown}:{listener.getsockname()[1]} with its data in {settings.data_dir}",
             err=True,
         )
-        uvicorn.Server(server_config(application)).run(sockets=[listener])
+
+        class Server(uvicorn.Server):
+            def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+                self.should_exit = True  # a second signal is no reason to break off what ends within seconds
+
+            async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+                await super().startup(sockets)
+                # From here on the signals are this server's; earlier ones were noted.
+                self.should_exit = self.should_exit or stop.is_set()
+
+        Server(server_config(application)).run(sockets=[listener])
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urljoin
 
 from likeness.intake import display_name
-from likeness.outgoing import INTERNET, Deadline, Network, exchange
+from likeness.outgoing import INTERNET, Deadline, Network, Pace, TooSlow, exchange
 from likeness.public_addresses import WebAddress, web_address
 from likeness.refusals import FetchFailed, FetchRefused, NothingToFetch
 from likeness.settings import MEBIBYTE
@@ -29,6 +29,9 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _ASK_AGAIN = (408, 425, 429)
 """Statuses below 500 after which another try may go better."""
 _BLOCK = 2**18
+_LEAST_RATE = 16 * 1024.0
+_RATE_WINDOW_S = 15.0
+"""A server that sends fewer bytes a second over so long holds a thread for nothing."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ def fetch(
     allow_private: bool = False,
     max_redirects: int = 5,
     network: Network = INTERNET,
+    pace: Pace | None = None,
 ) -> Fetched:
     """Hand the bytes behind an address to ``sink``, block by block; what ``sink`` raises is passed on.
 
@@ -63,6 +67,7 @@ def fetch(
     Args:
         allow_private: networks of one's own may be fetched from, which the person who runs the service decides.
         network: the ways out.
+        pace: how fast the answers have to come at least; by default 16 KiB/s over every 15 s.
 
     Raises:
         FetchRefused: the address, or one it redirects to, is not one to fetch from.
@@ -70,13 +75,19 @@ def fetch(
         FetchFailed: the network or the server; may go better another time.
         MediaTooLarge: more than ``limit_bytes``, announced or sent.
     """
-    deadline = Deadline(deadline_s)
+    deadline, pace = Deadline(deadline_s), pace or Pace(_LEAST_RATE, _RATE_WINDOW_S)
     address = _allowed(url)
     for _hop in range(max_redirects + 1):
         with ExitStack() as hop:
             try:
                 answer = hop.enter_context(
-                    exchange(address, deadline=deadline, allow_private=allow_private, network=network)
+                    exchange(
+                        address,
+                        deadline=deadline,
+                        allow_private=allow_private,
+                        network=network,
+                        pace=pace,
+                    )
                 )
             except (OSError, http.client.HTTPException) as error:
                 raise _failed(address, _reason(error)) from error
@@ -204,6 +215,7 @@ def _text(header: str) -> str:
 def _reason(error: Exception) -> str:
     """In our own words: an exception's may hold an IP address, or what the server sent."""
     reasons: tuple[tuple[type[Exception], str], ...] = (
+        (TooSlow, "it sends too slowly"),
         (TimeoutError, "it took too long"),
         (socket.gaierror, "there is no server of this name"),
         (ssl.SSLCertVerificationError, "its certificate is not valid for it"),

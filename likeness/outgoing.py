@@ -49,6 +49,35 @@ class Deadline:
         return left
 
 
+class TooSlow(TimeoutError):
+    """The other side keeps the line alive with a few bytes now and then."""
+
+
+class Pace:
+    """How fast an answer has to come at least. Only waiting for it counts: whoever reads it may take their time.
+
+    Args:
+        least: bytes a second, on average over every ``window_s``.
+    """
+
+    def __init__(self, least: float, window_s: float) -> None:
+        self._least, self._window_s = least, window_s
+        self._waited, self._came = 0.0, 0
+
+    def note(self, waited_s: float, count: int) -> None:
+        """So many bytes came after so long a wait.
+
+        Raises:
+            TooSlow: too few, too often.
+        """
+        self._waited += waited_s
+        self._came += count
+        if self._waited >= self._window_s:
+            if self._came < self._least * self._waited:
+                raise TooSlow(f"fewer than {self._least:g} bytes a second")
+            self._waited, self._came = 0.0, 0
+
+
 def look_up(host: str, port: int) -> Sequence[str]:
     """The IP addresses of a name, as the system has them."""
     return [str(place[0]) for *_, place in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
@@ -94,8 +123,12 @@ def exchange(
     body: bytes | None = None,
     allow_private: bool = False,
     network: Network = INTERNET,
+    pace: Pace | None = None,
 ) -> Iterator[http.client.HTTPResponse]:
     """Send one request and give its answer, whose body may be read until the block ends. Redirects are not followed.
+
+    Args:
+        pace: what the answer has to keep to, headers and all.
 
     Raises:
         FetchRefused: the host is not one that may be called.
@@ -104,7 +137,7 @@ def exchange(
     """
     with _connected(address, deadline, allow_private, network) as line:
         connection = http.client.HTTPConnection(address.host, address.port)
-        connection.sock = _Line(line, deadline)
+        connection.sock = _Line(line, deadline, pace)
         connection.request(
             method,
             address.target,
@@ -176,15 +209,15 @@ def _in_time(
 class _Line:
     """The part of a socket that ``http.client`` uses; each call gets no longer than the deadline leaves it."""
 
-    def __init__(self, line: socket.socket, deadline: Deadline) -> None:
-        self._line, self._deadline = line, deadline
+    def __init__(self, line: socket.socket, deadline: Deadline, pace: Pace | None) -> None:
+        self._line, self._deadline, self._pace = line, deadline, pace
 
     def sendall(self, data: Any) -> None:
         self._line.settimeout(min(_PAUSE_S, self._deadline.left()))
         self._line.sendall(data)
 
     def makefile(self, _mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_Incoming(self._line, self._deadline), 2**16)
+        return io.BufferedReader(_Incoming(self._line, self._deadline, self._pace), 2**16)
 
     def close(self) -> None:
         """Nothing: ``http.client`` closes before the body is read, and whoever connected closes in the end."""
@@ -193,12 +226,16 @@ class _Line:
 class _Incoming(io.RawIOBase):
     """What comes in, as a file."""
 
-    def __init__(self, line: socket.socket, deadline: Deadline) -> None:
-        self._line, self._deadline = line, deadline
+    def __init__(self, line: socket.socket, deadline: Deadline, pace: Pace | None) -> None:
+        self._line, self._deadline, self._pace = line, deadline, pace
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
         self._line.settimeout(min(_PAUSE_S, self._deadline.left()))
-        return self._line.recv_into(buffer)
+        began = time.monotonic()
+        count = self._line.recv_into(buffer)
+        if count and self._pace is not None:
+            self._pace.note(time.monotonic() - began, count)
+        return count

@@ -29,17 +29,14 @@ from likeness.public_addresses import require_public, require_public_name, web_a
 from likeness.refusals import FetchRefused
 from likeness.repositories.audit import AuditRepository
 from likeness.repositories.webhooks import WebhookRepository
+from likeness.requests import PLANS
 from likeness.tables import WebhookDelivery, WebhookEndpoint
 from problems import InvalidParameter
 
 PAUSES_S = (5.0, 30.0, 120.0, 600.0, 3600.0, 6 * 3600.0, 24 * 3600.0)
 """Before the second, third, ... try."""
 EVENTS = (
-    *(
-        f"{kind}.{status}"
-        for kind in ("training", "video", "motion", "inspection", "consent", "verification")
-        for status in ("succeeded", "failed", "canceled")
-    ),
+    *(f"{kind}.{status}" for kind in PLANS for status in ("succeeded", "failed", "canceled")),
     "webhook.test",
 )
 OVERLAP = timedelta(hours=24)

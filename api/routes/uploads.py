@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -19,6 +18,7 @@ from likeness.accounts import Account
 from likeness.database import Database
 from likeness.deletion import delete_upload
 from likeness.fetch import fetch
+from likeness.fetch_turns import FetchTurns
 from likeness.intake import Intake, require_purpose
 from likeness.refusals import (
     FetchFailed,
@@ -40,8 +40,7 @@ router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
 
 _EITHER = [needs("train", "render")]
 """Clips are for training, recordings for videos."""
-_FETCHES = threading.BoundedSemaphore(4)
-"""Files that this process fetches at the same time: each holds a thread."""
+_FETCHES = FetchTurns()
 _FETCH_DEADLINE_S = 300.0
 
 _BODY: dict[str, Any] = {
@@ -220,30 +219,24 @@ def fetch_upload(
 
     Raises:
         FetchRefused, FetchFailed: the address may not be asked, or did not give the file.
-        NotReady: too many are being fetched.
+        NotReady: too many are being fetched for this tenant, or for all together.
     """
     require_purpose(purpose)
-    if not _FETCHES.acquire(blocking=False):
-        raise NotReady(
-            "this service fetches several files already",
-            remedy="try again in a few seconds, or upload the file",
-            details={"retry_after_s": 5},
+    with (
+        _FETCHES.take(account.tenant_id),
+        Intake(settings, database, store, tenant_id=account.tenant_id) as intake,
+    ):
+        found = fetch(
+            url,
+            intake.write,
+            limit_bytes=settings.max_upload_bytes,
+            deadline_s=_FETCH_DEADLINE_S,
+            allow_private=settings.fetch_from_private,
         )
-    try:
-        with Intake(settings, database, store, tenant_id=account.tenant_id) as intake:
-            found = fetch(
-                url,
-                intake.write,
-                limit_bytes=settings.max_upload_bytes,
-                deadline_s=_FETCH_DEADLINE_S,
-                allow_private=settings.fetch_from_private,
-            )
-            return intake.finish(
-                filename=filename or found.filename,
-                media_type=found.media_type,
-                purpose=purpose,
-                sha256=sha256,
-                source_url=url,
-            )
-    finally:
-        _FETCHES.release()
+        return intake.finish(
+            filename=filename or found.filename,
+            media_type=found.media_type,
+            purpose=purpose,
+            sha256=sha256,
+            source_url=url,
+        )

@@ -4,7 +4,7 @@ grows with the history."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
@@ -14,8 +14,6 @@ from likeness.ids import least_id
 from likeness.repositories.outbox import due, waiting
 from likeness.tables import Job, Stage, Wake, WebhookDelivery
 
-KINDS = ("inspection", "training", "video", "motion")
-"""Named in the queries, because the index on jobs begins with the kind."""
 LIVE = ("queued", "running", "canceling")
 ENDED = ("succeeded", "failed", "canceled")
 
@@ -72,9 +70,9 @@ class MeasureRepository:
         ]
         return max(0.0, (now - min(since, default=now)).total_seconds())
 
-    def live_jobs(self) -> Counter[tuple[str, str]]:
-        """How many jobs have not ended, by kind and status."""
-        query = select(Job.kind, Job.status, func.count()).where(Job.status.in_(LIVE), Job.kind.in_(KINDS))
+    def live_jobs(self, kinds: Collection[str]) -> Counter[tuple[str, str]]:
+        """How many jobs of these kinds have not ended, by kind and status. The index on jobs begins with the kind."""
+        query = select(Job.kind, Job.status, func.count()).where(Job.status.in_(LIVE), Job.kind.in_(kinds))
         found = self.session.execute(query.group_by(Job.kind, Job.status))
         return Counter({(kind, status): count for kind, status, count in found})
 

@@ -16,10 +16,12 @@ from api.app import create_app
 from likeness.accounts import create_key, create_tenant
 from likeness.clock import now
 from likeness.database import Database
+from likeness.ids import new_id
 from likeness.repositories.workers import WorkerRepository
+from likeness.requests import PLANS
 from likeness.settings import Settings
 from likeness.store import LocalStore
-from likeness.tables import Stage, WebhookDelivery, WebhookEndpoint, Worker
+from likeness.tables import Job, Stage, WebhookDelivery, WebhookEndpoint, Worker
 from tests.api.conftest import Watch
 from tests.likeness.service import (  # noqa: F401
     either_database,
@@ -247,3 +249,30 @@ def test_without_a_token_nobody_guesses_it(settings: Settings, database: Databas
     with TestClient(create_app(settings.model_copy(update={"auth": "keys"}), watch=watch)) as client:
         for header in ("Bearer", "Bearer ", "Bearer  ", "Basic "):
             assert client.get("/metrics", headers={"Authorization": header}).status_code == 401
+
+
+def test_every_kind_of_job_is_counted(scraped: TestClient, either_database: Database) -> None:
+    """Alive and ended, whatever kinds there are."""
+    moment = now()
+    kinds = list(PLANS)
+    with either_database.write() as session:
+        for kind in kinds:
+            for status in ("queued", "failed"):
+                session.add(
+                    Job(
+                        id=new_id("job"),
+                        kind=kind,
+                        scope="uploads/upl_x",
+                        status=status,
+                        params={},
+                        progress={},
+                        created_at=moment,
+                        finished_at=moment if status == "failed" else None,
+                    )
+                )
+    found = scrape(scraped)
+    for kind in kinds:
+        assert value(found, "jobs", kind=kind, status="queued") == 1
+        assert value(found, "jobs", kind=kind, status="running") == 0
+        assert value(found, "jobs_ended_last_day", kind=kind, status="failed") == 1
+        assert value(found, "jobs_ended_last_day", kind=kind, status="succeeded") == 0

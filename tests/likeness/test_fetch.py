@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from likeness.fetch import Fetched, fetch
-from likeness.outgoing import Network
+from likeness.outgoing import Network, Pace
 from likeness.refusals import FetchFailed, FetchRefused, NothingToFetch
 from problems import MediaTooLarge, Problem
 from tests.likeness.internet import Internet, Script, Site, answer, redirect
@@ -52,6 +52,7 @@ class World:
         deadline_s: float = 10.0,
         allow_private: bool = False,
         max_redirects: int = 5,
+        pace: Pace | None = None,
     ) -> Fetched:
         return fetch(
             url,
@@ -61,6 +62,7 @@ class World:
             allow_private=allow_private,
             max_redirects=max_redirects,
             network=self.internet.network,
+            pace=pace,
         )
 
     def refusal(self, kind: type[Problem], script: Script | None = None, **asked: object) -> Problem:
@@ -538,3 +540,31 @@ def test_a_handshake_that_never_ends_has_a_deadline(world: World) -> None:
     assert "took too long" in problem.message
     assert time.monotonic() - began < 2
     silent.close()
+
+
+def test_a_server_that_trickles_is_cut(world: World) -> None:
+    """A byte now and then keeps no thread until the deadline: neither of the headers nor of the file."""
+
+    def trickle() -> Iterable[bytes | float]:
+        yield answer(b"", length=len(CLIP))
+        for index in range(400):
+            yield CLIP[index : index + 1]
+            yield 0.01
+
+    def trickled_headers() -> Iterable[bytes | float]:
+        for byte in answer(CLIP)[:400]:
+            yield bytes([byte])
+            yield 0.01
+
+    for script in (trickle, trickled_headers):
+        problem = world.refusal(FetchFailed, script, pace=Pace(16 * 1024, 0.1), deadline_s=60.0)
+        assert "it sends too slowly" in problem.message
+
+
+def test_who_reads_slowly_is_not_the_servers_fault() -> None:
+    pace = Pace(1000.0, 1.0)
+    for _ in range(50):  # each 64 KiB came at once, whatever lay between
+        pace.note(0.01, 2**16)
+    pace.note(0.9, 500)
+    with pytest.raises(TimeoutError):
+        pace.note(1.2, 500)
