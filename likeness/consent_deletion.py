@@ -53,7 +53,7 @@ def delete_consent(database: Database, account: Account, consent_id: str) -> str
 
 def _require_unused(session: Session, consent_id: str) -> None:
     learned = LearnedRepository(session)
-    active = learned.active_jobs(consent_id)
+    active = learned.active_jobs(consent_id, checks=True)
     if active:
         raise Conflict(
             f"on the consent {consent_id} runs {', '.join(active)}",

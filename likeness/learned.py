@@ -21,8 +21,9 @@ def drop_learned(session: Session, consent_id: str) -> list[str]:
     """Stop what runs on a locked consent, and take what was learned on it out of the rows, whichever consent the people
     name now; returns the prefixes in the object store to delete.
 
-    A training that still runs is put down by its worker, which commits nothing any more (``LeaseRepository.complete``);
-    what it leaves is swept up by :func:`sweep_revoked`.
+    The check of its recording is left alone: it may end as it likes, and its worker locks job and consent the other way
+    round. A training that still runs is put down by its worker, which commits nothing any more
+    (``LeaseRepository.complete``); what it leaves is swept up by :func:`sweep_revoked`.
     """
     learned, jobs, artifacts = LearnedRepository(session), JobRepository(session), ArtifactRepository(session)
     # Whoever asks for something of these people holds them, too: what is asked for meanwhile is found below, or finds

@@ -33,9 +33,12 @@ class LearnedRepository:
         )
         return status in _GIVEN
 
-    def active_jobs(self, consent_id: str) -> list[str]:
-        """Ids of unfinished jobs that learn, show or check on a consent."""
+    def active_jobs(self, consent_id: str, *, checks: bool = False) -> list[str]:
+        """Ids of unfinished jobs that learn or show somebody on a consent; with ``checks`` also of those that check its
+        recording."""
         query = select(Job.id).where(Job.consent_id == consent_id, Job.status.in_(ACTIVE))
+        if not checks:
+            query = query.where(Job.kind != "consent")
         return list(self.session.scalars(query.order_by(Job.id)))
 
     def versions(self, consent_id: str) -> list[PersonVersion]:

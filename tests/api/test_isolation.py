@@ -256,3 +256,11 @@ def test_a_key_that_may_read_may_change_nothing(app: FastAPI, two: Two, database
     assert changed > 30
     assert reader.get("/v1/jobs").status_code == 200
     assert reader.get("/v1/api-keys").status_code == 403
+
+
+def test_another_tenants_upload_is_no_recording(two: Two) -> None:
+    mine = two.bob.post("/v1/consents", json={"subject_name": "Bob"}).json()["id"]
+    body = {"upload_id": two.ids["upload_id"]}
+    assert two.bob.post(f"/v1/consents/{mine}/recording", json=body).status_code == 404
+    person = two.bob.post("/v1/persons", json={"name": "Bob", "consent_id": two.ids["consent_id"]})
+    assert person.status_code == 404

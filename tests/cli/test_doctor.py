@@ -47,6 +47,7 @@ def test_a_good_embedded_service(app: typer.Typer, tmp_path: Path) -> None:
             "addresses",
             "libraries",
             "device",
+            "recogniser",
             "service",
         )
     ]
@@ -67,3 +68,17 @@ def test_what_is_bad_is_named_and_ends_with_1(
     assert "likeness migrate" in found["database"]["detail"]
     assert "BAD  broker" in done.output
     assert "changeme" not in done.output
+
+
+def test_a_recogniser_that_is_named_must_be_there(
+    app: typer.Typer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrate(Database.of(Settings(data_dir=tmp_path)))
+    run = ["--data-dir", str(tmp_path)]
+    assert "none: a person hears the words" in CliRunner().invoke(app, run).output
+    monkeypatch.setenv("LIKENESS_RECOGNISER", "faster-whisper")
+    monkeypatch.setenv("LIKENESS_RECOGNISER_MODEL", str(tmp_path))
+    done = CliRunner().invoke(app, run)
+    assert done.exit_code == 1
+    assert "BAD  recogniser the recogniser faster-whisper" in done.output
+    assert "LIKENESS_RECOGNISER" in done.output

@@ -120,6 +120,7 @@ def test_what_the_first_version_wrote_survives_up_and_down(empty: Database) -> N
         ]
         [version] = session.scalars(select(PersonVersion))
         assert (version.person_id, version.number, version.artifact_id) == ("per_1", 1, "art_1")
+        assert version.consent_id == job.consent_id == ada.consent_id
         [wake] = session.scalars(select(Wake))
         assert (wake.stage_id, wake.queue) == ("stg_1", "cpu")
     downgrade(empty, "0001")
@@ -140,3 +141,44 @@ def test_a_failed_migration_leaves_nothing(empty: Database) -> None:
     with pytest.raises(Exception, match="stages"):
         migrate(empty)
     assert set(inspect(empty.engine).get_table_names()) <= {"stages", "alembic_version"}
+
+
+def test_a_video_stays_on_the_consent_that_its_manifest_names(empty: Database) -> None:
+    """Also when its person has named another since; a check belongs to the consent whose recording it checked."""
+    migrate(empty, "0003")
+    with empty.write() as session:
+        for consent in ("con_1", "con_2"):
+            session.execute(
+                text(
+                    "insert into consents (id, tenant_id, subject_name, status, statement, language, purposes, "
+                    "passcode, job_id, created_at) values (:id, 'ten_embedded', 'Ada', 'verified', "
+                    "'', 'en', '[]', '', :job, '2026-01-01 00:00:00')"
+                ),
+                {"id": consent, "job": "job_check" if consent == "con_1" else None},
+            )
+        session.execute(
+            text(
+                "insert into people (id, tenant_id, name, consent_id, labels, created_at) values ('per_1', "
+                "'ten_embedded', 'Ada', 'con_2', '{}', '2026-01-01 00:00:00')"
+            )
+        )
+        for name, kind, person, params in (
+            ("job_video", "video", "per_1", '{"consent": {"id": "con_1"}}'),
+            ("job_train", "training", "per_1", "{}"),
+            ("job_check", "consent", None, "{}"),
+            ("job_look", "inspection", None, "{}"),
+        ):
+            session.execute(
+                text(
+                    "insert into jobs (id, tenant_id, kind, person_id, labels, scope, status, params, progress, "
+                    "attempt, created_at) values (:id, 'ten_embedded', :kind, :person, '{}', 's', 'succeeded', "
+                    ":params, '{}', 1, '2026-01-01 00:00:00')"
+                ),
+                {"id": name, "kind": kind, "person": person, "params": params},
+            )
+    migrate(empty)
+    with empty.read() as session:
+        found = dict(session.execute(text("select id, consent_id from jobs")).all())
+    assert found == {"job_video": "con_1", "job_train": "con_2", "job_check": "con_1", "job_look": None}
+    downgrade(empty, "0003")
+    migrate(empty)

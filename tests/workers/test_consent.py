@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +97,38 @@ def test_the_person_who_speaks_is_accepted(tmp_path: Path, presenter: Presenter,
     assert measures["voice_seconds"] > 4
     assert isinstance(measures["blinks"], int)
     assert {tick.stage for tick in ticks} == {"inspect", "consent"}
+
+
+class Ear:
+    """A recogniser that always hears the same words."""
+
+    name, languages = "ear", ("en",)
+
+    def __init__(self, *words: str) -> None:
+        self.words = list(words)
+
+    def hear(self, samples: NDArray[np.float32], language: str, vocabulary: Sequence[str]) -> list[str]:
+        assert len(samples) > 16000 * 3
+        return self.words
+
+
+@pytest.mark.slow
+def test_what_a_recogniser_hears_is_reported_and_refuses_nobody(tmp_path: Path, presenter: Presenter) -> None:
+    """Only the passcode's words: what else was said holds a name."""
+    recording = film(tmp_path / "consent.mp4", presenter, presenter.voice, 80)
+    asked = {"passcode": "seven four nine", "limits": LIMITS}
+    report = run(recording, **asked, recogniser=lambda: Ear("i", "am", "robin", "seven", "four", "nine"))
+    assert report["words"] == {"heard": True, "by": "ear", "missing": []}
+    assert report["measures"]["passcode"] == "heard"
+    assert "passcode_heard" in codes(report, "info")
+    assert "robin" not in json.dumps(report)
+    report = run(recording, **asked, recogniser=lambda: Ear("seven", "nine"))
+    assert report["accepted"], "a person may hear what a program does not"
+    assert report["words"] == {"heard": False, "by": "ear", "missing": ["four"]}
+    assert codes(report, "warning") >= {"passcode_not_heard"}
+    german = run(recording, **asked, language="de", recogniser=lambda: Ear("seven"))
+    assert "words" not in german, "it knows no German"
+    assert "passcode_unchecked" in codes(german, "info")
 
 
 def test_somebody_else_and_a_voice_from_elsewhere_are_refused(

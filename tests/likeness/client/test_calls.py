@@ -79,12 +79,15 @@ def test_from_clip_to_receipt(client: Client, clip: Path, tmp_path: Path) -> Non
         "attested",
     )
     assert [version.promoted for version in client.persons.versions(person.id)] == [True]
+    assert person.consent is not None
+    assert client.persons.versions(person.id)[0].consent_id == person.consent.id
     assert [version.number for version in client.persons.promote(person.id, 1)] == [1]
     package = client.persons.download(person.id, tmp_path / "ada.likeness")
     assert package.read_bytes().startswith(b"PK")
     assert client.persons.patch(person.id, name="Ada Other", metadata={}).metadata == {}
 
     video = spoken(client, person, tmp_path)
+    assert video.consent_id == person.consent.id
     saved = client.videos.download(video.id, tmp_path / "video.mp4")
     assert saved.read_bytes().startswith(chain(b"a clip", 0).encode() + b"soundclip")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
@@ -130,6 +133,10 @@ def test_lists_go_through_every_page(client: Client, monkeypatch: pytest.MonkeyP
     assert listed == made[::-1]
     assert consent.id in [each.id for each in client.consents.list()]
     assert client.consents.revoke(consent.id).status == "revoked"
+    receipt = client.consents.delete(consent.id)
+    assert (receipt.status, receipt.subject, receipt.rows) == ("done", consent.id, {"consents": 1})
+    with pytest.raises(ApiProblem):
+        client.consents.get(consent.id)
 
 
 def test_jobs_are_read_as_what_they_are(client: Client, clip: Path, tmp_path: Path) -> None:
