@@ -54,7 +54,7 @@
   });
 
   // A lost connection and a busy server pass; a refusal of what was asked does not.
-  const passes = (error) => !(error instanceof Refused) || error.status === 0 || error.status === 429 || error.status >= 500;
+  const passes = (error) => !(error instanceof Refused) || error.status === 0 || error.status === 408 || error.status === 429 || error.status >= 500;
 
   async function patiently(work) {
     for (let turn = 1; ; turn += 1) {
