@@ -19,7 +19,7 @@ from av.stream import Disposition
 from problems import InvalidParameter, NotFound, NoVideo, UnreadableMedia
 
 _CONTAINERS = """
-    mov mp4 m4a 3gp 3g2 mj2 matroska webm avi mpegts mpeg mpegvideo mxf dv flv asf nut ivf h264 hevc m4v yuv4mpegpipe
+    mov mp4 m4a 3gp 3g2 mj2 matroska webm avi mpegts mpeg mpegvideo mxf dv flv asf ivf h264 hevc m4v yuv4mpegpipe
     wav w64 mp3 ogg flac aac loas aiff caf amr au ac3 eac3 dts wv tta voc
 """
 CONTAINERS = ",".join(_CONTAINERS.split())

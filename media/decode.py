@@ -191,8 +191,9 @@ def _seek(container: InputContainer, stream: Any, seconds: float) -> None:
         container.seek(0)
 
 
-def colour_numbers(frame: Any) -> tuple[int, int]:
-    """(matrix, range) of a decoded frame in numbers of H.273 that libav's filters take.
+def settled_colours(frame: Any) -> tuple[int, int]:
+    """(matrix, range) of a decoded frame in numbers of H.273 that libav's filters take; the frame gets them, too, since
+    they look at it again.
 
     Raises:
         UnreadableMedia: its colours are coded in a way that can't be undone here.
@@ -205,7 +206,9 @@ def colour_numbers(frame: Any) -> tuple[int, int]:
             details={"colour_matrix": space},
         )
     known = _LIKE_MATRICES.get(space, space)
-    return known if known in _MATRICES else _UNKNOWN, span if span in (1, 2) else 0
+    known, span = known if known in _MATRICES else _UNKNOWN, span if span in (1, 2) else 0
+    frame.colorspace, frame.color_range = known, span
+    return known, span
 
 
 class ToRgb:
@@ -255,7 +258,7 @@ class ToRgb:
         return image
 
     def _graph(self, frame: Any, width: int, height: int) -> Graph:
-        space, span = colour_numbers(frame)
+        space, span = settled_colours(frame)
         transfer, primaries = int(frame.color_trc), int(frame.color_primaries)
         key = (frame.width, frame.height, frame.format.name, space, span, transfer, primaries, width, height)
         if key not in self._graphs:

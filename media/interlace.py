@@ -20,7 +20,7 @@ import av.error
 from av.filter import Graph
 
 from media.container import reading, require_video
-from media.decode import colour_numbers, decoded_frames, prepare
+from media.decode import decoded_frames, prepare, settled_colours
 
 LOOKED_AT = 250
 """Frames from the beginning that are looked at."""
@@ -118,12 +118,12 @@ def _deinterlacer(fields: Fields) -> list[tuple[str, str]]:
 
 
 def _kind(frame: Any) -> tuple[Any, ...]:
-    return frame.width, frame.height, frame.format.name, *colour_numbers(frame)
+    return frame.width, frame.height, frame.format.name, *settled_colours(frame)
 
 
 def _graph(frame: Any, filters: list[tuple[str, str]]) -> Graph:
     graph = Graph()
-    space, span = colour_numbers(frame)
+    space, span = settled_colours(frame)
     chain = [
         graph.add(
             "buffer",
