@@ -107,10 +107,12 @@ class RowMeasures(Collector):
         yield _gauge("workers_alive", "Workers that take the queue's stages", ("queue",), workers.items())
         relays = sum(worker.slot.startswith("relay") for worker in seen)
         yield GaugeMetricFamily("likeness_relays_alive", "Relays that are alive", relays)
-        live_jobs = Counter({(kind, status): 0 for kind in PLANS for status in LIVE})
+        live_jobs: Counter[tuple[str, str]] = Counter(
+            {(kind, status): 0 for kind in PLANS for status in LIVE}
+        )
         live_jobs.update(open_jobs)
         yield _gauge("jobs", "Jobs that have not ended", ("kind", "status"), live_jobs.items())
-        jobs = Counter({(kind, status): 0 for kind in PLANS for status in ENDED})
+        jobs: Counter[tuple[str, str]] = Counter({(kind, status): 0 for kind in PLANS for status in ENDED})
         jobs.update(ended)
         yield _gauge(
             "jobs_ended_last_day", "Jobs that ended in the last 24 h", ("kind", "status"), jobs.items()
