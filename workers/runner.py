@@ -16,7 +16,6 @@ nothing).
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import logging
@@ -46,6 +45,7 @@ from likeness.repositories.leases import QUEUES, Claim, LeaseRepository, Standin
 from likeness.repositories.people import PersonRepository
 from likeness.requests import FACE, THUMBNAIL, container_of
 from likeness.settings import Settings
+from likeness.storage_faults import problem_of
 from likeness.store import ObjectStore, file_digest
 from problems import (
     Cancelled,
@@ -783,7 +783,7 @@ class Runner:
             shutil.rmtree(self.settings.work_dir / claim.job_id, ignore_errors=True)
 
     def _typed(self, claim: Claim, error: Exception) -> Problem:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(problem_of(error), OutOfDisk):  # the data folder's, or the database's
             return OutOfDisk(
                 f"the disk filled up during the stage {claim.stage}",
                 remedy="free some disk space; the job goes on by itself",
