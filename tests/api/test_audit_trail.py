@@ -128,6 +128,9 @@ def test_refusals(place: Place) -> None:
         assert nobody.get(f"/v1/jobs/{number}", headers=headers).status_code == 401
     [row] = place.entries(EMBEDDED)
     assert (row.actor, row.details["path"], row.details["count"]) == (STRANGER, "/v1/jobs/0", 1)
+    _, key = create_key(place.database, tenant_id=EMBEDDED, name="operator", scopes=["admin"])
+    told = nobody.get("/v1/audit-events", headers={"Authorization": f"Bearer {key}"}).json()["data"]
+    assert [event["details"]["path"] for event in told if event["actor"] == STRANGER] == ["/v1/jobs/0"]
     foreign = {"Origin": "https://evil.example"}
     assert reader.post("/v1/persons", json={}, headers=foreign).status_code == 403
     place.app.state.trail.close()  # as the service does when it stops
