@@ -101,7 +101,8 @@ def test_no_text_says_that_there_are_no_accounts_where_there_may_be_some() -> No
         for claim in re.finditer(r"no accounts|accounts are not|can do everything|may do everything", text):
             around = text[max(0, claim.start() - 300) : claim.end() + 200]
             mode = re.search(
-                r"LIKENESS_AUTH|auth == \"local\"|``auth`` local|where (there are|the deployment has) no accounts",
+                r"LIKENESS_AUTH|auth == \"local\"|``auth`` local|local: no accounts"
+                r"|where (there are|the deployment has) no accounts",
                 around,
             )
             assert mode, f"{path.relative_to(ROOT)}: …{around[200:380]}…"
