@@ -1,8 +1,8 @@
 """The whole way of a new user with nothing made small: `likeness up`, Chromium, a person before the webcam.
 
 Minutes each: run by ``./dev long``. ``PICTURES=FOLDER`` keeps what is seen, as the docs show it, and ``PRESET=preview``
-learns the network, too. The browser's camera and microphone are fed from the clip of the person, so that
-the consent is recorded and checked as anybody's would be.
+learns the network, too. The browser's camera and microphone are fed from the first seconds of a video of the person, so
+that the consent is recorded and checked as anybody's would be; the clip is the rest, since a clip is no consent.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ from tests.api.test_up import running
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
-SECONDS = 8
+SECONDS = 6
+"""Of the video, that are before the webcam."""
 MINUTES = 60_000
 PRESET = os.environ.get("PRESET", "instant")
 
@@ -60,12 +61,12 @@ def person(
     request: pytest.FixtureRequest, sample_clip: Path, sample_recording: Path, tmp_path: Path
 ) -> Person:
     chromium()
-    clip = sample_clip
+    filmed = sample_clip
     if request.param == "real":
-        clip = request.getfixturevalue("shared_clips") / "german_male_20s.mp4"
+        filmed = request.getfixturevalue("shared_clips") / "german_male_20s.mp4"
     found = Person(
         "Ada Example",
-        clip,
+        tmp_path / "clip.mp4",
         tmp_path / "words.wav",
         tmp_path / "camera.y4m",
         tmp_path / "microphone.wav",
@@ -73,11 +74,13 @@ def person(
     )
     normalise_recording(sample_recording, tmp_path / "whole.wav")
     write_wav(found.recording, read_wav(tmp_path / "whole.wav")[: 4 * 16000])
-    normalise_recording(clip, tmp_path / "clip.wav")
-    write_wav(found.microphone, read_wav(tmp_path / "clip.wav")[: SECONDS * 16000])
-    write_wav(tmp_path / "gone.wav", read_wav(tmp_path / "clip.wav")[: 12 * 16000])
-    before_the_camera(clip, found.camera)
-    walked_out(clip, tmp_path / "gone.wav", found.gone)
+    normalise_recording(filmed, tmp_path / "filmed.wav")
+    sound = read_wav(tmp_path / "filmed.wav")
+    write_wav(found.microphone, sound[: SECONDS * 16000])
+    write_wav(tmp_path / "rest.wav", sound[SECONDS * 16000 :])
+    before_the_camera(filmed, found.camera)
+    film(filmed, tmp_path / "rest.wav", found.clip, away=False)
+    film(filmed, tmp_path / "rest.wav", found.gone, away=True)
     return found
 
 
@@ -94,15 +97,18 @@ def before_the_camera(clip: Path, camera: Path) -> None:
             out.write(b"FRAME\n" + cv2.cvtColor(small, cv2.COLOR_RGB2YUV_I420).tobytes())
 
 
-def walked_out(clip: Path, sound: Path, out: Path) -> None:
-    """12 s of the clip, in whose middle the picture pans until the person is no longer in it, and back."""
-    video = probe(clip).video
+def film(filmed: Path, sound: Path, out: Path, *, away: bool) -> None:
+    """The rest of the video; ``away`` pans in its middle until the person is no longer in it, and back."""
+    video = probe(filmed).video
     assert video is not None
-    with VideoWriter(out, video.width, video.height, audio=sound) as writer:
-        for number, frame in enumerate(islice(read_frames(clip), 300)):
-            away = float(np.clip(2 - abs(number - 150) / 40, 0, 1))
-            shift = np.array([[1, 0, -away * video.width], [0, 1, 0]], np.float32)
-            size = (video.width, video.height)
+    frames = list(islice(read_frames(filmed), SECONDS * 25, None))
+    size = (video.width, video.height)
+    with VideoWriter(out, *size, audio=sound) as writer:
+        for number, frame in enumerate(frames):
+            gone = (
+                float(np.clip(2 - abs(number - len(frames) / 2) / (len(frames) / 7), 0, 1)) if away else 0.0
+            )
+            shift = np.array([[1, 0, -gone * video.width], [0, 1, 0]], np.float32)
             writer.write(cv2.warpAffine(frame, shift, size, borderMode=cv2.BORDER_REPLICATE))
 
 
