@@ -20,7 +20,7 @@ from starlette.types import Scope
 
 from likeness.clock import now
 from likeness.database import Database
-from likeness.health import alive_within
+from likeness.health import alive_within, loops_in_trouble
 from likeness.repositories.leases import QUEUES
 from likeness.repositories.measures import ENDED, LIVE, MeasureRepository
 from likeness.repositories.workers import WorkerRepository
@@ -107,6 +107,11 @@ class RowMeasures(Collector):
         yield _gauge("workers_alive", "Workers that take the queue's stages", ("queue",), workers.items())
         relays = sum(worker.slot.startswith("relay") for worker in seen)
         yield GaugeMetricFamily("likeness_relays_alive", "Relays that are alive", relays)
+        yield GaugeMetricFamily(
+            "likeness_loops_in_trouble",
+            "What processes do again and again that fails, or stands still",
+            sum(len(loops_in_trouble(worker, self._settings)) for worker in seen),
+        )
         live_jobs: Counter[tuple[str, str]] = Counter(
             {(kind, status): 0 for kind in PLANS for status in LIVE}
         )

@@ -21,11 +21,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from benchmarks.fast_stages import expected
 from benchmarks.job_stack import JobStack, kill_group
 from likeness.clock import now
+from likeness.deletion import delete_person
 from likeness.ids import new_id
 from likeness.intake import Intake
 from likeness.requests import PLANS, cancel, create_person, request_training, request_video
 from likeness.store import file_digest
-from likeness.tables import Artifact, Job, Person, Stage, Tenant, WebhookDelivery, WebhookEndpoint
+from likeness.tables import Artifact, Deletion, Job, Person, Stage, Tenant, WebhookDelivery, WebhookEndpoint
 from problems import Problem
 from training.progress import Progress, Tick, silent
 from workers.celery_app import RUN_STAGE, make_celery
@@ -45,6 +46,8 @@ class FaultSchedule:
     """Between two faults."""
     canceled: float = 0.05
     """Share of the jobs that are canceled at some moment."""
+    deleted: float = 0.05
+    """Share of the people who are deleted at some moment, their jobs with them."""
     patience_s: float = 300.0
     """What is left to end after the last fault."""
 
@@ -62,6 +65,10 @@ class Ordeal:
         self._owners: list[str] = []
         self._trained: list[tuple[str, str]] = []
         self._celery = make_celery(stack.settings)
+        self._deletions: dict[str, str] = {}
+        """Receipt by person."""
+        self._gone: set[str] = set()
+        """Jobs that were deleted, of which nothing may be left."""
 
     def run(self) -> dict[str, Any]:
         """Submit, break, wait, examine."""
@@ -84,7 +91,9 @@ class Ordeal:
             time.sleep(self.rng.uniform(*self.schedule.pause_s))
         self._heal()
         deadline = time.monotonic() + self.schedule.patience_s
-        while self._patiently(self._open_jobs) and time.monotonic() < deadline:
+        while (
+            self._patiently(self._open_jobs) or self._patiently(self._open_deletions)
+        ) and time.monotonic() < deadline:
             time.sleep(0.5)
         time.sleep(
             2 * self.stack.settings.sweep_s
@@ -149,6 +158,13 @@ class Ordeal:
         with self.stack.database.read() as session:
             return session.scalar(select(func.count()).select_from(Job).where(Job.status.not_in(ENDED))) or 0
 
+    def _open_deletions(self) -> int:
+        with self.stack.database.read() as session:
+            return (
+                session.scalar(select(func.count()).select_from(Deletion).where(Deletion.status != "done"))
+                or 0
+            )
+
     # -- faults ----------------------------------------------------------------------------------------------
 
     def _some_fault(self, submitted: list[str]) -> None:
@@ -164,11 +180,12 @@ class Ordeal:
             self._expire_lease: 3,
             self._duplicate_message: 3,
             self._cancel_job: max(1, round(20 * self.schedule.canceled)),
+            self._delete_person: max(1, round(20 * self.schedule.deleted)),
             self._freeze_worker: 2,
             self._step_clock: 1,
         }
         if self.stack.cable:
-            faults |= {self._cut_off_s3: 3, self._freeze_s3: 1}
+            faults |= {self._cut_off_s3: 3, self._freeze_s3: 1, self._lose_s3_while_deleting: 2}
         fault = self.rng.choices(list(faults), list(faults.values()))[0]
         self.faults[fault.__name__.removeprefix("_")] += 1
         with suppress(SQLAlchemyError):
@@ -244,6 +261,25 @@ class Ordeal:
             with suppress(Problem):
                 cancel(self.stack.database, self.rng.choice(submitted[-20:]))
 
+    def _delete_person(self, submitted: list[str]) -> None:
+        """Somebody who may be being learnt, shown, or neither."""
+        if not self._trained:
+            return
+        person_id, _ = self._trained.pop(self.rng.randrange(len(self._trained)))
+        with self.stack.database.read() as session:
+            jobs = list(session.scalars(select(Job.id).where(Job.person_id == person_id)))
+        with suppress(Problem):
+            self._deletions[person_id] = delete_person(self.stack.database, person_id)
+            self._gone.update(jobs)
+
+    def _lose_s3_while_deleting(self, submitted: list[str]) -> None:
+        """Nobody reaches the store for a while, and deletions wait for it."""
+        assert self.stack.cable is not None
+        self.stack.cable.cut_now()
+        self._delete_person(submitted)
+        time.sleep(self.rng.uniform(2.0, 5.0) * self.stack.settings.sweep_s)
+        self.stack.cable.mend()
+
     def _step_clock(self, _: list[str]) -> None:
         """A worker whose clock is wrong by hours joins."""
         index = self.rng.randrange(len(self._workers))
@@ -276,7 +312,22 @@ class Ordeal:
         with stack.database.read() as session:
             jobs = {job.id: job for job in session.scalars(select(Job))}
             statuses = Counter(job.status for job in jobs.values())
-            lost = [job_id for job_id in submitted if jobs[job_id].status not in ENDED]
+            # A job whose person was deleted is to be gone; every other one is to have ended.
+            lost = [
+                job_id
+                for job_id in submitted
+                if (job_id not in jobs and job_id not in self._gone)
+                or (job_id in jobs and jobs[job_id].status not in ENDED)
+            ]
+            silent_leases = session.scalar(
+                select(func.count())
+                .select_from(Stage)
+                .where(Stage.status == "running", Stage.lease_until < now())
+            )
+            receipts = {deletion.id: deletion.status for deletion in session.scalars(select(Deletion))}
+            still = session.scalars(select(Person.id).where(Person.id.in_(self._deletions)))
+            undeleted = {person for person, each in self._deletions.items() if receipts[each] != "done"}
+            undeleted |= set(still) | self._people_with_objects()
             left = session.scalar(
                 select(func.count()).select_from(Stage).where(Stage.status.in_(("queued", "running", "pending")))
             )  # fmt: skip
@@ -292,17 +343,23 @@ class Ordeal:
             unverified = sum(not self._whole(artifact) for artifact in artifacts.values())
             wrong = 0
             for job_id, (content, seed) in self.inputs.items():
-                job = jobs[job_id]
+                job = jobs.get(job_id)
+                if job is None:
+                    continue
                 if job.kind == "training" and job.status == "succeeded":
                     wrong += (job.result or {}).get("weights") != expected(content, seed)
                     person = session.get(Person, job.person_id)
                     wrong += person is None or person.package_artifact_id is None
             failed = [job.error for job in jobs.values() if job.status == "failed"]
+        # What a deleted job's clients were told stays told; the delivery may have gone with it.
         doubled = sum(count != 1 for count in told.values()) + sum(job_id not in told for job_id in jobs)
         return {
             "jobs": len(submitted),
             "lost": len(lost),
             "left_running": left,
+            "expired_leases": silent_leases,
+            "deletions": len(self._deletions),
+            "undeleted": len(undeleted),
             "duplicated": doubled,
             "stale_commits": stale,
             "unverified": unverified,
@@ -312,6 +369,14 @@ class Ordeal:
             "stages": sum(len(PLANS[job.kind].stages) for job in jobs.values()),  # type: ignore[index, misc]
             "committed": len(artifacts),
             "injected": dict(self.faults),
+        }
+
+    def _people_with_objects(self) -> set[str]:
+        """People who were deleted, and of whom something lies in the store."""
+        return {
+            person_id
+            for person_id in self._deletions
+            if next(iter(self.stack.store.keys(f"people/{person_id}")), None) is not None
         }
 
     def _whole(self, artifact: Artifact) -> bool:

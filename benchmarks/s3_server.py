@@ -84,6 +84,12 @@ class Cable:
         """Cut once so many more bytes went ``up`` (to the server) or ``down``."""
         self._left[direction] = count
 
+    def cut_now(self) -> None:
+        """Cut: what is under way breaks off, and nobody gets through."""
+        with self._lock:
+            self._cut = True
+        self._break()
+
     def mend(self) -> None:
         """Carry everything again, and count anew."""
         with self._lock:

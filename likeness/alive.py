@@ -15,8 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from likeness.clock import now
 from likeness.database import Database
-from likeness.health import alive_within
-from likeness.loops import troubles
+from likeness.health import alive_within, loops_in_trouble
 from likeness.repositories.workers import WorkerRepository
 from likeness.settings import Settings
 from problems import Problem
@@ -38,10 +37,7 @@ def main(host: str | None = None) -> int:
     if not here:
         print(f"nothing on {host} was seen lately")
         return 1
-    bear_s = alive_within(settings).total_seconds()
-    found = [
-        f"{worker.id}: {trouble}" for worker in here for trouble in troubles(worker.loops, bear_s=bear_s)
-    ]
+    found = [f"{worker.id}: {trouble}" for worker in here for trouble in loops_in_trouble(worker, settings)]
     print("; ".join(found) or ", ".join(worker.id for worker in here))
     return 1 if found else 0
 

@@ -25,6 +25,7 @@ from likeness.repositories.workers import WorkerRepository
 from likeness.settings import MEBIBYTE, Settings
 from likeness.store import ObjectStore
 from likeness.store_watch import StoreWatch
+from likeness.tables import Worker
 from problems import InvalidParameter, Problem
 
 GONE_AFTER = timedelta(seconds=120)
@@ -144,13 +145,17 @@ def check_relay(database: Database, settings: Settings) -> Check:
     return Check("relay", True, f"{len(relays)} alive")
 
 
+def loops_in_trouble(worker: Worker, settings: Settings) -> list[str]:
+    """A phrase for each loop of a process that stands still, or has failed for longer than two beats may be late."""
+    return troubles(worker.loops, bear_s=alive_within(settings).total_seconds())
+
+
 def check_loops(database: Database, settings: Settings) -> Check:
     """What the processes of the deployment do again and again goes well: the living ones note it themselves."""
     with database.read() as session:
         seen = WorkerRepository(session).seen_since(now() - alive_within(settings))
-    bear_s = alive_within(settings).total_seconds()
     found = [
-        f"{trouble} in {worker.slot}" for worker in seen for trouble in troubles(worker.loops, bear_s=bear_s)
+        f"{trouble} in {worker.slot}" for worker in seen for trouble in loops_in_trouble(worker, settings)
     ]
     if found:
         return Check("loops", False, f"{'; '.join(sorted(found))}; see that process's log")

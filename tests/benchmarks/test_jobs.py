@@ -18,7 +18,8 @@ from likeness.tables import Stage
 
 
 def nothing_is_lost(faults: dict[str, Any]) -> None:
-    for name in ("lost", "left_running", "duplicated", "stale_commits", "unverified", "wrong_results"):
+    zeros = ("lost", "left_running", "expired_leases", "undeleted")
+    for name in (*zeros, "duplicated", "stale_commits", "unverified", "wrong_results"):
         assert faults[name] == 0, faults
     assert set(faults["statuses"]) <= {"succeeded", "canceled"}, faults
     assert faults["statuses"]["succeeded"] > faults["jobs"] / 2
