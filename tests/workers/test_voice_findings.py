@@ -1,4 +1,4 @@
-"""What an inspection and a training say of lips and voice: the bundled presenter, late, cut off, or with another voice."""
+"""What an inspection and a training say of lips and voice: the bundled presenter, late, cut off, with another voice."""
 
 from __future__ import annotations
 
