@@ -136,7 +136,8 @@ def train_motion(
     progress(Tick("motion.features", 0, 1))
     general = GeneralModel.load(start) if start is not None else None
     heard = renderings(sound, len(clip), seed, extractor)
-    lips, sync = lip_shape(clip.landmarks), None
+    with np.errstate(invalid="ignore"):  # a track without landmarks
+        lips, sync = lip_shape(clip.landmarks), None
     lips[~clip.valid] = np.nan
     if extractor is extract:  # the general model knows no other features
         sync = follow(heard[0], lips, np.isfinite(lips).all(1) & heard_frames(sound, len(clip)))
