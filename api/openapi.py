@@ -290,7 +290,7 @@ def _describe_parts(components: dict[str, Any]) -> None:
             "scheme": "bearer",
             "bearerFormat": "lk_…",
             "description": "A key from `likeness keys create`, the dashboard or `POST /v1/api-keys`. The names beside "
-            "an operation are the scopes that the key must have one of; `admin` may do everything.",
+            "an operation are the scopes that the key must have one of; `admin` stands for all of them.",
         },
         "dashboardSession": {
             "type": "apiKey",
