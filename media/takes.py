@@ -7,8 +7,8 @@ the same sentence twice, have neither in common, while one take in two files has
 looked for at every place of the other file, and what is found must lie there in the same order. docs/consent.md has
 the numbers.
 
-It recognises copies, also mirrored ones. It does not recognise a copy that was slowed down or sped up by much, or of
-whose picture only a part was kept while the sound was replaced.
+It recognises copies, also mirrored ones and those played a twentieth faster. It does not recognise a copy whose speed
+was changed by much more, or of whose picture only a part was kept while the sound was replaced.
 """
 
 from __future__ import annotations

@@ -12,6 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from likeness.database import Database
+from likeness.intake import Intake
+from likeness.settings import Settings
+from likeness.store import LocalStore
+from likeness.tables import EMBEDDED
 from media.audio import read_wav
 from media.decode import read_frames
 from media.normalise import normalise_recording
@@ -19,6 +24,7 @@ from problems import InvalidParameter, NoFace, UnreadableMedia
 from tests.fitting.moving_face import SIDE, moving_face, scenery
 from tests.media.generated import write_media
 from training.progress import Tick
+from workers.earlier_takes import EarlierTakes
 from workers.stages.consent import ConsentLimits, run, same_face
 
 Picture = Callable[[int], NDArray[np.uint8]]
@@ -97,6 +103,22 @@ def test_the_person_who_speaks_is_accepted(tmp_path: Path, presenter: Presenter,
     assert measures["voice_seconds"] > 4
     assert isinstance(measures["blinks"], int)
     assert {tick.stage for tick in ticks} == {"inspect", "consent"}
+
+
+def test_a_clip_that_was_encoded_anew_is_refused(
+    tmp_path: Path, presenter: Presenter, settings: Settings, database: Database, store: LocalStore
+) -> None:
+    """Whatever its face, voice and lips are like: they are the clip's."""
+    clip = film(tmp_path / "clip.mp4", presenter, presenter.voice, 100)
+    with Intake(settings, database, store) as intake:
+        intake.write(clip.read_bytes())
+        upload = intake.finish(filename="clip.mp4", media_type="video/mp4", purpose="clip")
+    sound = presenter.voice[15 * 640 : 100 * 640]
+    copy = film(tmp_path / "consent.mkv", lambda index: presenter(15 + index)[:, ::-1], sound, 85)
+    report = check(copy, earlier=EarlierTakes(database, store, EMBEDDED, {}))
+    assert codes(report, "error") == {"recording_reused"}
+    assert upload.id in report["findings"][0]["message"]
+    assert "lips_follow_voice" not in report["measures"], "nothing more is looked for"
 
 
 class Ear:

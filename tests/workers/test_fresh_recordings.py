@@ -20,8 +20,8 @@ from tests.api.calls import problem
 from tests.media.test_takes import Presenter
 from tests.workers import tiny_stages
 from training.progress import silent
+from workers.consent_proofs import reuse_findings
 from workers.runner import Runner, StageContext, StageSpec, _require_another_take
-from workers.stages.consent import _reuse_findings
 
 SMALL = {"options": {"crf": "33", "preset": "ultrafast"}}
 
@@ -35,7 +35,7 @@ def _consent(context: StageContext) -> Mapping[str, Any]:
     """The product's comparison alone: a face that speaks is not what is asked for here."""
     assert context.takes is not None
     measures: dict[str, Any] = {}
-    findings = _reuse_findings(context.inputs["consent"], context.takes, measures, silent)
+    findings = reuse_findings(context.inputs["consent"], context.takes, measures, silent)
     return {
         "accepted": not findings,
         "measures": measures,

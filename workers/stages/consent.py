@@ -25,18 +25,17 @@ from faces.mouth import eye_aperture, inter_ocular_distance, lip_shape, mouth_op
 from fitting.inspect import Finding, InspectConfig, Inspection, inspect_clip
 from fitting.inspect.pose import RIGID
 from fitting.landmarks import FaceLandmarker
-from likeness.consents import vocabulary
 from media.audio import read_wav
 from media.decode import read_frames
 from media.limits import ClipLimits
-from media.normalise import normalise_clip, normalise_recording
+from media.normalise import normalise_clip
 from media.survey import SurveyFrame, survey_clip
-from media.takes import compare
 from motion.lip_sync import LipSync, lips_follow_voice
 from problems import InvalidInput, InvalidParameter, NoFace
-from training.progress import Progress, Tick, silent, ticking
+from training.progress import Progress, silent, ticking
+from workers.consent_proofs import listen, passcode_finding, reuse_findings
 from workers.earlier_takes import EarlierTakes
-from workers.hearing import Recogniser, words_missing
+from workers.hearing import Recogniser
 
 UNCHECKED = "unchecked"
 """What the report says about the passcode until somebody has listened."""
@@ -151,16 +150,16 @@ def run(
         found += [*_length_findings(inspection, limits), *_inspection_findings(inspection)]
         measures |= _inspection_measures(inspection)
         if earlier is not None and not any(finding.severity == "error" for finding in found):
-            found += _reuse_findings(recording, earlier, measures, progress)
+            found += reuse_findings(recording, earlier, measures, progress)
         if not any(finding.severity == "error" for finding in found):
             found += _look_closely(recording, clip, limits, measures, progress)
         if recogniser is not None and not any(finding.severity == "error" for finding in found):
-            words = _listen(recording, recogniser, passcode, language)
+            words = listen(recording, recogniser, passcode, language)
     except InvalidInput as problem:
         if problem.details.get("of") == "clip":
             raise
         found.append(Finding(problem.slug, "error", problem.message, problem.remedy, facts=problem.details))
-    found.append(_passcode_finding(passcode, language, words))
+    found.append(passcode_finding(passcode, language, words))
     measures["passcode"] = UNCHECKED if not words or not words["heard"] else "heard"
     found.sort(key=lambda finding: _SEVERITIES.index(finding.severity))
     return {
@@ -202,68 +201,6 @@ def _faces_of(video: Path, limits: ConsentLimits) -> NDArray[np.float32]:
 def _distances(one: NDArray[np.float32], other: NDArray[np.float32]) -> NDArray[np.float64]:
     """(N, 128), (M, 128) -> (N, M)."""
     return identity_distance(one[:, None], other[None])
-
-
-def _listen(
-    recording: Path, recogniser: Callable[[], Recogniser | None], passcode: str, language: str
-) -> dict[str, Any] | None:
-    """What a recogniser made of it; None when there is none for the language."""
-    try:
-        hearing = recogniser()
-    except InvalidParameter as problem:
-        return {"heard": False, "by": "", "missing": passcode.split(), "fault": problem.message}
-    if hearing is None or language not in hearing.languages:
-        return None
-    with tempfile.TemporaryDirectory(prefix="likeness-words-") as folder:
-        sound = Path(folder) / "recording.wav"
-        normalise_recording(recording, sound)
-        heard = hearing.hear(read_wav(sound), language, vocabulary(language))
-    missing = words_missing(heard, passcode, vocabulary(language))
-    return {"heard": not missing, "by": hearing.name, "missing": missing}
-
-
-def _passcode_finding(passcode: str, language: str, words: dict[str, Any] | None) -> Finding:
-    facts = {"passcode": passcode, "language": language}
-    listen = f"listen to the recording: it has to say “{passcode}”"
-    if words is None:
-        message = "what is said was not checked: no recogniser listens here"
-        return Finding("passcode_unchecked", "info", message, listen, facts=facts)
-    if words["heard"]:
-        message = f"{words['by']} heard the words “{passcode}”"
-        return Finding(
-            "passcode_heard", "info", message, "nothing: it may be listened to all the same", facts=facts
-        )
-    missing = ", ".join(words["missing"])
-    message = words.get("fault") or f"{words['by']} did not hear {missing}; it may be wrong"
-    return Finding(
-        "passcode_not_heard", "warning", message, listen, facts={**facts, "missing": words["missing"]}
-    )
-
-
-def _reuse_findings(
-    recording: Path, earlier: EarlierTakes, measures: dict[str, Any], progress: Progress
-) -> list[Finding]:
-    """Was this take handed in before, in whatever file? The first that is found is enough."""
-    own, count = earlier.of("consent", recording), 0
-    for other in earlier.others():
-        progress(Tick("fresh", count, 0))
-        count += 1
-        shared = compare(own, other.take)
-        if not shared.parts:
-            continue
-        what = " and ".join(shared.parts)
-        seconds = round(max(shared.picture_s, shared.sound_s), 1)
-        return [
-            Finding(
-                "recording_reused",
-                "error",
-                f"this is no new recording: its {what} is that of the {other.purpose} {other.upload_id}",
-                "film the person saying the statement now",
-                facts={"upload_id": other.upload_id, "same": list(shared.parts), "seconds": seconds},
-            )
-        ]
-    measures["compared_uploads"] = count
-    return []
 
 
 def _length_findings(inspection: Inspection, limits: ConsentLimits) -> list[Finding]:
