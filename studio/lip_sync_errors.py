@@ -72,13 +72,13 @@ def own(clips: list[Watched], frames: int, furthest: int) -> Iterator[LipSync]:
 
 
 def moved(clips: list[Watched], frames: int) -> Iterator[tuple[LipSync, float]]:
-    """Windows with their own sound late by some frames, and the error of the lag found, ms."""
+    """Windows whose sound is moved by some frames, and the error of the lag found, ms."""
     for clip in clips:
         usual = clip.against(clip, 0, 0, len(clip)).lag_frames
         for lag in LAGS:
             for first in range(max(0, -lag), min(len(clip), len(clip) - lag) - frames + 1, 50):
                 sync = clip.against(clip, first + lag, first, frames)
-                yield sync, 40 * (sync.lag_frames - lag - usual)
+                yield sync, 40 * (sync.lag_frames + lag - usual)
 
 
 def strangers(clips: list[Watched], frames: int, furthest: int) -> Iterator[LipSync]:
