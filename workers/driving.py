@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from faces.rotation import compose
 from faces.track import FaceTrack, Motion
 from fitting.fit import Person, fit_landmarks, track_clip
+from fitting.inspect.upright import Uprightness, turned_finding
 from fitting.photometric import PhotometricFit
 from media.audio import stream_wav
 from media.decode import read_frames
@@ -24,7 +25,7 @@ from media.normalise import normalise_clip
 from motion.extension import Extension, extended, extension_named
 from motion.matching import SourceMatcher, reachable_pose
 from motion.predict import MotionControls, MotionPredictor
-from problems import InvalidParameter
+from problems import InvalidParameter, NoFace
 from training.progress import Progress, Tick
 from workers.package import PersonPackage
 
@@ -35,6 +36,8 @@ MISMATCHES = ("bounce", "loop", "hold", "cut", "silence")
 goes on forth and back, from its beginning, or stays. ``cut``: the video ends with the shorter of the two. ``silence``:
 with the longer, the sound followed by silence (or the motion going forth and back)."""
 _SAMPLES_PER_FRAME = 640
+_LOOK_EVERY = 12
+"""Frames between those in which it is looked which way up a driving video is."""
 
 MotionChunks = Iterator[tuple[Motion, NDArray[np.integer]]]
 
@@ -266,13 +269,24 @@ def _track_video(
     normalise_clip(video, normalised, normalised.with_suffix(".wav"), limits=ClipLimits(max_seconds=None))
     size: list[tuple[int, int]] = []
 
-    def frames() -> Iterator[NDArray[np.uint8]]:
-        for image in read_frames(normalised):
+    def frames(uprightness: Uprightness) -> Iterator[NDArray[np.uint8]]:
+        for index, image in enumerate(read_frames(normalised)):
             if not size:
                 size.append((image.shape[1], image.shape[0]))
+            if index % _LOOK_EVERY == 0:
+                uprightness.look(image)
             yield image
 
-    landmarks = track_clip(frames(), 0, progress, near=face)
+    with Uprightness() as uprightness:
+        landmarks = track_clip(frames(uprightness), 0, progress, near=face)
+    turn = uprightness.turn()
+    if turn:
+        found = turned_finding(turn)
+        raise NoFace(
+            f"{video.name}: {found.message}",
+            remedy=f"turn it by {turn} degrees clockwise, in the phone's editor for example, and give it again",
+            details=found.facts,
+        )
     own = known[0] if known else None
     if own is not None and size[0] != (own.camera.width, own.camera.height):
         raise InvalidParameter(

@@ -35,8 +35,9 @@ frames that they have."""
 _LEAST_CHANGE, _LEAST_SHARE = 2.0, 0.08
 """Mean change, grey levels and in parts of the picture's contrast, under which nothing is looked at closely."""
 _MOST_LOOKED_AT = 250
-_BEFORE, _AFTER = (1, 2), (0, 1, 2, 3)
-"""Frames before and after a change that are compared: one pair that shares its structure, and it is no cut."""
+_BEFORE, _AFTER = (1, 2, 3, 4), (0, 1, 2, 3)
+"""Frames before and after a change that are compared: one pair that shares its structure, and it is no cut. Three bad
+frames in a row are a flash or a glitch, on their way in and out."""
 _DISSOLVES = (13, 25, 38)
 """Frames over which pictures may be mixed."""
 _MIXED = 0.3

@@ -21,12 +21,13 @@ def rate_findings(survey: Survey, config: InspectConfig) -> list[Finding]:
     if video is None or not len(survey.thumbnails):
         return []
     declared, seen = video.fps, pictures_a_second(survey.thumbnails, config.frozen_frames)
-    shown = min(declared, seen)
+    repeated = seen < min(declared, FPS) - 3
+    shown = seen if repeated else declared
     if shown >= config.good_fps:
         return []
     gap = 1000 / max(shown, 0.1)
     said = f"the clip has {declared:.3g} frames a second"
-    if seen < min(declared, FPS) - 3:
+    if repeated:
         said = f"the clip shows about {seen:.0f} different pictures a second, though it has {declared:.3g} frames"
     lost = (
         "most closures of the lips fall between two of them"

@@ -12,11 +12,14 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from faces.track import FaceTrack
+from media.sound import read_sound
 from motion.personalize import MotionConfig, train_motion
 from motion.predict import MotionControls
 from motion.targets import mouth_mask
 from motion.train import TrainConfig
 from problems import InvalidPackage, InvalidParameter
+from tests.fitting.moving_face import moving_face
+from tests.media.generated import click, click_time, write_media
 from tests.motion.conftest import speak as babble
 from tests.motion.conftest import track_of
 from workers.meter import expected
@@ -150,3 +153,30 @@ def test_what_is_wrong_is_said(person: Path, recording: Path, tmp_path: Path) ->
             speak.run(person, recording, tmp_path, **options)  # type: ignore[arg-type]
         with pytest.raises(InvalidParameter, match=words):
             dub.run(person, recording, tmp_path / "o.mp4", **options)  # type: ignore[arg-type]
+
+
+def test_recording_and_expressions_of_one_file_stay_together(person: Path, tmp_path: Path) -> None:
+    """The file's sound begins half a second after its picture: what is said at its second 2 is said there."""
+    voice = np.concatenate([0.2 * babble(38, seed=3).samples[:24_000], click(0.0, 0.5, 16_000)[:, 0]])
+    clip = write_media(
+        tmp_path / "talk.mp4",
+        moving_face,
+        75,
+        sound=voice[:, None].astype(np.float32),
+        rate=16_000,
+        sound_offset_s=0.5,
+        options={"preset": "ultrafast"},
+    )
+    track = motion_of(
+        person,
+        clip,
+        tmp_path / "m",
+        pose="reference",
+        pose_video=clip,
+        expression_video=clip,
+        length_mismatch="silence",
+        preview=True,
+    )
+    assert len(track.motion) == 75
+    heard = np.concatenate(list(read_sound(tmp_path / "m" / "preview.mp4", rate=16_000, origin_s=0.0)))
+    assert click_time(heard, 16_000) == pytest.approx(2.0, abs=0.02)

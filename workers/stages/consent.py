@@ -94,6 +94,8 @@ _REWORDED = {
     "no_face": ("", "film the person's face from the front, in good light"),
     "several_faces": ("", "film the person alone, without mirrors or screens that show faces"),
     "too_short": ("", "film the person from the first word to the last"),
+    "upside_down": ("", "turn the video upright in the phone's editor, or film it anew"),
+    "sideways": ("", "turn the video upright in the phone's editor, or film it anew"),
 }
 """Code -> message (empty keeps the inspection's) and remedy, where those of a clip would mislead."""
 _SEVERITIES = ("error", "warning", "info")
