@@ -255,7 +255,7 @@ def _purge_job(database: Database, store: ObjectStore, settings: Settings, job_i
     """The job's artifacts go first, so that no worker begins to reuse one whose files are going; its row goes last."""
     shutil.rmtree(settings.work_dir / job_id, ignore_errors=True)
     with database.write() as session:
-        job = JobRepository(session).get(job_id)
+        job = JobRepository(session).get_locked(job_id)
         if job is None:
             return Removed()
         stages = {stage.id for stage in job.stages}
@@ -318,7 +318,7 @@ def _purge_person(database: Database, store: ObjectStore, person_id: str) -> Rem
     else:
         store.delete_prefix(scope)
     with database.write() as session:
-        person = PersonRepository(session).get(person_id)
+        person = PersonRepository(session).get_locked(person_id)
         if person is None:
             return Removed()
         artifacts = ArtifactRepository(session)

@@ -25,6 +25,10 @@ class PersonRepository:
         """The person, one that is being deleted included."""
         return self.session.get(Person, person_id)
 
+    def get_locked(self, person_id: str) -> Person | None:
+        """The same, locked: None when somebody else has deleted the person meanwhile."""
+        return self.session.get(Person, person_id, with_for_update={"of": Person})
+
     def page(self, *, limit: int, cursor: str | None, tenant_id: str | None = None) -> Page[Person]:
         """Newest first; without those whom only kept videos are left of."""
         query = select(Person).where(Person.name != "")
