@@ -89,6 +89,9 @@ class Ordeal:
         ):  # faults go on under the last of the load
             self._some_fault(submitted)
             time.sleep(self.rng.uniform(*self.schedule.pause_s))
+        if self.stack.cable and not self.faults["lose_s3_while_deleting"]:  # no schedule is too short for it
+            self.faults["lose_s3_while_deleting"] += 1
+            self._lose_s3_while_deleting(submitted)
         self._heal()
         deadline = time.monotonic() + self.schedule.patience_s
         while (

@@ -306,7 +306,7 @@ def _purge_job(database: Database, store: ObjectStore, settings: Settings, job_i
     """The job's artifacts go first, so that no worker begins to reuse one whose files are going; its row goes last."""
     shutil.rmtree(settings.work_dir / job_id, ignore_errors=True)
     with database.write() as session:
-        job = JobRepository(session).get(job_id)
+        job = JobRepository(session).get_locked(job_id)
         if job is None:
             return Removed()
         stages = {stage.id for stage in job.stages}

@@ -60,7 +60,7 @@ def served(settings: Settings) -> Settings:
 
 
 def endpoint(database: Database, tenant: str, url: str, *, deliveries: int) -> str:
-    """An endpoint with so many deliveries that are due, in the order of their ids."""
+    """An endpoint with so many deliveries that are due."""
     moment = now() - timedelta(minutes=1)
     with database.write() as session:
         if session.get(Tenant, tenant) is None:
@@ -118,9 +118,9 @@ def test_an_endpoint_that_hangs_holds_up_nobody(
         wait_for(lambda: delivered(either_database, also) == 3)
         courier.turn()
         assert len(hanging.lines) == 2, "of one endpoint no more are under way"
-        attempts = [row.attempts for row in rows(either_database, dead)]
-        assert attempts == [1, 1] + 38 * [0], "nothing is leased before its turn"
-        leases = [row.next_at for row in rows(either_database, dead)[:2]]
+        tried = [row for row in rows(either_database, dead) if row.attempts]
+        assert [row.attempts for row in tried] == [1, 1], "nothing is leased before its turn"
+        leases = [row.next_at for row in tried]
         assert all(lease is not None and lease > now() + timedelta(seconds=30) for lease in leases)
 
 

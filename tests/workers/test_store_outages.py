@@ -239,3 +239,31 @@ def test_a_store_is_asked_beside_the_requests_and_prepared_once(settings: Settin
     away.away = True
     assert "the object store did not answer" in watch.fault(), "asked at once where nobody looks beside"
     assert away.prepared == 1
+
+
+def test_many_who_finish_the_same_deletions_do_not_disturb_each_other(
+    settings: Settings, either_database: Database, store: LocalStore
+) -> None:
+    """Relays, every worker and the API do so at the same time."""
+    from likeness.deletion import purge
+
+    database = either_database
+    people = [training(settings, database, store, bytes([index]))[0] for index in range(4)]
+    deletions = [delete_person(database, person) for person in people]
+    begin, faults = threading.Barrier(4), list[Exception]()
+
+    def finish() -> None:
+        begin.wait()
+        try:
+            purge(database, store, settings)
+        except Exception as error:
+            faults.append(error)
+
+    threads = [threading.Thread(target=finish) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    purge(database, store, settings)
+    assert all(deletion_is_done(database, deletion) for deletion in deletions)
