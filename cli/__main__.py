@@ -8,6 +8,9 @@ from cli.tuning import tune_process
 def main() -> None:
     """Run the command line."""
     tune_process()
+    from cli.console import forgive_consoles
+
+    forgive_consoles()
     from cli.main import app
 
     app()

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cli.personalize import Preset
+from cli.outputs import Output
 from cli.terminal import JsonOption, long_command, print_json
 
 
@@ -50,7 +51,8 @@ def evaluate(
     resume = (
         "run the same command again: finished stages are kept and training goes on from its last checkpoint."
     )
-    with long_command(as_json=as_json, resume=resume) as progress:
+    outputs = [Output(folder, folder=True)]
+    with long_command(as_json=as_json, resume=resume, inputs=[clip], outputs=outputs) as progress:
         from workers.stages import evaluate as stage
 
         result = stage.run(

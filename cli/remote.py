@@ -5,7 +5,7 @@ Ctrl-C stops the watching, not the work: the job goes on at the service, and wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from cli.outputs import Output
 from cli.terminal import TerminalProgress, clock, long_command, print_json
 
 if TYPE_CHECKING:
@@ -173,11 +174,13 @@ class RemoteWork:
 
 
 @contextmanager
-def remote_command(server: str, *, as_json: bool) -> Iterator[RemoteWork]:
+def remote_command(
+    server: str, *, as_json: bool, inputs: Sequence[Path | None] = (), outputs: Sequence[Output] = ()
+) -> Iterator[RemoteWork]:
     """Wrap a command's work at a service, as :func:`cli.terminal.long_command` does work here."""
     from likeness.client import Client, RetryConfig
 
-    with long_command(as_json=as_json) as progress:
+    with long_command(as_json=as_json, inputs=inputs, outputs=outputs) as progress:
         # Later on a service that is away is waited for; at the start it is rather the address that is wrong.
         Client(server, retry=RetryConfig(tries=1, timeout_s=10)).health()
         client = Client(server)
