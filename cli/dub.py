@@ -38,8 +38,8 @@ UNMARKED = (
     "machines can tell, and people told that they see one; both are now yours to do."
 )
 UNKEPT = (
-    "warning: your own folder for settings can't be written, so the key that signs this video is made for it alone. Set "
-    "HOME or XDG_CONFIG_HOME to a folder that you may write, or LIKENESS_C2PA_CERTIFICATE and LIKENESS_C2PA_KEY."
+    "warning: your own folder for settings can't be written, so the key that signs this video is made for it alone. "
+    "Set HOME or XDG_CONFIG_HOME to a folder that you may write, or LIKENESS_C2PA_CERTIFICATE and LIKENESS_C2PA_KEY."
 )
 
 

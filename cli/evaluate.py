@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from cli.personalize import Preset
 from cli.outputs import Output
+from cli.personalize import Preset
 from cli.terminal import JsonOption, long_command, print_json
 
 

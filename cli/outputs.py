@@ -190,7 +190,9 @@ def _require_kind(output: Output) -> None:
         raise _refusal(output, "that is a device or a pipe", "give the name of a file")
     for part in (path, *path.parents):  # a link to nowhere on the way, too
         if part.is_symlink() and not part.exists():
-            raise _refusal(output, f"{part} is a link that leads nowhere", "remove the link, or give another name")
+            raise _refusal(
+                output, f"{part} is a link that leads nowhere", "remove the link, or give another name"
+            )
     if output.folder:
         if path.exists() and not path.is_dir():
             raise _refusal(output, "that is a file, not a folder", "give the name of a folder")

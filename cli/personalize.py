@@ -93,9 +93,7 @@ def personalize(
     resume = (
         "run the same command again: finished stages are kept and training goes on from its last checkpoint."
     )
-    outputs.append(
-        Output(work or out.with_name(f".{out.name}.work"), "work" if work else "out", folder=True)
-    )
+    outputs.append(Output(work or out.with_name(f".{out.name}.work"), "work" if work else "out", folder=True))
     with long_command(as_json=as_json, resume=resume, inputs=[clip], outputs=outputs) as progress:
         from workers.personalize import personalize as run
 

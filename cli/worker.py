@@ -43,6 +43,7 @@ def worker(
             raise typer.Exit(work(settings, queue))
         if not once:
             raise typer.Exit(serve(settings))
+        settings.prepare_folders()
         store = store_of(settings)
         store.prepare()
         count = Runner(Database.of(settings), store, settings).run_all()

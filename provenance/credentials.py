@@ -145,8 +145,8 @@ def of_user(earlier: Path | None = None) -> tuple[Credentials, Path | None]:
         configured = os.environ.get("XDG_CONFIG_HOME", "")
         # A relative folder is none, the XDG specification says: it would be another one wherever a command runs.
         base = Path(configured) if os.path.isabs(configured) else Path.home() / ".config"
-        if not base.is_absolute():
-            raise RuntimeError("HOME is not absolute")
+        if not base.is_absolute() or base == Path("/.config"):  # HOME is relative, or empty
+            raise RuntimeError("HOME is no folder of the user's")
         folder = base / "likeness"
         return development(folder), folder / DEVELOPMENT_FILE
     made = _parted(_made())

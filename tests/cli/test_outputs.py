@@ -5,12 +5,14 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import get_type_hints
 
-import click
 import pytest
 import typer
+from typer.models import ArgumentInfo, OptionInfo
 from typer.testing import CliRunner
 
 from cli.main import app
@@ -24,28 +26,50 @@ READS = {
 WRITES = {"out", "work"}
 SERVICE = {"data_dir"}
 """Folders of a service, which has locks of its own."""
-SUFFIX = {"dub": ".mp4", "personalize": ".likeness", "train motion": ".safetensors", "train renderer": ".safetensors"}
+SUFFIX = {
+    "dub": ".mp4",
+    "personalize": ".likeness",
+    "train motion": ".safetensors",
+    "train renderer": ".safetensors",
+}
 DERIVED = {"fit": "clip.mp4", "motion": "track.safetensors", "evaluate": "clip.mp4"}
 
 
-def _commands() -> Iterator[tuple[str, click.Command]]:
-    def walk(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
-        if isinstance(command, click.Group):
-            for each, inner in command.commands.items():
-                yield from walk(f"{name} {each}".strip(), inner)
-        else:
-            yield name, command
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a command that takes a path."""
 
-    return walk("", typer.main.get_command(app))
+    name: str
+    argument: bool
 
 
-def _paths(command: click.Command) -> list[click.Parameter]:
-    return [each for each in command.params if isinstance(each.type, click.Path)]
+def _paths(command: Callable[..., None]) -> list[Parameter]:
+    found = []
+    for name, hint in get_type_hints(command, include_extras=True).items():
+        kinds = [
+            each for each in getattr(hint, "__metadata__", ()) if isinstance(each, ArgumentInfo | OptionInfo)
+        ]
+        if kinds and "Path" in str(hint.__origin__):
+            found.append(Parameter(name, isinstance(kinds[0], ArgumentInfo)))
+    return found
+
+
+def _commands() -> Iterator[tuple[str, Callable[..., None]]]:
+    def walk(name: str, group: typer.Typer) -> Iterator[tuple[str, Callable[..., None]]]:
+        for each in group.registered_commands:
+            assert each.callback is not None
+            yield f"{name} {each.name}".strip(), each.callback
+        for inner in group.registered_groups:
+            assert inner.typer_instance is not None
+            own = inner.name if isinstance(inner.name, str) else inner.typer_instance.info.name
+            yield from walk(f"{name} {own}".strip(), inner.typer_instance)
+
+    return walk("", app)
 
 
 def _pairs() -> list[tuple[str, str, str]]:
     return [
-        (name, written.name or "", read.name or "")
+        (name, written.name, read.name)
         for name, command in _commands()
         for written in _paths(command)
         if written.name in WRITES
@@ -59,16 +83,18 @@ def _arguments(name: str, values: dict[str, Path]) -> list[str]:
     command = dict(_commands())[name]
     line = name.split()
     for each in _paths(command):
-        value = values.get(each.name or "")
-        if value is None:
-            continue
-        line += [str(value)] if isinstance(each, click.Argument) else [each.opts[0], str(value)]
+        value = values.get(each.name)
+        if value is not None:
+            option = f"--{each.name.replace('_', '-')}"
+            line += [str(value)] if each.argument else [option, str(value)]
     return line
 
 
 def test_every_path_of_every_command_is_known_as_read_or_written() -> None:
     names = {each.name for _, command in _commands() for each in _paths(command)}
-    assert names <= READS | WRITES | SERVICE, "say in this test whether it is read or written, and hand it to reserved"
+    assert names <= READS | WRITES | SERVICE, (
+        "say in this test whether it is read or written, and hand it to reserved"
+    )
     assert len(_pairs()) >= 15
 
 
@@ -88,11 +114,7 @@ def test_no_command_overwrites_what_it_reads(
     if "out" in {each.name for each in _paths(dict(_commands())[name])}:
         values["out"] = tmp_path / f"made{suffix}"
     source = values[read]
-    if name in ("dub", "motion") and read == "pose_video":
-        extra = ["--pose", "reference"]
-    else:
-        extra = []
-        values.pop("pose_video", None)
+    extra = ["--pose", "reference"] if "pose_video" in values else []
     target = tmp_path / f"elsewhere{suffix}"
     if takes_folder:
         # The input under the name of a file that the command makes in its folder.
@@ -135,9 +157,23 @@ def read(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "kind",
-    ["folder", "slash", "no folder", "dangling", "fifo", "null", "stdout", "long", "line", "surrogate", "protected"],
+    [
+        "folder",
+        "slash",
+        "no folder",
+        "dangling",
+        "fifo",
+        "null",
+        "stdout",
+        "long",
+        "line",
+        "surrogate",
+        "protected",
+    ],
 )
-def test_places_that_can_not_be_written_are_refused_before_work(kind: str, read: Path, tmp_path: Path) -> None:
+def test_places_that_can_not_be_written_are_refused_before_work(
+    kind: str, read: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "o.likeness"
     if kind == "folder":
         out.mkdir()
@@ -221,8 +257,15 @@ def _run(*arguments: str, cwd: Path, **environment: str) -> subprocess.Completed
 
 def test_an_ascii_console_gets_every_message(tmp_path: Path) -> None:
     said = _run(
-        "inspect", "Vidéo ü 日本.mp4", "--json", cwd=tmp_path, PYTHONIOENCODING="ascii", LC_ALL="C", TERM="dumb", COLUMNS="20"
-    )  # fmt: skip
+        "inspect",
+        "Vidéo ü 日本.mp4",
+        "--json",
+        cwd=tmp_path,
+        PYTHONIOENCODING="ascii",
+        LC_ALL="C",
+        TERM="dumb",
+        COLUMNS="20",
+    )
     assert said.returncode == 3, said.stderr
     assert "Vidéo ü 日本.mp4" in json.loads(said.stdout.splitlines()[-1])["error"]["message"]
     assert "UnicodeEncodeError" not in said.stderr
@@ -242,3 +285,30 @@ def test_a_reader_that_goes_away_ends_nothing_loudly(tmp_path: Path) -> None:
     )
     assert said.stdout.strip() == "0", said.stderr
     assert "Broken" not in said.stderr
+
+
+@pytest.mark.parametrize("line", [["keys", "list"], ["worker", "--once"], ["migrate"], ["up", "--port", "0"]])
+def test_a_data_folder_that_can_not_be_made_is_no_fault_of_the_product(
+    line: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, line, env={"LIKENESS_DATA_DIR": str(tmp_path / "file" / "data")})
+    assert result.exit_code == 3, result.output
+    assert "LIKENESS_DATA_DIR" in result.stderr
+
+
+def test_the_folder_that_a_command_runs_in_need_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cli.dub import _mark
+
+    monkeypatch.chdir("/proc")  # nobody can write it, not even root
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("LIKENESS_DATA_DIR", raising=False)
+    assert _mark().credentials == _mark().credentials
+    with reserved([Output(tmp_path / "o.mp4")]):
+        pass
+    result = CliRunner().invoke(app, ["fit", str(tmp_path / "c.mp4")])
+    assert result.exit_code == 3
+    assert "--out" in result.stderr
