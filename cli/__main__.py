@@ -16,6 +16,9 @@ def main() -> None:
     stop = forever.__enter__()  # and never left: while Python takes itself apart a signal must change nothing
     try:
         let_through()
+        from cli.console import forgive_consoles
+
+        forgive_consoles()
         from cli.main import app
 
         app()

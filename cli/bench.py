@@ -45,7 +45,7 @@ def fitting(
     Rotation, translation, mesh, lip gap, gaze and blinks with landmarks found in the pixels and with exact ones; time
     by step and memory for 300 frames; other ways to fit, in the same run. Takes a quarter of an hour on two cores.
     """
-    with long_command(as_json=as_json) as progress:
+    with long_command(as_json=as_json, inputs=clip or ()) as progress:
         from benchmarks.fitting import FittingBench, run, shared_clips
 
         clips = tuple(clip) if clip else shared_clips()
@@ -78,7 +78,7 @@ def motion(
 
     Needs espeakng-loader for the synthetic people. Takes about ten minutes on two cores.
     """
-    with long_command(as_json=as_json) as progress:
+    with long_command(as_json=as_json, inputs=[*(clip or ()), general]) as progress:
         from dataclasses import replace
 
         from benchmarks.fitting import shared_clips
@@ -111,7 +111,7 @@ def rendering(
 
     The recording of ten minutes takes most of the time: it is drawn whole.
     """
-    with long_command(as_json=as_json) as progress:
+    with long_command(as_json=as_json, inputs=[clip]) as progress:
         from dataclasses import replace
 
         from benchmarks.rendering import SAMPLE, RenderingBench, run, with_preset
@@ -263,7 +263,7 @@ def provenance(
 
     Each clip is compressed, halved and cropped. Takes about ten minutes on two cores.
     """
-    with long_command(as_json=as_json) as progress:
+    with long_command(as_json=as_json, inputs=clip or ()) as progress:
         from benchmarks.fitting import shared_clips
         from benchmarks.provenance import SAMPLE, ProvenanceBench, run
 

@@ -24,6 +24,7 @@ from cli.motion_options import (
     SmoothingOption,
     check_pose,
 )
+from cli.outputs import Output
 from cli.reading_options import AudioTrackOption
 from cli.remote import ServerOption, remote_command
 from cli.terminal import JsonOption, file_size, long_command, print_json, seconds_of
@@ -36,6 +37,10 @@ _CONTAINERS: tuple[_Container, ...] = get_args(_Container)
 UNMARKED = (
     "warning: this video will not say that it was made. Article 50 of the EU AI Act wants made videos marked so that "
     "machines can tell, and people told that they see one; both are now yours to do."
+)
+UNKEPT = (
+    "warning: your own folder for settings can't be written, so the key that signs this video is made for it alone. "
+    "Set HOME or XDG_CONFIG_HOME to a folder that you may write, or LIKENESS_C2PA_CERTIFICATE and LIKENESS_C2PA_KEY."
 )
 
 
@@ -115,7 +120,7 @@ def dub(
     """Write a video of PERSON saying RECORDING, as long as it and as large as the clip unless told otherwise.
 
     The video says that it was made: a number in its pixels and a signed C2PA manifest (docs/provenance.md). Certificate
-    and key are LIKENESS_C2PA_CERTIFICATE and LIKENESS_C2PA_KEY, or made in the data folder.
+    and key are LIKENESS_C2PA_CERTIFICATE and LIKENESS_C2PA_KEY, or made once for you in ~/.config/likeness.
     """
     place = check_pose(pose, pose_video, expression_video, length_mismatch, face)
     kind = _container(out, output)
@@ -124,8 +129,10 @@ def dub(
     if no_provenance:
         print(UNMARKED, file=sys.stderr)
     started = time.monotonic()
+    outputs = [Output(out)]
+    inputs = [person, recording, pose_video, expression_video]
     if server is not None:
-        with remote_command(server, as_json=as_json) as work:
+        with remote_command(server, as_json=as_json, inputs=inputs, outputs=outputs) as work:
             video = work.dub(
                 work.person_id(person),
                 recording,
@@ -154,7 +161,9 @@ def dub(
         ids = {"video_id": video.id, "person_id": video.person_id, "sha256": video.sha256}
         _say(out, started, as_json, {"pose": pose.value, **ids})
         return
-    with long_command(as_json=as_json, resume="run the same command again.") as progress:
+    with long_command(
+        as_json=as_json, resume="run the same command again.", inputs=inputs, outputs=outputs
+    ) as progress:
         from media.encode import Encoding
         from motion.predict import MotionControls
         from provenance.manifest import can_sign
@@ -210,9 +219,12 @@ def _say(out: Path, started: float, as_json: bool, facts: dict[str, Any], said: 
 def _mark() -> Mark:
     from likeness.ids import new_id
     from likeness.settings import Settings
-    from workers.mark import Mark, credentials_of
+    from workers.mark import Mark, credentials_of_user
 
-    return Mark(new_id("vid"), credentials_of(Settings.load()))
+    credentials, kept = credentials_of_user(Settings.load())
+    if not kept:
+        print(UNKEPT, file=sys.stderr)
+    return Mark(new_id("vid"), credentials)
 
 
 def _said(mark: Mark, *, signed: bool) -> str:

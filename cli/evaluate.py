@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.outputs import Output
 from cli.personalize import Preset
 from cli.reading_options import AudioTrackOption, RotateOption, Turn
 from cli.terminal import JsonOption, long_command, print_json
@@ -53,7 +54,8 @@ def evaluate(
     resume = (
         "run the same command again: finished stages are kept and training goes on from its last checkpoint."
     )
-    with long_command(as_json=as_json, resume=resume) as progress:
+    outputs = [Output(folder, folder=True)]
+    with long_command(as_json=as_json, resume=resume, inputs=[clip], outputs=outputs) as progress:
         from workers.stages import evaluate as stage
 
         result = stage.run(

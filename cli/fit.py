@@ -9,8 +9,15 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.outputs import Output
 from cli.reading_options import AudioTrackOption, RotateOption, Turn
 from cli.terminal import JsonOption, long_command, print_json, seconds_of
+
+WRITTEN = (
+    "clip.mp4", "audio.wav", "inspection.json", "track.safetensors", "texture.safetensors", "preview.mp4",
+    "preview.png",
+)  # fmt: skip
+"""Files that the command writes in its folder."""
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +50,12 @@ def fit(
     """
     started = time.monotonic()
     folder = out if out is not None else Path(f"{clip.stem}.fit")
-    with long_command(as_json=as_json, resume="run the same command again.") as progress:
+    with long_command(
+        as_json=as_json,
+        resume="run the same command again.",
+        inputs=[clip],
+        outputs=[Output(folder, folder=True, names=WRITTEN)],
+    ) as progress:
         from faces.track import FaceTrack
         from fitting.figures import FitFigures
         from workers.presets import PRESETS

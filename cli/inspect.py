@@ -35,10 +35,10 @@ def inspect(
     The exit code is 0 when it can, 1 when it can't, 3 when the file can't be read at all.
     """
     if server is not None:
-        with remote_command(server, as_json=as_json) as work:
+        with remote_command(server, as_json=as_json, inputs=[clip]) as work:
             report = work.inspect(clip, audio_track, int(rotate)).report or {}
     else:
-        with long_command(as_json=as_json) as progress:
+        with long_command(as_json=as_json, inputs=[clip]) as progress:
             from workers.inspection import inspect as look
 
             report = look(clip, audio_track=audio_track, rotate=int(rotate), progress=progress).as_dict()

@@ -39,7 +39,7 @@ def check(file: FileArgument, expressions: ExpressionsOption = None, as_json: Js
 
     The exit code is 0 when it loads and 3 when it does not.
     """
-    with long_command(as_json=as_json):
+    with long_command(as_json=as_json, inputs=[file, expressions]):
         from faces.adapters.formats import report
 
         found = report(file, expressions)
@@ -68,7 +68,7 @@ def import_model(
 
     The result stays on this machine; a person file names the model and does not contain it.
     """
-    with long_command(as_json=as_json):
+    with long_command(as_json=as_json, inputs=[file, expressions]):
         from faces.adapters.formats import read
         from faces.registry import check_name, install_model, require_free
         from fitting.embed import embed

@@ -22,8 +22,12 @@ from cli.motion_options import (
     SmoothingOption,
     check_pose,
 )
+from cli.outputs import Output
 from cli.reading_options import AudioTrackOption
 from cli.terminal import JsonOption, long_command, print_json, seconds_of
+
+WRITTEN = ("track.safetensors", "motion.png", "preview.mp4")
+"""Files that the command writes in its folder."""
 
 
 def register(app: typer.Typer) -> None:
@@ -63,7 +67,12 @@ def motion(
     place = check_pose(pose, pose_video, expression_video, length_mismatch, face)
     started = time.monotonic()
     folder = out if out is not None else Path(f"{recording.stem}.motion")
-    with long_command(as_json=as_json, resume="run the same command again.") as progress:
+    with long_command(
+        as_json=as_json,
+        resume="run the same command again.",
+        inputs=[person, recording, pose_video, expression_video],
+        outputs=[Output(folder, folder=True, names=WRITTEN)],
+    ) as progress:
         from motion.predict import MotionControls
         from workers.stages import speak
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.outputs import Output
 from cli.reading_options import AudioTrackOption, RotateOption, Turn
 from cli.remote import ServerOption, remote_command
 from cli.terminal import JsonOption, file_size, long_command, print_json, seconds_of
@@ -87,13 +88,14 @@ def personalize(
     checkpoint.
     """
     started = time.monotonic()
+    outputs = [Output(out, suffixes=(".likeness", ""))]
     if server is not None:
         for name, value in (("--frames", frames), ("--work", work), ("--model", model)):
             if value is not None:
                 raise typer.BadParameter(f"{name} is only used without --server")
         if (consent is None) == (subject is None and not attest) or (subject is None) == attest:
             raise typer.BadParameter("--server needs --consent ID, or --subject NAME together with --attest")
-        with remote_command(server, as_json=as_json) as remote:
+        with remote_command(server, as_json=as_json, inputs=[clip], outputs=outputs) as remote:
             consent_id = remote.consent(consent, subject)
             training = remote.personalize(
                 clip,
@@ -114,7 +116,8 @@ def personalize(
     resume = (
         "run the same command again: finished stages are kept and training goes on from its last checkpoint."
     )
-    with long_command(as_json=as_json, resume=resume) as progress:
+    outputs.append(Output(work or out.with_name(f".{out.name}.work"), "work" if work else "out", folder=True))
+    with long_command(as_json=as_json, resume=resume, inputs=[clip], outputs=outputs) as progress:
         from workers.personalize import personalize as run
 
         run(

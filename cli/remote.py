@@ -14,6 +14,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from cli.outputs import Output
 from cli.terminal import TerminalProgress, clock, long_command, print_json
 from problems import Problem
 
@@ -213,11 +214,13 @@ class RemoteWork:
 
 
 @contextmanager
-def remote_command(server: str, *, as_json: bool) -> Iterator[RemoteWork]:
+def remote_command(
+    server: str, *, as_json: bool, inputs: Sequence[Path | None] = (), outputs: Sequence[Output] = ()
+) -> Iterator[RemoteWork]:
     """Wrap a command's work at a service, as :func:`cli.terminal.long_command` does work here."""
     from likeness.client import ApiProblem, Client, RetryConfig
 
-    with long_command(as_json=as_json) as progress:
+    with long_command(as_json=as_json, inputs=inputs, outputs=outputs) as progress:
         client = Client(server)
         work = RemoteWork(client, progress)
         try:

@@ -15,7 +15,7 @@ import sys
 import time
 import traceback
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -37,7 +37,8 @@ from rich.progress import (
 )
 
 from cli.interrupts import Interrupts, interrupts
-from problems import InternalProblem, OutOfDisk, OutOfMemory, Problem, ResourceExhausted
+from cli.outputs import Output, reserved
+from problems import InternalProblem, InvalidParameter, OutOfDisk, OutOfMemory, Problem, ResourceExhausted
 
 if TYPE_CHECKING:  # training loads torch; the help text must not wait for it
     from training.progress import Tick
@@ -45,6 +46,17 @@ if TYPE_CHECKING:  # training loads torch; the help text must not wait for it
 EXIT_FAULT, EXIT_INPUT, EXIT_RESOURCES, EXIT_STOPPED = 1, 3, 4, 130
 PLAIN_EVERY_S = 10.0
 """Seconds between two lines of one stage when stderr is a file or a pipe."""
+
+_NOT_ALLOWED = (
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+)
+"""What is wrong with a place that the user named, not with the product."""
 
 DEBUG = "LIKENESS_DEBUG"
 """Environment variable: set it to see the Python traceback below an error."""
@@ -185,6 +197,11 @@ def as_problem(error: BaseException) -> Problem:
             f"the disk is full ({error.filename or error})",
             remedy="free disk space, then run the command again",
         )
+    if isinstance(error, OSError) and error.errno in _NOT_ALLOWED and error.filename is not None:
+        return InvalidParameter(
+            f"{error.filename}: {error.strerror}",
+            remedy="give another place, or change what may be read and written there",
+        )
     if isinstance(error, OSError) and error.filename is not None:
         return InternalProblem(
             f"{error.filename}: {error.strerror}",
@@ -217,19 +234,27 @@ def _finite(value: Any) -> Any:
 
 
 @contextmanager
-def long_command(*, as_json: bool = False, resume: str | None = None) -> Iterator[TerminalProgress]:
+def long_command(
+    *,
+    as_json: bool = False,
+    resume: str | None = None,
+    inputs: Sequence[Path | None] = (),
+    outputs: Sequence[Output] = (),
+) -> Iterator[TerminalProgress]:
     """Wrap a command's work: yields the progress listener, and turns every way to end into an exit code.
 
     Args:
         as_json: also end with ``{"error": ...}`` on stdout when the work fails.
         resume: how to go on after Ctrl-C, one sentence.
+        inputs: every file and folder that the command reads.
+        outputs: every place that it writes; both are looked at before the work begins.
 
     Raises:
         typer.Exit: with a code other than 0 when the work failed or was stopped.
     """
     with interrupts() as stop:
         try:
-            with TerminalProgress(stop=stop) as progress:
+            with reserved(outputs, inputs), TerminalProgress(stop=stop) as progress:
                 yield progress
         except KeyboardInterrupt:
             stop.caught = True

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from cli.outputs import Output
 from cli.terminal import JsonOption, long_command, print_json, seconds_of
 
 train = typer.Typer(
@@ -45,7 +46,10 @@ def world(
     """
     started = time.monotonic()
     with long_command(
-        as_json=as_json, resume="run the same command again: finished shards are kept."
+        as_json=as_json,
+        resume="run the same command again: finished shards are kept.",
+        inputs=[prompts],
+        outputs=[Output(out, folder=True)],
     ) as progress:
         from studio.speech_world.world import write_world
 
@@ -82,7 +86,10 @@ def clips(
     """
     started = time.monotonic()
     with long_command(
-        as_json=as_json, resume="run the same command again: finished shards are kept."
+        as_json=as_json,
+        resume="run the same command again: finished shards are kept.",
+        inputs=[folder],
+        outputs=[Output(out, folder=True)],
     ) as progress:
         from studio.recorded_people.gathering import gather
 
@@ -117,7 +124,10 @@ def motion(
 ) -> None:
     """Train the general speech-to-motion model. Run it again after an interruption: it goes on from its checkpoint."""
     started = time.monotonic()
-    with long_command(as_json=as_json, resume="run the same command again.") as progress:
+    outputs = _weights(out, work)
+    with long_command(
+        as_json=as_json, resume="run the same command again.", inputs=corpus, outputs=outputs
+    ) as progress:
         from dataclasses import asdict
 
         from motion.corpus import Corpus
@@ -167,7 +177,10 @@ def pictures(
     """
     started = time.monotonic()
     with long_command(
-        as_json=as_json, resume="run the same command again: finished people are kept."
+        as_json=as_json,
+        resume="run the same command again: finished people are kept.",
+        inputs=[clips],
+        outputs=[Output(out, folder=True)],
     ) as progress:
         from studio.recorded_people.pictures import PicturesConfig, gather_invented, gather_recorded
 
@@ -202,7 +215,10 @@ def renderer(
 ) -> None:
     """Train the general renderer. Run it again after an interruption: it goes on from its checkpoint."""
     started = time.monotonic()
-    with long_command(as_json=as_json, resume="run the same command again.") as progress:
+    outputs = _weights(out, work)
+    with long_command(
+        as_json=as_json, resume="run the same command again.", inputs=examples, outputs=outputs
+    ) as progress:
         from dataclasses import asdict
 
         from rendering.general import train_general_renderer
@@ -226,3 +242,9 @@ def renderer(
     else:
         scores = ", ".join(f"{name} {value:.2f}" for name, value in report.held_out.items())
         print(f"{out}  ({report.steps} steps; held-out frames, dB: {scores})")
+
+
+def _weights(out: Path, work: Path | None) -> list[Output]:
+    """The file of the weights, and the folder of the checkpoint."""
+    beside = Output(work or out.with_suffix(".work"), "work" if work else "out", folder=True)
+    return [Output(out, suffixes=(".safetensors",)), beside]

@@ -27,7 +27,7 @@ def verify(
 
     The exit code is 0 when at least one was found, 1 when there is none.
     """
-    with long_command(as_json=as_json) as progress:
+    with long_command(as_json=as_json, inputs=[video, trust]) as progress:
         from workers.stages import verify as stage
 
         anchors = _certificates(trust) if trust is not None else None

@@ -48,6 +48,7 @@ def worker(
             elif not once:
                 status = serve(settings)
             else:
+                settings.prepare_folders()
                 store = store_of(settings)
                 store.prepare()
                 count = Runner(Database.of(settings), store, settings).run_all()

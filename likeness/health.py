@@ -91,9 +91,10 @@ def check_disk(settings: Settings) -> Check:
         probe = settings.incoming_dir / ".probe"
         probe.write_bytes(b"1")
         probe.unlink()
-    except OSError as error:
+    except (OSError, InvalidParameter) as error:
+        reason = error.strerror if isinstance(error, OSError) else error.message
         return Check(
-            "disk", False, f"{settings.data_dir} can't be written ({error.strerror}); check LIKENESS_DATA_DIR"
+            "disk", False, f"{settings.data_dir} can't be written ({reason}); check LIKENESS_DATA_DIR"
         )
     detail = f"{free // MEBIBYTE} MiB free in {settings.data_dir}"
     if free < settings.min_free_bytes:

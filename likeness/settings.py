@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 from collections.abc import Mapping
 from functools import cached_property
@@ -340,6 +341,25 @@ class Settings(BaseSettings):
             ) from error
 
     def prepare_folders(self) -> None:
-        """Make the data folder and its parts, readable by the owner only: they hold faces and voices."""
+        """Make the data folder and its parts, readable by the owner only: they hold faces and voices.
+
+        Raises:
+            InvalidParameter: the data folder can't be made where it is wanted.
+        """
         for folder in (self.data_dir, self.objects_dir, self.work_dir, self.incoming_dir, self.locks_dir):
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            try:
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            except (PermissionError, FileNotFoundError, NotADirectoryError, FileExistsError) as error:
+                raise _no_folder(folder, error) from error
+            except OSError as error:
+                if error.errno in (errno.EROFS, errno.ENAMETOOLONG):
+                    raise _no_folder(folder, error) from error
+                raise
+
+
+def _no_folder(folder: Path, error: OSError) -> InvalidParameter:
+    return InvalidParameter(
+        f"the data folder can't be used: {folder}: {error.strerror}",
+        remedy="set LIKENESS_DATA_DIR (or --data-dir) to a folder that may be written",
+        details={"field": "LIKENESS_DATA_DIR"},
+    )

@@ -123,6 +123,37 @@ def development(folder: Path) -> Credentials:
     return found
 
 
+def of_user(earlier: Path | None = None) -> tuple[Credentials, Path | None]:
+    """Those of the user who runs a command, whatever folder it runs in; made at first use.
+
+    They lie in ``$XDG_CONFIG_HOME/likeness``, else ``~/.config/likeness``.
+
+    Args:
+        earlier: a folder whose credentials are used where it has good ones, as earlier versions made them there.
+
+    Returns:
+        The credentials and their file; None instead of it when the user has no place that can be written: then they
+        are gone with the process.
+    """
+    if earlier is not None:
+        path = Path(earlier) / DEVELOPMENT_FILE
+        with suppress(OSError, UnicodeDecodeError):
+            found = _parted(path.read_text())
+            if found is not None:
+                return found, path
+    with suppress(OSError, RuntimeError):  # RuntimeError: nobody knows where the user is at home
+        configured = os.environ.get("XDG_CONFIG_HOME", "")
+        # A relative folder is none, the XDG specification says: it would be another one wherever a command runs.
+        base = Path(configured) if os.path.isabs(configured) else Path.home() / ".config"
+        if not base.is_absolute() or base == Path("/.config"):  # HOME is relative, or empty
+            raise RuntimeError("HOME is no folder of the user's")
+        folder = base / "likeness"
+        return development(folder), folder / DEVELOPMENT_FILE
+    made = _parted(_made())
+    assert made is not None
+    return made, None
+
+
 def _parted(text: str) -> Credentials | None:
     """Key and chain out of one file; None if they are damaged or about to run out."""
     begin = text.find("-----BEGIN CERTIFICATE-----")

@@ -72,3 +72,19 @@ def credentials_of(settings: Settings) -> Credentials:
     if settings.c2pa_certificate is None or settings.c2pa_key is None:
         return credentials.development(settings.provenance_dir)
     return credentials.from_files(settings.c2pa_certificate, settings.c2pa_key)
+
+
+def credentials_of_user(settings: Settings) -> tuple[Credentials, bool]:
+    """For a command: the operator's certificate, that of a data folder which was named, or the user's own.
+
+    Returns:
+        The credentials, and whether they outlive this process.
+
+    Raises:
+        InvalidParameter: the operator's can't be used.
+    """
+    operators = settings.c2pa_certificate is not None and settings.c2pa_key is not None
+    if operators or "data_dir" in settings.model_fields_set:
+        return credentials_of(settings), True
+    found, path = credentials.of_user(earlier=settings.provenance_dir)
+    return found, path is not None

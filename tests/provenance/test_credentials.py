@@ -95,3 +95,37 @@ def test_a_certificate_that_ran_out_is_refused(tmp_path: Path, monkeypatch: pyte
     begin = text.index("-----BEGIN CERTIFICATE")
     with pytest.raises(InvalidParameter, match="ran out"):
         from_pem(text[begin:], text[:begin])
+
+
+def test_a_users_key_is_theirs_in_every_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    found, path = credentials.of_user(earlier=tmp_path / "here")
+    assert path == tmp_path / "config" / "likeness" / credentials.DEVELOPMENT_FILE
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert credentials.of_user(earlier=tmp_path / "there")[0] == found
+    assert not (tmp_path / "here").exists()
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert credentials.of_user()[1] == tmp_path / "home/.config/likeness" / credentials.DEVELOPMENT_FILE
+
+
+def test_a_key_of_an_earlier_version_goes_on_to_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    earlier = credentials.development(tmp_path / "old")
+    assert credentials.of_user(earlier=tmp_path / "old")[0] == earlier
+    assert not (tmp_path / "config").exists()
+
+
+@pytest.mark.parametrize("home", ["", "relative", "/proc/nowhere"])
+def test_a_user_without_a_place_for_a_key_gets_one_for_once(
+    home: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setenv("HOME", home)
+    found, path = credentials.of_user()
+    assert path is None
+    assert found.development
+    assert not any(tmp_path.iterdir())
