@@ -71,9 +71,10 @@ def evaluate(
         )
         if not as_json:
             _print_table(result)
+            _print_findings(stage.heard(folder))
             print(f"{folder / 'evaluation.json'}  {folder / 'sheet.png'}  {folder / 'side_by_side.mp4'}")
     if as_json:
-        print_json(result)
+        print_json({**result, **stage.heard(folder)})
 
 
 def _print_table(result: Mapping[str, Any]) -> None:
@@ -91,8 +92,11 @@ def _print_table(result: Mapping[str, Any]) -> None:
         table.add_row(metric.key, *values, metric.unit, metric.meaning)
     console = Console(highlight=False)
     console.print(table)
-    for finding in result.get("findings") or ():
-        console.print(f"{finding['severity']}: {finding['message']}", markup=False)
-        console.print(f"         {finding['remedy']}", markup=False)
     seconds = ", ".join(f"{stage} {value:.0f}" for stage, value in result["seconds"].items())
     console.print(f"seconds: {seconds}; peak memory {result['peak_rss_mb']:.0f} MiB")
+
+
+def _print_findings(heard: Mapping[str, Any]) -> None:
+    for finding in heard.get("findings", ()):
+        print(f"{finding['severity']}: {finding['message']}")
+        print(f"         {finding['remedy']}")

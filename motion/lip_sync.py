@@ -133,11 +133,11 @@ def follow(
         return LipSync(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, voiced, int(known.sum()))
     times = np.flatnonzero(valid)
     seen = np.stack([np.interp(np.arange(len(lips)), times, lips[valid, c]) for c in (0, 1)])
-    expected = expected_lips(features).T
     furthest = min(furthest, len(lips) - LEAST)
-    seen, expected = _without_posture(seen, known), _without_posture(expected, np.ones(len(lips), bool))
-    channels = [_compare(s, e, known, furthest) for s, e in zip(seen, expected, strict=True)]
-    z = sum(channel.z for channel in channels) / math.sqrt(2)
+    moving = _without_posture(seen, known)
+    spoken = _without_posture(expected_lips(features).T, np.ones(len(lips), bool))
+    channels = [_compare(s, e, known, furthest) for s, e in zip(moving, spoken, strict=True)]
+    z = np.stack([channel.z for channel in channels]).sum(0) / math.sqrt(2)
     natural = slice(max(0, furthest - round(NATURAL)), furthest + round(NATURAL) + 1)
     near = int(np.argmax(z[natural])) + natural.start
     best = loudest = int(np.argmax(z))
@@ -156,7 +156,7 @@ def follow(
         power=float(power),
         voiced_s=voiced,
         frames=int(known.sum()),
-        windows=_windows(seen[0], expected[0], known, best - furthest),
+        windows=_windows(moving[0], spoken[0], known, best - furthest),
     )
 
 

@@ -25,13 +25,13 @@ from media.decode import read_frames
 from media.limits import ClipLimits
 from media.normalise import normalise_clip
 from motion.features import extract
-from motion.lip_sync import FURTHEST, LipSync, follow
+from motion.lip_sync import FURTHEST, LipSync, Verdict, follow
 from motion.prosody import FRAME
 from motion.shift import shifted
 
 SECONDS = (3, 6, 8, 10, 12, 20)
 LAGS = tuple(lag for lag in range(-25, 26, 5) if lag)
-_VERDICTS = ("together", "shifted", "unsure", "strange", "unheard")
+_VERDICTS: tuple[Verdict, ...] = ("together", "shifted", "unsure", "strange")
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def strangers(clips: list[Watched], frames: int, furthest: int) -> Iterator[LipS
 def shares(found: list[LipSync]) -> str:
     """Verdicts as cells of a table."""
     count = Counter(sync.verdict for sync in found)
-    cells = [f"{100 * count[verdict] / max(1, len(found)):.1f} %" for verdict in _VERDICTS[:4]]
+    cells = [f"{100 * count[verdict] / max(1, len(found)):.1f} %" for verdict in _VERDICTS]
     return " | ".join([str(len(found)), *cells])
 
 
@@ -123,10 +123,10 @@ def main(paths: list[Path]) -> None:
             )
             if furthest == FURTHEST:
                 lagged = list(moved(clips, frames))
-                errors = [abs(error) for sync, error in lagged if sync.verdict in ("together", "shifted")]
+                misses = [abs(error) for sync, error in lagged if sync.verdict in ("together", "shifted")]
                 spread = (
-                    ", ".join(f"{value:.0f}" for value in np.percentile(errors, [50, 95, 100]))
-                    if errors
+                    ", ".join(f"{value:.0f}" for value in np.percentile(misses, [50, 95, 100]))
+                    if misses
                     else "-"
                 )
                 print(

@@ -175,7 +175,7 @@ def run(
     seconds["measure"] = round(time.monotonic() - started, 2)
     peaks = {stage: round(entry["peak_rss_mb"], 1) for stage, entry in ledger.entries.items()}
     peaks["measure"] = round(watch.peak_mb, 1)
-    result |= {"seconds": seconds, "peak_rss_mb": max(peaks.values()), **_heard(real, out_dir / "work")}
+    result |= {"seconds": seconds, "peak_rss_mb": max(peaks.values())}
     protocol = {
         "clip": clip.name,
         "clip_sha256": file_hash(clip),
@@ -186,6 +186,7 @@ def run(
         "device": device,
         "dub_frames_per_second": round(split.held / max(seconds["dub"], 0.01), 2),
         "peak_rss_mb": peaks,
+        **heard(out_dir),
     }
     write_json({**result, "protocol": protocol}, out_dir / "evaluation.json")
     return result
@@ -196,13 +197,16 @@ def _named(**choices: Any) -> dict[str, Any]:
     return {name: value for name, value in choices.items() if value is not None}
 
 
-def _heard(real: Path, work: Path) -> dict[str, Any]:
-    """What inspection and training say of lips and voice: ``voice``, ``lip_r`` and ``findings``, where they left it."""
-    inspection, learnt = (_json(path) for path in (real / "inspection.json", work / "motion.json"))
+def heard(out_dir: Path) -> dict[str, Any]:
+    """What inspection and training say of lips and voice, where an evaluation's folder has it: ``voice``, ``findings``
+    without hints, and ``training_lip_r``, on frames of the training part that were held out there; else nothing."""
+    inspection, learnt = (_json(out_dir / name) for name in ("real/inspection.json", "work/motion.json"))
+    if not inspection and not learnt:
+        return {}
     findings = [
         f for f in (*inspection.get("findings", ()), *learnt.get("findings", ())) if f["severity"] != "hint"
     ]
-    return {"voice": inspection.get("voice"), "lip_r": learnt.get("lip_r"), "findings": findings}
+    return {"voice": inspection.get("voice"), "training_lip_r": learnt.get("lip_r"), "findings": findings}
 
 
 def _json(path: Path) -> dict[str, Any]:
