@@ -105,14 +105,20 @@ def database(settings: Settings) -> Iterator[Database]:
     database.close()
 
 
-@pytest.fixture
-def postgres_database(settings: Settings) -> Iterator[Database]:
-    """A migrated Postgres database: several may write at once."""
+@contextmanager
+def _migrated(settings: Settings) -> Iterator[Database]:
     settings.prepare_folders()
     with _postgres(migrated_postgres()) as url:
         database = Database(url)
         yield database
         database.close()
+
+
+@pytest.fixture
+def postgres_database(settings: Settings) -> Iterator[Database]:
+    """A migrated Postgres database: several may write at once."""
+    with _migrated(settings) as database:
+        yield database
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -121,7 +127,8 @@ def either_database(request: pytest.FixtureRequest, settings: Settings) -> Itera
     if request.param == "sqlite":
         yield request.getfixturevalue("database")
         return
-    yield request.getfixturevalue("postgres_database")
+    with _migrated(settings) as database:
+        yield database
 
 
 @pytest.fixture
