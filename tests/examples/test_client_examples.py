@@ -154,3 +154,12 @@ def test_the_shell_script_says_what_is_wrong(
     assert refused.returncode == 1
     assert "likeness keys create" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_the_batch_never_writes_over_a_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "lines.csv"
+    table.write_text("recording\nhello.mp4\n")
+    (tmp_path / "hello.mp4").write_bytes(b"filmed")
+    assert load("batch_from_csv").main([str(table), str(tmp_path), "--person", "per_1"]) == 2
+    assert "overwritten" in capsys.readouterr().err
+    assert (tmp_path / "hello.mp4").read_bytes() == b"filmed"
