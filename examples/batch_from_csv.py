@@ -30,6 +30,11 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     with open(options.table, newline="") as stream:
         lines = list(csv.DictReader(stream))
+    clashes = overwritten(options.table.parent, lines, options.folder)
+    if clashes:
+        print(f"{', '.join(clashes)}: a recording would be overwritten", file=sys.stderr)
+        print("What to do: give another folder", file=sys.stderr)
+        return 2
     client = Client()
     try:
         return make(client, options.person, options.table.parent, lines, options.folder)
@@ -63,6 +68,22 @@ def make(client: Client, person: str, beside: Path, lines: list[dict[str, str]],
     return 1 if failed else 0
 
 
+def video_name(line: dict[str, str]) -> str:
+    """The name of a line's video."""
+    return Path(line.get("out") or f"{Path(line['recording']).stem}.mp4").name
+
+
+def overwritten(beside: Path, lines: list[dict[str, str]], folder: Path) -> list[str]:
+    """Videos that would take a recording's place."""
+    recordings = [beside / line["recording"] for line in lines]
+    targets = [folder / video_name(line) for line in lines]
+    return [
+        str(target)
+        for target in targets
+        if target.exists() and any(each.exists() and each.samefile(target) for each in recordings)
+    ]
+
+
 def request(
     client: Client, person: str, beside: Path, line: dict[str, str], known: dict[str | None, str]
 ) -> dict[str, Any]:
@@ -71,7 +92,7 @@ def request(
     sha256 = file_sha256(recording)
     if sha256 not in known:
         known[sha256] = client.uploads.create(recording, "recording").id
-    out = Path(line.get("out") or f"{recording.stem}.mp4").name
+    out = video_name(line)
     pose = {"mode": line.get("pose") or "learned", "seed": int(line.get("seed") or 0)}
     return video_request(person, audio_upload_id=known[sha256], pose=pose, metadata={"out": out})
 

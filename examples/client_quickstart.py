@@ -27,6 +27,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--i-have-consent", action="store_true", help="you attest that they have agreed")
     parser.add_argument("--person", help="somebody who was learned before; the clip is not read then")
     options = parser.parse_args(arguments)
+    if options.out.exists() and any(
+        each.exists() and each.samefile(options.out) for each in (options.clip, options.recording)
+    ):
+        parser.error(f"the video would overwrite {options.out}; give it another name")
     client = Client()
     try:
         person_id = options.person or learn(client, options.clip, options.name, options.i_have_consent)

@@ -9,6 +9,10 @@ set -eu
 
 SERVER=${LIKENESS_SERVER:-http://127.0.0.1:8000}
 NAME=$1 CLIP=$2 RECORDING=$3 OUT=$4
+if [ "$OUT" -ef "$CLIP" ] || [ "$OUT" -ef "$RECORDING" ]; then
+    echo "the video would overwrite $OUT; give it another name" >&2
+    exit 2
+fi
 WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 # The key goes through a file: on the command line everybody on this machine could read it.

@@ -106,6 +106,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--base", default="http://127.0.0.1:8000")
     parser.add_argument("--timeout", type=float, default=3600.0, help="seconds to wait for each job")
     options = parser.parse_args(arguments)
+    if options.out.exists() and any(
+        each.exists() and each.samefile(options.out) for each in (options.clip, options.recording)
+    ):
+        parser.error(f"the video would overwrite {options.out}; give it another name")
     client = Client(options.base)
     try:
         consent = {"attested": options.i_have_consent, "subject_name": options.name}

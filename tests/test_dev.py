@@ -45,6 +45,8 @@ def test_an_unknown_command_is_refused_with_the_known_ones() -> None:
         (["demo", "a", "b", "c"], "too many files: c"),
         (["demo", "-x"], "unknown option -x"),
         (["demo", "-o"], "-o needs a file name"),
+        (["demo", __file__, __file__, "-o", __file__], "would overwrite"),
+        (["demo", "-o", "out.avi"], "ends in none of"),
     ],
 )
 def test_a_demo_that_cannot_work_is_refused_at_once(arguments: list[str], said: str) -> None:

@@ -49,7 +49,11 @@ def test_json_ends_with_the_problem(capsys: pytest.CaptureFixture[str]) -> None:
         (MemoryError(), "out_of_memory", terminal.EXIT_RESOURCES),
         (RuntimeError("CUDA out of memory."), "out_of_memory", terminal.EXIT_RESOURCES),
         (OSError(errno.ENOSPC, "No space left on device", "a.bin"), "out_of_disk", terminal.EXIT_RESOURCES),
-        (PermissionError(errno.EACCES, "Permission denied", "a.mp4"), "internal", terminal.EXIT_FAULT),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "a.mp4"),
+            "invalid_parameter",
+            terminal.EXIT_INPUT,
+        ),
         (ZeroDivisionError("boom"), "internal", terminal.EXIT_FAULT),
         (problems.Cancelled("x", remedy="y"), "cancelled", terminal.EXIT_STOPPED),
     ],

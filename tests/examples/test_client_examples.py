@@ -154,3 +154,30 @@ def test_the_shell_script_says_what_is_wrong(
     assert refused.returncode == 1
     assert "likeness keys create" in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_the_batch_never_writes_over_a_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "lines.csv"
+    table.write_text("recording\nhello.mp4\n")
+    (tmp_path / "hello.mp4").write_bytes(b"filmed")
+    assert load("batch_from_csv").main([str(table), str(tmp_path), "--person", "per_1"]) == 2
+    assert "overwritten" in capsys.readouterr().err
+    assert (tmp_path / "hello.mp4").read_bytes() == b"filmed"
+
+
+def test_no_quickstart_writes_over_what_it_reads(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"filmed")
+    for example in ("client_quickstart", "rest_client"):
+        with pytest.raises(SystemExit) as ended:
+            load(example).main(["--name", "Ada", "--i-have-consent", str(clip), str(clip), str(clip)])
+        assert ended.value.code == 2
+    said = subprocess.run(
+        ["bash", EXAMPLES / "quickstart.sh", "Ada", clip, clip, clip],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert said.returncode == 2
+    assert "overwrite" in said.stderr
+    assert clip.read_bytes() == b"filmed"
