@@ -37,19 +37,21 @@ _POLL_S = 0.5
 
 
 class RemoteProblem(Problem):
-    """What a service refused, or the way to it, as this command line shows problems; ``facts`` are those of
-    ``likeness.client.ApiProblem.as_dict``."""
+    """What a service refused, or the way to it, as this command line shows problems."""
 
     slug, title, status = "api_problem", "The service refused", 500
 
-    def __init__(self, facts: Mapping[str, Any]) -> None:
-        super().__init__(facts["message"], remedy=facts["remedy"], details=facts["details"])
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> RemoteProblem:
+        """From what ``likeness.client.ApiProblem.as_dict`` tells."""
+        problem = cls(facts["message"], remedy=facts["remedy"], details=facts["details"])
         # Facts of the instance, not of a class: the service may know more kinds than this command does.
-        self.slug, self.title = facts["slug"], facts["title"]  # type: ignore[misc]
-        self.status, self.retryable = facts["status"], facts["retryable"]  # type: ignore[misc]
+        problem.slug, problem.title = facts["slug"], facts["title"]  # type: ignore[misc]
+        problem.status, problem.retryable = facts["status"], facts["retryable"]  # type: ignore[misc]
+        return problem
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return RemoteProblem, (self.as_dict(),)
+        return RemoteProblem.of, (self.as_dict(),)
 
 
 class RemoteWork:
@@ -228,7 +230,7 @@ def remote_command(
             Client(server, retry=RetryConfig(tries=1, timeout_s=10)).health()
             yield work
         except ApiProblem as problem:
-            raise RemoteProblem(problem.as_dict()) from problem
+            raise RemoteProblem.of(problem.as_dict()) from problem
         except KeyboardInterrupt:
             if work.job is None:
                 raise

@@ -6,6 +6,8 @@ Call this inside :mod:`media.isolate` for any file that a stranger made.
 from __future__ import annotations
 
 import errno
+import re
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -103,10 +105,21 @@ def reading(path: Path) -> Iterator[InputContainer]:
     except av.error.FFmpegError as error:
         if error.errno in (errno.ENOMEM, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise  # the machine's or the limits' fault, not the file's
+        if isinstance(error, av.error.ExternalError) and _short_of_memory():
+            raise MemoryError from error  # of x264 and others: they say no more than that they failed
         raise UnreadableMedia(
             f"{path.name} can't be read as media: {error.strerror}",
             remedy=f"the file is damaged, cut off or not a media file; {_REMEDY}",
         ) from error
+
+
+def _short_of_memory() -> bool:
+    """Whether this process came close to the limit on its address space, if it has one."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return False
+    peak = re.search(r"^VmPeak:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.MULTILINE)
+    return peak is not None and int(peak[1]) * 1024 > 0.75 * limit
 
 
 def _look_at_the_bytes(path: Path) -> None:

@@ -120,6 +120,13 @@ class JobCalls(Generic[AnyJob]):
         )
         return self._read(answer)
 
+    def _save(self, job: AnyJob, file: MadeFile | None, path: Path | str, progress: Sent | None) -> Path:
+        if file is None:
+            raise _nothing_yet(job)
+        return receive_file(
+            self._transport, file.url, Path(path), size=file.size, sha256=file.sha256, progress=progress
+        )
+
     def _read(self, data: Any) -> AnyJob:
         return decode(self._kind, data)
 
@@ -254,13 +261,6 @@ class Motions(JobCalls[Motion]):
         motion = self.get(job_id)
         return self._save(motion, motion.track, path, progress)
 
-    def _save(self, motion: Motion, file: MadeFile | None, path: Path | str, progress: Sent | None) -> Path:
-        if file is None:
-            raise _nothing_yet(motion)
-        return receive_file(
-            self._transport, file.url, Path(path), size=file.size, sha256=file.sha256, progress=progress
-        )
-
 
 class Videos(JobCalls[Video]):
     def __init__(self, transport: Transport) -> None:
@@ -325,6 +325,11 @@ class Videos(JobCalls[Video]):
             sha256=video.sha256,
             progress=progress,
         )
+
+    def thumbnail(self, job_id: str, path: Path | str, *, progress: Sent | None = None) -> Path:
+        """Save a small picture of a finished video, a jpg; raises as :meth:`download`."""
+        video = self.get(job_id)
+        return self._save(video, video.thumbnail, path, progress)
 
 
 def _nothing_yet(job: Job) -> ApiProblem:

@@ -160,6 +160,18 @@ class Consents:
         return decode(Deletion, self._transport.call("DELETE", path))
 
 
+def not_learned(person_id: str) -> ApiProblem:
+    """The problem of somebody who has nothing yet to download."""
+    return ApiProblem(
+        f"{person_id} has not been learned yet",
+        remedy="train first, and wait for it",
+        details={"person_id": person_id},
+        code="conflict",
+        title="The resource's state does not allow this",
+        status=409,
+    )
+
+
 class Persons:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -221,14 +233,7 @@ class Persons:
         """
         weights = self.get(person_id).weights
         if weights is None:
-            raise ApiProblem(
-                f"{person_id} has not been learned yet",
-                remedy="train first, and wait for it",
-                details={"person_id": person_id},
-                code="conflict",
-                title="The resource's state does not allow this",
-                status=409,
-            )
+            raise not_learned(person_id)
         return receive_file(
             self._transport,
             f"{self._at(person_id)}/package",
@@ -236,6 +241,19 @@ class Persons:
             size=weights.size,
             sha256=weights.sha256,
             progress=progress,
+        )
+
+    def portrait(self, person_id: str, path: Path | str) -> Path:
+        """Save the person's face as their clip shows it, a jpg.
+
+        Raises:
+            ApiProblem: ``conflict`` before they were learned; refused, unreachable, or damaged on the way.
+        """
+        portrait = self.get(person_id).portrait
+        if portrait is None:
+            raise not_learned(person_id)
+        return receive_file(
+            self._transport, portrait.url, Path(path), size=portrait.size, sha256=portrait.sha256
         )
 
     def delete(self, person_id: str, *, keep_videos: bool = False) -> Deletion:

@@ -157,6 +157,7 @@ def test_a_store_that_takes_more_than_was_announced(settings: Settings, database
         options = {
             "store": "s3", "s3_bucket": "clips", "s3_endpoint_url": url, "s3_region": "us-east-1",
             "s3_access_key": ACCESS_KEY, "s3_secret_key": SecretStr(SECRET_KEY), "s3_make_bucket": True,
+            "s3_public_url": url,
         }  # fmt: skip
         settings = settings.model_copy(update=options)
         s3 = store_of(settings)

@@ -65,7 +65,8 @@ def test_a_consent_that_is_replaced_still_revokes_what_was_learned_on_it(
     after = client.get(f"/v1/persons/{who}").json()
     assert (after["status"], after["weights"], after["consent"]["id"]) == ("untrained", None, new)
     assert versions(client, who) == []
-    left = [key for key in store.keys(f"people/{who}") if not key.endswith(("video.mp4", "manifest.json"))]
+    of_videos = ("video.mp4", "thumbnail.jpg", "manifest.json")
+    left = [key for key in store.keys(f"people/{who}") if not key.endswith(of_videos)]
     assert left == []
     train(client, who, upload(client))
     runner.run_all()

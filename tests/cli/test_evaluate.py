@@ -49,6 +49,8 @@ def test_json_is_the_last_line_and_options_reach_the_stage(
         "cpu",
         "--audio-track",
         "2",
+        "--rotate",
+        "90",
     ]
     answer = CliRunner().invoke(app, [*arguments, "-o", str(tmp_path), "--json"])
     assert answer.exit_code == 0, answer.output
@@ -56,7 +58,7 @@ def test_json_is_the_last_line_and_options_reach_the_stage(
     called.pop("progress")
     assert called == {
         "clip": Path("a.mp4"), "out_dir": tmp_path, "train_frames": 200, "preset": "best", "seed": 7,
-        "device": "cpu", "audio_track": 2,
+        "device": "cpu", "audio_track": 2, "rotate": 90,
     }  # fmt: skip
 
 

@@ -64,8 +64,7 @@ WARNINGS = [
 def test_what_is_worth_a_warning(tmp_path: Path, code: str, picture: Picture, sound: Any) -> None:
     inspection = look(clip_of(tmp_path, picture, sound="speech" if sound is None else sound))
     assert inspection.trainable, inspection.errors
-    # A freeze ends with a jump; the rest are alone.
-    assert codes(inspection, "warning") - {"short"} == ({"frozen", "cut"} if code == "frozen" else {code})
+    assert codes(inspection, "warning") - {"short"} == {code}
 
 
 def test_a_jump_to_other_content(tmp_path: Path) -> None:

@@ -159,7 +159,13 @@ def test_who_is_shown_again_still_agrees_and_has_those_weights(
     with pytest.raises(Conflict, match="deleted or damaged"):
         here.retry(job)
     with here.database.write() as session:
-        PersonRepository(session).promote(person, version.artifact_id, job_id=None, when=version.created_at)
+        PersonRepository(session).promote(
+            person,
+            version.artifact_id,
+            job_id=None,
+            consent_id=version.consent_id,
+            when=version.created_at,
+        )
     here.train(person, seed=5)
     runner.run_all()
     delete_version(here.database, person, 1)
@@ -193,9 +199,10 @@ def test_a_canceled_check_of_a_consent_can_be_done_again(here: Deployment, runne
     assert job is not None
     cancel(here.database, job)
     found = here.consent(consent.id)
-    assert (found.status, (found.report or {})["error"]["slug"]) == ("rejected", "cancelled")
+    assert (found.status, found.report, found.recording_upload_id) == ("awaiting_recording", None, None)
     here.retry(job)
-    assert here.consent(consent.id).status == "verifying"
+    again = here.consent(consent.id)
+    assert (again.status, again.recording_upload_id) == ("verifying", spoken)
     runner.run_all()
     assert here.consent(consent.id).status == "verified"
 

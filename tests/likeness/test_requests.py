@@ -206,6 +206,7 @@ def test_deleting_a_training_keeps_the_promoted_weights(
     delete_job(database, job)
     purge(database, store, settings)
     assert [key.rsplit("/", 1)[1] for key in store.keys(f"people/{person}")] == [
+        "face.jpg",
         "manifest.json",
         "person.likeness",
     ]

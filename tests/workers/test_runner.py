@@ -130,7 +130,7 @@ def test_outputs_are_listed_in_a_manifest_that_matches_them(
         "fit": ["track.safetensors"],
         "motion": [],
         "render": ["renderer.safetensors"],
-        "publish": ["person.likeness"],
+        "publish": ["face.jpg", "person.likeness"],
     }
 
 

@@ -76,7 +76,7 @@ with spilling_to_disk(Settings(data_dir={str(settings.data_dir)!r})) as folder:
                     pipe.close()
 
 
-@pytest.mark.parametrize("arguments", [["-m", "cli", "worker", "--once"], ["-m", "workers.runner"]])
+@pytest.mark.parametrize("arguments", [["-m", "cli", "worker", "--once"], ["-m", "workers.process"]])
 def test_each_way_to_start_a_worker_spills_there(tmp_path: Path, arguments: list[str]) -> None:
     """Told by what it cleans away: another's leftovers are found in the folder that it uses itself."""
     data = tmp_path / "data"
