@@ -7,11 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, Response
 
 from api.dashboard.forms import receive_form, see
-from api.dashboard.jobs import job_of
 from api.dashboard.people import enter_and_train
+from api.dashboard.reading import reading_of, training_of
 from api.dashboard.render import render
 from api.dependencies import AccountDep, DatabaseDep, SettingsDep, StoreDep, needs
-from likeness.requests import Preset, request_inspection, request_verification
+from likeness.requests import Preset, record_or_refuse, request_inspection, request_verification
 from problems import InvalidParameter
 
 router = APIRouter()
@@ -30,7 +30,9 @@ async def inspect(
 ) -> Response:
     sent = await receive_form(request, account, settings, database, store, purpose="clip")
     job_id = await sent.start(
-        lambda: request_inspection(database, upload_id=sent.upload_id, tenant_id=account.tenant_id),
+        lambda: request_inspection(
+            database, upload_id=sent.upload_id, tenant_id=account.tenant_id, **reading_of(sent.fields)
+        ),
         database,
         store,
         settings,
@@ -49,18 +51,25 @@ def train_inspected(
     attested: Annotated[str, Form(max_length=8)] = "",
     consent_id: Annotated[str, Form(max_length=64)] = "",
     preset: Annotated[Preset, Form()] = "preview",
+    accept: Annotated[str, Form(max_length=64)] = "",
 ) -> Response:
     """Enter a person with a clip that was inspected, and train."""
-    upload_id = getattr(job_of(database, account, job_id), "upload_id", None)
+    with database.read() as session:
+        inspected = record_or_refuse(session, job_id, kind="inspection", tenant_id=account.tenant_id)
+    upload_id = inspected.input_id("clip")
     if upload_id is None:
         raise InvalidParameter("the inspected clip was deleted", remedy="upload the clip again")
     person_id = enter_and_train(
         database,
         account,
         settings,
-        upload_id=upload_id,
+        # Read as it was inspected.
+        training_of(
+            {**{key: str(value) for key, value in inspected.params.items()}, "accept": accept},
+            upload_id,
+            preset,
+        ),
         name=name,
-        preset=preset,
         consent_id=consent_id or None,
         subject_name=subject_name,
         attested=attested == "yes",

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from api.dashboard.consents import teaching_consents
 from api.dashboard.forms import see
 from api.dashboard.presets import preset_choices
+from api.dashboard.reading import ACCEPTABLE
 from api.dashboard.render import render
 from api.dependencies import AccountDep, Cursor, DatabaseDep, SettingsDep, StoreDep, needs
 from api.routes.deleting import purge_quietly
@@ -111,6 +112,7 @@ def _job_page(
         pictures=[name for name in _files(row) if name.rpartition(".")[2] in _PICTURES],
         consent_id=consent_id,
         consents=consents,
+        acceptable=ACCEPTABLE,
         preset_choices=preset_choices(database) if consents or template == "job.html" else [],
         may_change=account.may(scope_of(row.kind)),
     )

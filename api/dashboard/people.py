@@ -9,11 +9,12 @@ from fastapi import APIRouter, Form, Request, Response
 from api.dashboard.consents import teaching_consents
 from api.dashboard.forms import choice, receive_form, see
 from api.dashboard.presets import PRESETS, preset_choices
+from api.dashboard.reading import training_of
 from api.dashboard.render import render
 from api.dependencies import AccountDep, Cursor, DatabaseDep, SettingsDep, StoreDep, WatchDep, needs
 from api.routes.deleting import purge_quietly
 from api.routes.persons import download_portrait, promote_version
-from api.schemas import DeletionOut
+from api.schemas import DeletionOut, TrainingIn
 from api.views import ACTIVE, deletion_view, job_view, person_view, version_view
 from likeness.accounts import Account
 from likeness.database import Database
@@ -25,7 +26,7 @@ from likeness.repositories.deletions import DeletionRepository
 from likeness.repositories.job_records import JobRecords
 from likeness.repositories.jobs import JobRepository
 from likeness.repositories.people import PersonRepository
-from likeness.requests import Preset, create_person, person_or_refuse, request_training
+from likeness.requests import create_person, person_or_refuse, request_training
 from likeness.settings import Settings
 from problems import InvalidParameter, NotFound
 
@@ -85,9 +86,8 @@ async def add_person(
             database,
             account,
             settings,
-            upload_id=sent.upload_id,
+            training_of(fields, sent.upload_id, preset),
             name=fields.get("name", ""),
-            preset=preset,
             consent_id=fields.get("consent_id") or None,
             subject_name=fields.get("subject_name", ""),
             attested=fields.get("attested") == "yes",
@@ -100,10 +100,9 @@ def enter_and_train(
     database: Database,
     account: Account,
     settings: Settings,
+    training: TrainingIn,
     *,
-    upload_id: str,
     name: str,
-    preset: Preset,
     consent_id: str | None,
     subject_name: str,
     attested: bool,
@@ -125,7 +124,7 @@ def enter_and_train(
         actor=account.actor,
     )
     try:
-        _train(database, account, settings, person.id, upload_id, preset)
+        _train(database, account, settings, person.id, training)
     except BaseException:
         # A consent that was there before outlives somebody who was not learned.
         kept = consent_id is not None
@@ -135,14 +134,17 @@ def enter_and_train(
 
 
 def _train(
-    database: Database, account: Account, settings: Settings, person_id: str, upload_id: str, preset: Preset
+    database: Database, account: Account, settings: Settings, person_id: str, training: TrainingIn
 ) -> str:
     return request_training(
         database,
         person_id=person_id,
-        upload_id=upload_id,
-        preset=preset,
-        seed=0,
+        upload_id=training.upload_id,
+        preset=training.preset,
+        seed=training.seed,
+        audio_track=training.audio_track,
+        rotate=training.rotate,
+        accept=training.accept,
         tenant_id=account.tenant_id,
         recorded=settings.consent == "recorded",
         words=settings.words_needed,
@@ -213,7 +215,9 @@ async def train_again(
 
     def start() -> str:
         preset = choice(sent.fields, "preset", PRESETS, "preview")
-        return _train(database, account, settings, person_id, sent.upload_id, preset)
+        return _train(
+            database, account, settings, person_id, training_of(sent.fields, sent.upload_id, preset)
+        )
 
     return see(f"/jobs/{await sent.start(start, database, store, settings)}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from api.app import create_app
 from api.dashboard.render import STAGE_WORDS
 from likeness.accounts import create_key, create_tenant
 from likeness.database import Database
-from likeness.requests import PLANS, create_person
+from likeness.requests import PLANS, create_person, record_or_refuse
 from likeness.settings import Settings
 from likeness.store import LocalStore
 from tests.api.calls import person, train, upload
@@ -641,3 +642,50 @@ def test_every_cell_of_a_table_names_its_column_on_a_phone(repo: Path) -> None:
             assert all("data-label=" in cell or "colspan" in cell for cell in cells), template.name
             tables += 1
     assert tables >= 13
+
+
+def _strange_lips(context: StageContext) -> Mapping[str, Any]:
+    found = {"severity": "error", "code": "lips_strange", "message": "not this voice", "remedy": "again"}
+    return {"trainable": False, "findings": [found]}
+
+
+def test_a_clip_is_learned_as_it_was_inspected(
+    client: TestClient, runner: Runner, database: Database
+) -> None:
+    """Turned, of the chosen sound track; and in spite of what whoever knows the clip knows better."""
+    runner.registry = {**runner.registry, "inspect": StageSpec(_strange_lips, "1", reads=("clip",))}
+    form = {"rotate": "180", "audio_track": "2"}
+    page = client.post("/inspections", data=form, files={"file": ("a.mp4", b"a clip")}).url.path
+    runner.run_all()
+    text = client.get(page).text
+    assert "I am sure that this is the voice" in text
+    sent = {**FORM, "accept": "lips_strange"}
+    person_page = client.post(f"{page.replace('/jobs/', '/inspections/')}/train", data=sent).url.path
+    training = client.get("/v1/trainings").json()["data"][0]
+    assert person_page.endswith(training["person_id"])
+    with database.read() as session:
+        params = record_or_refuse(session, training["id"]).params
+    assert (params["rotate"], params["audio_track"], params["accept"]) == (180, 2, ["lips_strange"])
+
+
+def test_only_what_may_be_accepted_is_offered(client: TestClient, runner: Runner) -> None:
+    page = client.post("/inspections", files={"file": ("a.mp4", b"no face")}).url.path
+    runner.run_all()
+    assert "Learn this person" not in client.get(page).text
+    for fields in ({"rotate": "45"}, {"rotate": "x"}, {"audio_track": "0"}, {"accept": "no_face"}):
+        answer = client.post(
+            "/people", data={**FORM, **fields}, files={"file": ("a.mp4", b"x")}, headers=PAGE
+        )
+        assert answer.status_code == 422, fields
+    assert client.get("/v1/persons").json()["data"] == []
+
+
+def test_the_audit_page_shows_what_was_and_what_is(client: TestClient, runner: Runner) -> None:
+    page = learn(client)
+    runner.run_all()
+    clip = client.get("/v1/uploads").json()["data"][0]["id"]
+    client.post(f"{page}/trainings", data={"upload_id": clip, "preset": "instant"})
+    runner.run_all()
+    client.post(f"{page}/versions/1/promote")
+    text = client.get("/settings/audit").text
+    assert re.search(r"before: version <code>2</code>.*?after: version <code>1</code>", text, re.DOTALL)

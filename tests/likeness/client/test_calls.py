@@ -35,6 +35,22 @@ def spoken(client: Client, person: Person, tmp_path: Path) -> Video:
     return client.videos.wait(video.id, timeout_s=30, poll_s=0.05)
 
 
+def test_pictures_and_titles(client: Client, clip: Path, tmp_path: Path) -> None:
+    consent = client.consents.create("Fay Example", attested=True)
+    person = client.persons.create("Fay", consent_id=consent.id)
+    with pytest.raises(ApiProblem) as early:
+        client.persons.portrait(person.id, tmp_path / "face.jpg")
+    assert early.value.code == "conflict"
+    learnt = learned(client, clip, "Fay Example")
+    assert client.persons.portrait(learnt.id, tmp_path / "face.jpg").read_bytes() == b"a face"
+    video = spoken(client, learnt, tmp_path)
+    assert video.title == "a", "its recording's name"
+    assert client.videos.thumbnail(video.id, tmp_path / "small.jpg").read_bytes() == b"a small picture"
+    assert video.audio_upload_id is not None
+    named = client.videos.create(learnt.id, audio_upload_id=video.audio_upload_id, title="Lesson 12")
+    assert client.videos.get(named.id).title == "Lesson 12"
+
+
 def test_a_motion_before_its_video(client: Client, clip: Path, tmp_path: Path) -> None:
     person = learned(client, clip, "Mo Example")
     (tmp_path / "a.wav").write_bytes(b"sound")
