@@ -218,7 +218,8 @@ def test_the_account(client: Client) -> None:
 def test_every_path_of_the_service_has_a_call(service: Service) -> None:
     text = "".join(path.read_text() for path in SOURCES.glob("*.py"))
     words = set(re.findall(r"/([a-z-]+)", text))
-    words |= {"download", "preview", "curves", "track"}  # their addresses come with the video and the motion
+    # Their addresses come with the video, the motion and the person.
+    words |= {"download", "preview", "curves", "track", "portrait", "thumbnail"}
     for path in create_app(service.settings).openapi()["paths"]:
         if path.startswith("/v1/") and not path.startswith("/v1/objects"):
             for word in re.findall(r"/([a-z-]+)(?=/|$)", path.removeprefix("/v1")):
