@@ -23,10 +23,13 @@ def main() -> None:
 
         app()
     except BaseException as ended:
-        if not stop.requested or stop.caught or (isinstance(ended, SystemExit) and not ended.code):
-            raise
-        stop.caught = True
-        print("Stopped.", file=sys.stderr)
+        # One that comes out although the work has been put down already: Python would end by the signal itself.
+        late = stop.caught and isinstance(ended, KeyboardInterrupt)
+        if not late:
+            if not stop.requested or stop.caught or (isinstance(ended, SystemExit) and not ended.code):
+                raise
+            stop.caught = True
+            print("Stopped.", file=sys.stderr)
         sys.exit(130)
     finally:
         ignore_from_now_on()

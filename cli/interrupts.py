@@ -133,3 +133,6 @@ def ignore_from_now_on() -> None:
     signal.setitimer(signal.ITIMER_REAL, 0)
     for number in (*_SIGNALS, signal.SIGALRM):
         signal.signal(number, signal.SIG_IGN)
+    # Python remembers that a KeyboardInterrupt came out of code given as text, as dataclasses do while they are
+    # imported, and ends by SIGINT then, whatever became of it. Text that runs to its end makes it forget.
+    exec("")

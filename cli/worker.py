@@ -40,6 +40,7 @@ def worker(
         settings = Settings.load(data_dir=data_dir)
         settings.require_safe()
         write_logs(settings)
+        settings.prepare_folders()
         with spilling_to_disk(settings):
             if queue and not once:
                 from workers.celery_app import work
@@ -48,7 +49,6 @@ def worker(
             elif not once:
                 status = serve(settings)
             else:
-                settings.prepare_folders()
                 store = store_of(settings)
                 store.prepare()
                 count = Runner(Database.of(settings), store, settings).run_all()

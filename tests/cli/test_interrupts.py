@@ -184,3 +184,18 @@ def test_the_service_ends_in_order(number: signal.Signals, tmp_path: Path) -> No
     said = in_order(process, "Application startup complete", number)
     assert process.returncode == 0
     assert "what was running goes on" in said
+
+
+def test_an_interrupted_import_does_not_decide_the_exit_code(tmp_path: Path) -> None:
+    """Python ends by SIGINT once a KeyboardInterrupt came out of code given as text, even if it was obeyed long ago."""
+    script = (
+        "import sys\n"
+        "from cli.interrupts import ignore_from_now_on\n"
+        "try:\n"
+        "    exec('raise KeyboardInterrupt')\n"
+        "except KeyboardInterrupt:\n"
+        "    pass\n"
+        "ignore_from_now_on()\n"
+        "sys.exit(130)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], cwd=Path(__file__).parents[2]).returncode == 130
