@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.orm import Session
 
+from likeness import clock
 from likeness.settings import Settings
 
 
@@ -18,7 +19,9 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         self.engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
-        if self.engine.dialect.name == "sqlite":
+        self.shared = self.engine.dialect.name != "sqlite"
+        """Whether it may be used from several machines, whose clocks differ."""
+        if not self.shared:
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
             self._reading = self.engine
@@ -37,6 +40,7 @@ class Database:
     def read(self) -> Iterator[Session]:
         """For reading only. On SQLite all of it sees one state, on Postgres each statement its own."""
         with Session(self._reading, expire_on_commit=False) as session:
+            self._tell_time(session)
             yield session
 
     @contextmanager
@@ -48,7 +52,13 @@ class Database:
         """
         engine = self.engine.execution_options(likeness_write=True)
         with Session(engine, expire_on_commit=False) as session, session.begin():
+            self._tell_time(session)
             yield session
+
+    def _tell_time(self, session: Session) -> None:
+        """Let :mod:`likeness.clock` follow a database that several machines share."""
+        if self.shared and clock.must_ask():
+            clock.follow(session.execute(text("select clock_timestamp()")).scalar_one())
 
     def ping(self) -> None:
         """Raise whatever the driver raises when the database can't be reached."""

@@ -15,7 +15,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 from sqlalchemy.exc import SQLAlchemyError
 
-from likeness.clock import now
+from likeness.clock import now, own_time
 from likeness.database import Database
 from likeness.loops import troubles
 from likeness.repositories.deployment import DeploymentRepository
@@ -31,7 +31,7 @@ from problems import InvalidParameter, Problem
 GONE_AFTER = timedelta(seconds=120)
 """Three of the longest heartbeats that the settings allow: who was not seen for so long is not alive."""
 MOST_SKEW_S = 5.0
-"""Difference of clocks that leases of a minute bear."""
+"""Difference of clocks that signatures and certificates bear."""
 
 
 @dataclass(frozen=True)
@@ -184,16 +184,19 @@ def check_secrets(settings: Settings) -> Check:
 
 
 def check_clock(database: Database) -> Check:
-    """This machine's clock and the database's agree: leases are compared between machines."""
-    before = now()
+    """This machine's clock and the database's agree. Rows go by the database's; signed addresses, certificates and
+    logs go by this one."""
+    before = own_time()
     with database.read() as session:
         theirs = DeploymentRepository(session).database_time()
-    after = now()
+    after = own_time()
     behind = (theirs - (before + (after - before) / 2)).total_seconds()
     detail = f"{abs(behind):.1f} s {'behind' if behind > 0 else 'ahead of'} the database"
     if abs(behind) > MOST_SKEW_S:
         return Check(
-            "clock", False, f"{detail}, more than {MOST_SKEW_S:g}: leases may end early; set up NTP here"
+            "clock",
+            False,
+            f"{detail}, more than {MOST_SKEW_S:g}: signed addresses end early or late; set up NTP here",
         )
     return Check("clock", True, detail)
 

@@ -13,7 +13,7 @@ import redis
 
 from benchmarks.job_stack import RedisServer
 from likeness import alive, health
-from likeness.clock import now
+from likeness.clock import now, own_time
 from likeness.database import Database
 from likeness.health import (
     Check,
@@ -168,11 +168,11 @@ def test_clocks_are_compared(
     settings: Settings, either_database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert check_clock(either_database).ok
-    monkeypatch.setattr(health, "now", lambda: now() - timedelta(seconds=30))
+    monkeypatch.setattr(health, "own_time", lambda: own_time() - timedelta(seconds=30))
     found = check_clock(either_database)
     assert not found.ok
     assert "30.0 s behind the database" in found.detail
-    monkeypatch.setattr(health, "now", lambda: now() + timedelta(seconds=30))
+    monkeypatch.setattr(health, "own_time", lambda: own_time() + timedelta(seconds=30))
     assert "30.0 s ahead of the database" in check_clock(either_database).detail
 
 
