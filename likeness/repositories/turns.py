@@ -23,6 +23,7 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    union,
     union_all,
 )
 from sqlalchemy.orm import Session
@@ -113,8 +114,8 @@ class TurnRepository:
         self, now: datetime, queues: Sequence[str], *, also: str = "", limit: int = 1_000_000
     ) -> list[_Turn]:
         """Tenants that have something to do in these queues, and one more, whose turn it is first."""
-        values = {"now": now, "also": also, "most": limit}
-        rows = self.session.connection().execute(_turns_in(tuple(queues)), values)
+        values: dict[str, Any] = {"now": now, "most": limit, **({"also": also} if also else {})}
+        rows = self.session.connection().execute(_turns_in(tuple(queues), bool(also)), values)
         return [_Turn(tenant_id, stages) for tenant_id, stages in rows]
 
 
@@ -171,7 +172,7 @@ def _others(tenants: int) -> Executable:
 
 
 @cache
-def _turns_in(queues: tuple[str, ...]) -> Executable:
+def _turns_in(queues: tuple[str, ...], also: bool) -> Executable:
     running = (
         select(_stages.tenant_id, func.count().label("stages"))
         .where(_stages.status == "running")
@@ -182,11 +183,16 @@ def _turns_in(queues: tuple[str, ...]) -> Executable:
     waits = [
         exists().where(*_WAITS, _stages.queue == queue, _stages.tenant_id == _tenants.id) for queue in queues
     ]
+    who = or_(*waits)
+    if also:
+        # Not "or id = …" beside the exists: Postgres would then read every waiting stage for it.
+        named = select(_tenants.id).where(_tenants.id == bindparam("also"))
+        who = _tenants.id.in_(union(select(_tenants.id).where(who), named))
     stages = func.coalesce(running.c.stages, 0)
     return (
         select(_tenants.id, stages)
         .select_from(_tenants.id.table.outerjoin(running, running.c.tenant_id == _tenants.id))
-        .where(or_(*waits, _tenants.id == bindparam("also")))
+        .where(who)
         .order_by(stages, served.asc().nulls_first(), _tenants.id)
         .limit(bindparam("most", type_=Integer))
     )
