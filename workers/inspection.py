@@ -19,6 +19,8 @@ from workers.voice_findings import listen
 
 ACCEPTABLE = ("lips_strange",)
 """Errors that somebody who knows better may accept: they become warnings."""
+_NOTHING_TO_COMPARE = frozenset(("no_sound", "silent_sound", "upside_down", "sideways"))
+"""Findings beside which nothing can be said of lips and voice: a turned face is not followed."""
 _SEVERITIES = ("error", "warning", "hint")
 
 
@@ -38,8 +40,8 @@ def inspect(path: Path, *, accept: Collection[str] = (), **settings: Any) -> Ins
     with MouthWatch() as mouth:
         inspection = inspect_clip(path, mouth=mouth, **settings)
         samples, lips = mouth.samples, mouth.lips
-    silent = any(finding.code in ("no_sound", "silent_sound") for finding in inspection.findings)
-    if samples is None or silent or not np.isfinite(lips).any():
+    codes = {finding.code for finding in inspection.findings}
+    if samples is None or codes & _NOTHING_TO_COMPARE or not np.isfinite(lips).any():
         return inspection
     voice, about_voice = listen(samples, lips)
     found = [*inspection.findings, *(_accepted(finding, accept) for finding in about_voice)]

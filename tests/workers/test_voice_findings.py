@@ -166,3 +166,18 @@ def test_the_faults_that_were_filed(shared_clips: Path) -> None:
     ended = inspect(faults / "07_sound_ends_after_4s.mp4")
     assert "sound_ends_early" in codes(ended.findings)
     assert ended.trainable
+
+
+def test_nothing_is_said_of_the_lips_of_a_turned_face(presenter: Presenter, tmp_path: Path) -> None:
+    """The remedy is to turn the clip; that its lips are strange would only be a second riddle."""
+    upright, presenter.frames = (
+        presenter.frames,
+        [np.ascontiguousarray(f[::-1, ::-1]) for f in presenter.frames],
+    )
+    try:
+        clip = presenter.film(tmp_path / "turned.mp4", presenter.voice)
+    finally:
+        presenter.frames = upright
+    found = inspect(clip)
+    assert {finding.code for finding in found.findings if finding.severity == "error"} == {"upside_down"}
+    assert found.voice is None
