@@ -153,7 +153,7 @@ def _admit_speech(session: Session, order: Order) -> Consent:
     """Of the consent that the weights were learned on, whichever one the person names now."""
     person = order.person
     assert person is not None
-    _require_given(person.consent)
+    require_given(person.consent)
     if order.again is None and order.package_artifact_id is None:
         raise Conflict(
             f"{person.id} has not been learned yet",
@@ -181,19 +181,29 @@ def _admit_speech(session: Session, order: Order) -> Consent:
 
 
 def _agreed(person: Person, purpose: str) -> Consent:
-    consent = _require_given(person.consent)
+    consent = require_given(person.consent)
     _require_purpose(consent, purpose)
     return consent
 
 
-def _require_given(consent: Consent | None) -> Consent:
+def require_given(consent: Consent | None) -> Consent:
+    """The consent, if somebody gave it and it was not taken back.
+
+    Raises:
+        ConsentMissing: there is none that stands.
+    """
     if consent is None or not consent.given:
-        raise ConsentMissing(
-            "nobody attested that the person shown agreed to be learned",
-            remedy='ask them, then send "consent": {"attested": true, "subject_name": "their full name"}',
-            details={"field": "consent"},
-        )
+        raise not_agreed()
     return consent
+
+
+def not_agreed() -> ConsentMissing:
+    """The problem of a person whom nobody says to have agreed."""
+    return ConsentMissing(
+        "nobody attested that the person shown agreed to be learned",
+        remedy='ask them, then send "consent": {"attested": true, "subject_name": "their full name"}',
+        details={"field": "consent"},
+    )
 
 
 def _require_purpose(consent: Consent, purpose: str) -> None:

@@ -21,8 +21,10 @@ from likeness.admission import (
     hold_for_retry,
     hold_people,
     hold_uploads,
+    not_agreed,
     order_again,
     permit,
+    require_given,
 )
 from likeness.clock import now
 from likeness.database import Database
@@ -116,8 +118,8 @@ def create_person(
         raise InvalidParameter(
             "the person has no name", remedy="give a name of 1 to 200 letters", details={"field": "name"}
         )
-    if consent_id is None:
-        _require_consent(attested and bool(consent_subject and consent_subject.strip()))
+    if consent_id is None and not (attested and consent_subject and consent_subject.strip()):
+        raise not_agreed()
     moment = now()
     person = Person(
         id=new_id("per"),
@@ -237,9 +239,7 @@ def request_training(
     with database.write() as session:
         hold_people(session, [person_id])
         person = person_or_refuse(session, person_id, tenant_id=tenant_id)
-        _require_consent(person.consent is not None and person.consent.given)
-        assert person.consent is not None
-        recording_id = consent_recording(person.consent)
+        recording_id = consent_recording(require_given(person.consent))
         hold_uploads(session, [upload_id, recording_id])
         inputs = {"clip": _upload(session, upload_id, "clip", "upload_id", tenant_id)}
         if recording_id is not None:
@@ -677,15 +677,6 @@ def _upload(
             details={"field": field},
         )
     return upload
-
-
-def _require_consent(given: bool) -> None:
-    if not given:
-        raise ConsentMissing(
-            "nobody attested that the person shown agreed to be learned",
-            remedy='ask them, then send "consent": {"attested": true, "subject_name": "their full name"}',
-            details={"field": "consent"},
-        )
 
 
 def _shown(consent: Consent) -> dict[str, Any]:

@@ -53,9 +53,6 @@ class ConsentRepository:
         """Who is learned on this consent."""
         return list(self.session.scalars(select(Person).where(Person.consent_id == consent_id)))
 
-    def people_ids(self, consent_id: str) -> list[str]:
-        return list(self.session.scalars(select(Person.id).where(Person.consent_id == consent_id)))
-
     def lock_checked_by(self, job_ids: Sequence[str]) -> None:
         """Lock the consents whose recordings these jobs check, before the jobs are locked."""
         query = select(Consent.id).where(Consent.job_id.in_(job_ids)).order_by(Consent.id)
